@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from gitmesh.adapters.kube.client import Client
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.model.facts import ClusterFacts
@@ -54,7 +54,7 @@ def run(manifests: Path, kubeconfig: Path) -> int:
     """Apply the objects; prints the counts. Returns 1 where the cluster is not what it should be."""
     mesh: Translator = OneKind()
     cluster = KubeCluster(
-        "bench", Client(read_kubeconfig(kubeconfig), timeout=60, user_agent="gitmesh-bench"), (mesh,)
+        "bench", KubeClient(read_kubeconfig(kubeconfig), timeout=60, user_agent="gitmesh-bench"), (mesh,)
     )
     cluster.prefetch(OneKind.resources)  # as a cycle does: the server answers meanwhile
     ledger = cluster.load(INSTANCE)

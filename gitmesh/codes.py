@@ -439,8 +439,11 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "GM308",
         "Unenforced",
         "error",
-        "Access cannot be enforced here: pods are outside the mesh, or their proxies do not see the port.",
-        "There is no proxy in front of it, or it was told to leave the port alone.",
+        "Access cannot be enforced here: pods are outside the mesh, or no proxy of theirs guards the port.",
+        (
+            "There is no proxy in front of it, it was told to leave the port alone, or the mesh has no say in"
+            " who may call (the Gateway API has none)."
+        ),
         (
             "Inject the workload and restart the pods that lack the proxy, let it see the port, or remove the"
             " policy."

@@ -28,7 +28,8 @@ from gitmesh.model.report import ClusterResult, Report, Stage, State
 from gitmesh.model.virtualmesh import AdoptionSpec
 from gitmesh.planning.build import build, dropped
 from gitmesh.planning.choosing import choose
-from gitmesh.planning.converge import Cycle, converge, kinds_of
+from gitmesh.planning.converge import Cycle, converge, kinds_of, lately
+from gitmesh.planning.elsewhere import Elsewhere, OtherCluster
 from gitmesh.planning.guard import Consent
 from gitmesh.planning.remembering import known_elsewhere, known_meshes, remembered
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
@@ -366,6 +367,20 @@ class _Run:
         }
         return {name: ClusterResult(name=name, state=state) for name, state in states.items()}
 
+    def _elsewhere(self, builds: Mapping[str, Build]) -> Elsewhere:
+        """What the clusters are to each other, as this cycle read them."""
+        now = self.clock()
+        found = {
+            name: OtherCluster(
+                built=builds.get(name),
+                observed=None if name in self.unreachable else self.observed.get(name),
+                stored=self.stored.get(name),
+                lately=lately(cluster, now, self.memo.of(name)),
+            )
+            for name, cluster in self.fleet.clusters.items()
+        }
+        return Elsewhere(clusters=found, translators=self.translators)
+
     def _converger(
         self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None], builds: Mapping[str, Build]
     ) -> Callable[[Cluster], tuple[ClusterResult, tuple[Diagnostic, ...]]]:
@@ -384,6 +399,7 @@ class _Run:
             },
             holding=tuple(one for one in self.diagnostics if one.hold),
             observed=self.observed,
+            elsewhere=self._elsewhere(builds),
         )
 
         def work(cluster: Cluster) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
@@ -425,7 +441,7 @@ def _caveats(facts: ClusterFacts) -> Iterator[Diagnostic]:
 
 def _unplanned(name: str, facts: ClusterFacts | None, built: Build | None) -> ClusterResult:
     """A cluster for which nothing was planned in this run."""
-    state = State.UNREACHABLE if facts is None else State.HELD if built and built.held else State.PENDING
+    state = State.UNREACHABLE if facts is None else State.HELD if built and built.holds else State.PENDING
     return ClusterResult(name=name, state=state, facts=facts, build=built)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gitmesh.model.report import MeshStatus, Report
     from gitmesh.model.snapshot import Snapshot
     from gitmesh.model.strangers import Around, Stranger
-    from gitmesh.model.units import DestinationUnit, Laid, Unit, UnitKey
+    from gitmesh.model.units import DestinationUnit, Laid, Unit
 
 
 class Source(Protocol):
@@ -188,6 +188,7 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known;
     `validators` are the ValidatingWebhookConfigurations that name a group of a kind that a translator writes,
     `gateways` the Gateways of the Gateway API with what they ask for, and whether they are programmed.
+    `homes` are the namespaces where a control plane of the mesh counts.
     """
 
     deployments: tuple[Body, ...] = ()
@@ -197,6 +198,7 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     namespaces: Mapping[str, Mapping[str, str]] = {}
     validators: tuple[Body, ...] = ()
     gateways: tuple[Body, ...] = ()
+    homes: tuple[str, ...] = ()
 
 
 class Membership(Struct, frozen=True, kw_only=True):
@@ -311,12 +313,10 @@ class Translator(Protocol):
         """
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
-        """The objects of one unit, for the cluster's meshes of this kind. Pure; reads served schemas from
-        facts only.
+        """The objects of one unit, for the meshes of this kind in the cluster that is written: of a
+        destination one half, and who may call only where its pods are in one of them, or in none. Pure; reads
+        served schemas from facts only.
         """
-
-    def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
-        """Every object that the unit may own, so that a held unit's objects are left alone."""
 
     def links(self, body: Body, meshes: Sequence[Mesh]) -> Links:
         """What an object of its kinds, ours or not, live or wanted, provides and uses. A route is written

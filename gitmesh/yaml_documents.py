@@ -45,7 +45,7 @@ class DocumentError(ValueError):
         self.line = line
 
 
-class Document(Struct, frozen=True):
+class PlacedDocument(Struct, frozen=True):
     """A document with its place in the text: characters `start` to the start of the next document; `marked`
     by `---`.
     """
@@ -69,16 +69,16 @@ class _Frame(Struct):
     merged: list[Any] = []
 
 
-class _Builder:
+class _ValueBuilder:
     """Builds values from events; one per text."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self.documents: list[Document] = []
+        self.documents: list[PlacedDocument] = []
         self._stack: list[_Frame] = []
-        self._anchors: dict[str, tuple[Any, int, int]] = {}
+        self._anchors: dict[str, tuple[object, int, int]] = {}
         self._nodes = 0
-        self._root: Any = None
+        self._root: object = None
         self._start = (0, False)
 
     def document_start(self, event: Any) -> None:
@@ -86,7 +86,7 @@ class _Builder:
         self._anchors, self._root = {}, None
 
     def document_end(self, _: Any) -> None:
-        self.documents.append(Document(self._root, *self._start))
+        self.documents.append(PlacedDocument(self._root, *self._start))
 
     def mapping_start(self, event: Any) -> None:
         self._open({}, event)
@@ -169,14 +169,14 @@ class _Builder:
         frame.key = None
 
 
-def read_documents(text: str | bytes, most: int = MAX_NODES) -> tuple[Document, ...]:
+def read_documents(text: str | bytes, most: int = MAX_NODES) -> tuple[PlacedDocument, ...]:
     """The documents of a text, or of its bytes in UTF-8 or UTF-16, empty ones included as None. Raises
     DocumentError.
 
     `most` is how many nodes there may be, each alias counted with all that it stands for.
     """
-    builder = _Builder(most)
-    steps: dict[type, Callable[[Any], None]] = {
+    builder = _ValueBuilder(most)
+    steps: dict[type, Callable[[object], None]] = {
         yaml.ScalarEvent: builder.scalar,
         yaml.MappingStartEvent: builder.mapping_start,
         yaml.MappingEndEvent: builder.end,

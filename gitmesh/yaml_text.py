@@ -51,7 +51,7 @@ def dump_all(documents: Sequence[object]) -> str:
     return "---\n".join(dump(document) for document in documents)
 
 
-def _ordered(body: Mapping[Any, Any]) -> list[Any]:
+def _ordered(body: Mapping[Any, Any]) -> list[object]:
     first = [key for key in _FIRST if key in body]
     return first + sorted(body.keys() - set(first)) if first else sorted(body)
 

@@ -1,5 +1,5 @@
-"""A mesh of a few lines for tests of the core: one Rule object per destination, no rules about order or
-strangers.
+"""A mesh of a few lines for tests of the core: one Rule object for the routing of a destination, no
+rules about order or strangers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live
 from gitmesh.model.report import MeshStatus
 from gitmesh.model.strangers import ALONE, Around, Stranger
-from gitmesh.model.units import DestinationUnit, Laid, Unit, UnitKey
+from gitmesh.model.units import DestinationUnit, Laid, RoutingUnit, Unit
 from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact, Step, Versions
 
 GROUP = "fake.test"
@@ -83,10 +83,10 @@ class FakeMesh:
         return ""
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
-        if not isinstance(unit, DestinationUnit):
+        if not isinstance(unit, RoutingUnit):
             return Translation()
         if unit.service.name in self.held:
-            return Translation(held=("",))
+            return Translation(held=True)
         spec = {
             "policies": list(unit.policies),
             "rows": len(unit.routes),
@@ -102,9 +102,6 @@ class FakeMesh:
                 ),
             )
         )
-
-    def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
-        return (rule(unit.name, unit.namespace),) if unit.kind == "Destination" else ()
 
     def links(self, body: Body, meshes: Sequence[Mesh]) -> Links:
         spec = body.get("spec", {})

@@ -18,7 +18,7 @@ from tests.asking import asked
 from tests.rendered import translators
 
 
-class Outcome(Struct):
+class PolicyOutcome(Struct):
     """What policies come to in a cluster."""
 
     findings: tuple[Diagnostic, ...]
@@ -32,13 +32,13 @@ class Outcome(Struct):
         return route(asked(to=to, **more), self.known)
 
 
-def outcome(of: ClusterFacts, *policies: Policy) -> Outcome:
+def outcome(of: ClusterFacts, *policies: Policy) -> PolicyOutcome:
     """Resolve and translate the policies for one cluster."""
     resolution = resolve(policies, {of.cluster: of}, {of.cluster: {}}, translators=translators())
     builds, said = build(resolution, {of.cluster: of}, translators(), "test", {})
     built = builds[of.cluster]
     found = (*resolution.diagnostics, *said)
-    return Outcome(
+    return PolicyOutcome(
         findings=(*found, *dropped(policies, builds, found)),
         bodies={(key.kind, key.name): decode(one.body)["spec"] for key, one in built.manifests.items()},
         known=Known(of, built.units, built.held_units, built.refused),

@@ -28,7 +28,7 @@ cp "{tools}/pip" "{tools}/gitmesh" "$4/bin"
 """In place of python3: an environment with our program, whatever pip is asked to install."""
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class ScriptStep(Struct, frozen=True, kw_only=True):
     """A script with the variables of its own, before they are filled in."""
 
     run: str
@@ -39,7 +39,7 @@ class Workflow(Struct, frozen=True, kw_only=True):
     """A workflow of one job, of GitHub or Gitea. `on` and `permissions` are as they stand there."""
 
     on: Mapping[str, Any]
-    steps: Sequence[Step]
+    steps: Sequence[ScriptStep]
     permissions: Mapping[str, str]
     condition: str
     uses: Sequence[str]
@@ -56,7 +56,7 @@ def workflow(path: str) -> Workflow:
             key: value or {} for key, value in document[True].items()
         },  # YAML 1.1 reads `on` as a truth value
         steps=[
-            Step(run=step["run"], env={**shared, **step.get("env", {})})
+            ScriptStep(run=step["run"], env={**shared, **step.get("env", {})})
             for step in job["steps"]
             if "run" in step
         ],

@@ -168,11 +168,11 @@ class Shop:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def sync(self, *arguments: str, code: int | None = None) -> Report:
+    def sync(self, *arguments: str, code: int | None = None) -> SyncReport:
         """`gitmesh sync -o json`."""
         ran = self.gitmesh("sync", "-o", "json", *arguments, code=code)
         assert ran.out, ran.err
-        return Report(ran.code, json.loads(ran.out))
+        return SyncReport(ran.code, json.loads(ran.out))
 
     def agent(self, *arguments: str, **env: str) -> Agent:
         """The agent, to be started by `with`."""
@@ -201,7 +201,7 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class Report:
+class SyncReport:
     """What `gitmesh sync -o json` answered."""
 
     code: int

@@ -67,7 +67,10 @@ def test_entry_points_and_licence(wheel: Path, names: list[str]) -> None:
         given = ConfigParser()
         given.read_string(archive.read(place).decode())
     assert dict(given["console_scripts"]) == {"gitmesh": "gitmesh.cli.main:main"}
-    assert dict(given["gitmesh.translators"]) == {"istio": "gitmesh_istio"}
+    assert dict(given["gitmesh.translators"]) == {
+        "gatewayapi": "gitmesh_gatewayapi.mesh",
+        "istio": "gitmesh_istio",
+    }
     assert [name for name in names if name.endswith("/LICENSE")]
 
 

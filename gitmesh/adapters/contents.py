@@ -16,14 +16,14 @@ from gitmesh.adapters.writing import live_object
 from gitmesh.discovery.rows import Reduced
 from gitmesh.model.objects import Body, ObjectKey
 from gitmesh.model.plan import Live
-from gitmesh.yaml_documents import Document, read_documents
+from gitmesh.yaml_documents import PlacedDocument, read_documents
 from gitmesh.yaml_text import dump
 
 _NO_OBJECTS = frozenset({"kustomize.config.k8s.io"})
 """Groups of documents that lie among objects but are none."""
 
 
-class Place(Struct, frozen=True):
+class ObjectPlace(Struct, frozen=True):
     """Where an object stands in its file: which document, and which item of it where that is a list (-1 = it
     is none).
     """
@@ -36,7 +36,7 @@ class Content(Struct, frozen=True):
     """A file's content. `problems` are documents that are no objects: they hide nothing."""
 
     rows: tuple[Reduced, ...] = ()
-    live: tuple[tuple[Live, Place], ...] = ()
+    live: tuple[tuple[Live, ObjectPlace], ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -63,10 +63,10 @@ class Reader(Struct, frozen=True):
         """The content of a file. Raises ValueError for what cannot be parsed."""
         return self.content(_objects(path, data))
 
-    def content(self, objects: Iterable[tuple[Place, Any]]) -> Content:
+    def content(self, objects: Iterable[tuple[ObjectPlace, Any]]) -> Content:
         """What objects at their places amount to."""
         rows: list[Reduced] = []
-        live: list[tuple[Live, Place]] = []
+        live: list[tuple[Live, ObjectPlace]] = []
         problems: list[str] = []
         for place, body in objects:
             if not _is_object(body):
@@ -93,7 +93,7 @@ def key_of(body: Body, watched: Mapping[tuple[str, str], bool]) -> ObjectKey | N
     return ObjectKey(group=group, kind=kind, namespace=str(namespace), name=metadata["name"])
 
 
-def replace_object(path: str, data: bytes, place: Place, body: Body | None) -> bytes | None:
+def replace_object(path: str, data: bytes, place: ObjectPlace, body: Body | None) -> bytes | None:
     """The file with one object replaced, or taken out where `body` is None; other documents keep every byte.
 
     None where no object is left in it. Raises ValueError for what cannot be parsed.
@@ -122,11 +122,11 @@ def new_file(body: Body) -> bytes:
     return dump(body).encode()
 
 
-def _span(documents: tuple[Document, ...], index: int, length: int) -> tuple[int, int]:
+def _span(documents: tuple[PlacedDocument, ...], index: int, length: int) -> tuple[int, int]:
     return documents[index].start, documents[index + 1].start if index + 1 < len(documents) else length
 
 
-def _put(value: Any, place: Place, body: Body | None) -> Any:
+def _put(value: Any, place: ObjectPlace, body: Body | None) -> object:
     """A document's value with the object replaced; None where nothing is left."""
     if place.item < 0:
         return body
@@ -141,7 +141,7 @@ def _text(data: bytes) -> str:
         raise ValueError("not UTF-8") from None
 
 
-def _objects(path: str, data: bytes) -> Iterator[tuple[Place, Any]]:
+def _objects(path: str, data: bytes) -> Iterator[tuple[ObjectPlace, object]]:
     """The objects of a file, those in lists one by one; empty documents are skipped."""
     for index, value in enumerate(_values(path, data)):
         if value is None or _ignored(value):
@@ -152,12 +152,12 @@ def _objects(path: str, data: bytes) -> Iterator[tuple[Place, Any]]:
             else None
         )
         if not isinstance(items, list):
-            yield Place(index), value
+            yield ObjectPlace(index), value
         for number, item in enumerate(items if isinstance(items, list) else ()):
-            yield Place(index, number), item
+            yield ObjectPlace(index, number), item
 
 
-def _values(path: str, data: bytes) -> list[Any]:
+def _values(path: str, data: bytes) -> list[object]:
     if path.endswith(".json"):
         try:
             return [orjson.loads(data)]

@@ -123,7 +123,7 @@ class LocalFleet:
         if unknown := wanted - self.clusters.keys():
             raise KeyError(f"no such cluster: {min(unknown)}")
         self._take_leave()
-        found: dict[str, Any] = {name: self._standing[name].error for name in wanted & self._left.keys()}
+        found: dict[str, object] = {name: self._standing[name].error for name in wanted & self._left.keys()}
         chosen = [cluster for name, cluster in self.clusters.items() if name in wanted - self._left.keys()]
         lanes = [
             [c for c in chosen if c.name in self._in_turn],
@@ -134,10 +134,10 @@ class LocalFleet:
 
     def _worked(
         self, work: Callable[[Cluster], Any], lanes: Iterable[Sequence[Cluster]]
-    ) -> Mapping[str, Any]:
+    ) -> Mapping[str, object]:
         """Work on the lanes at once, up to a limit; one that is no longer waited for makes room."""
         waiting, tasks = deque(lanes), list[_Task]()
-        found: dict[str, Any] = {}
+        found: dict[str, object] = {}
         while waiting or tasks:
             while waiting and len(tasks) < MAX_WORKERS:
                 tasks.append(self._begun(work, waiting.popleft()))
@@ -170,7 +170,7 @@ class LocalFleet:
         with self._changed:
             self._changed.wait_for(lambda: any(task.ended is not None for task in tasks), left)
 
-    def _judged(self, task: _Task) -> Mapping[str, Any]:
+    def _judged(self, task: _Task) -> Mapping[str, object]:
         """The answers of a task that ended, an error for one that is left to itself now, nothing for
         another.
         """
@@ -198,7 +198,7 @@ def _error_of(task: _Task) -> ClusterError | None:
     return next((answer for answer in task.answers.values() if isinstance(answer, ClusterError)), None)
 
 
-def _caught(work: Callable[[Cluster], Any], cluster: Cluster) -> Any:
+def _caught(work: Callable[[Cluster], Any], cluster: Cluster) -> object:
     try:
         return work(cluster)
     except ClusterError as error:

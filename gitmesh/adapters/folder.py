@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import Struct
 
-from gitmesh.adapters.gitindex import Index
+from gitmesh.adapters.gitindex import CheckoutIndex
 from gitmesh.adapters.revision import (
     LINK,
     PLAIN,
@@ -48,7 +48,7 @@ class FolderSource(Struct, frozen=True):
     prefix: str = ""
     paths: tuple[str, ...] = ("",)
     beyond: Callable[[File], bool] | None = None
-    index: Index | None = None
+    index: CheckoutIndex | None = None
     inside: str = ""
 
     def fetch(self) -> Snapshot:

@@ -24,7 +24,7 @@ _SKIPPED = 0x4000
 _SPLIT = b"link"
 
 
-class Index(Struct, frozen=True):
+class CheckoutIndex(Struct, frozen=True):
     """Paths from the root of the checkout: all that Git knows, and of these the submodules and those that are
     not checked out.
     """
@@ -34,7 +34,7 @@ class Index(Struct, frozen=True):
     skipped: tuple[str, ...] = ()
 
 
-def read_index(top: Path) -> Index | None:
+def read_index(top: Path) -> CheckoutIndex | None:
     """The index of the checkout `top`; None where there is none, or none that can be read."""
     try:
         with open(
@@ -55,7 +55,7 @@ def _place(top: Path) -> Path:
         return top / file.read(4096).removeprefix("gitdir:").strip()
 
 
-def parse_index(content: bytes) -> Index:
+def parse_index(content: bytes) -> CheckoutIndex:
     """Read an index. Raises ValueError or struct.error for what is none, or of another form."""
     signature, version, count = struct.unpack_from(">4sII", content)
     if signature != b"DIRC" or version not in (2, 3):
@@ -73,7 +73,7 @@ def parse_index(content: bytes) -> Index:
         skipped += [path] if hidden else []
     if content[at : at + 4] == _SPLIT:
         raise ValueError("a split index")
-    return Index(frozenset(known), tuple(submodules), tuple(skipped))
+    return CheckoutIndex(frozenset(known), tuple(submodules), tuple(skipped))
 
 
 def _entry(content: bytes, start: int) -> tuple[str, int, bool, int]:

@@ -18,7 +18,7 @@ from gitmesh.adapters.git.history import behind, contents, matching
 from gitmesh.adapters.git.names import branch_problem
 from gitmesh.adapters.git.objects import Objects
 from gitmesh.errors import SourceError
-from gitmesh.model.overview import Moment, Overview, SourceCommit
+from gitmesh.model.overview import Overview, SourceCommit, StatusCommit
 from gitmesh.status.past import moment, pulls
 from gitmesh.status.reading import FINDINGS, ROOM, STATUS, UnreadableError, read_overview
 
@@ -55,7 +55,7 @@ class StatusCopy(Struct, frozen=True):
         except UnreadableError as error:
             raise SourceError(f"the status branch at {self.tip[:12]}: {error}", hint=_HINT) from None
 
-    def moments(self, limit: int, policy: str = "") -> tuple[Moment, ...]:
+    def moments(self, limit: int, policy: str = "") -> tuple[StatusCommit, ...]:
         """The last commits, newest first; with `policy` (KIND/NAME or KIND/NAMESPACE/NAME), those that
         changed its state.
         """
@@ -102,7 +102,7 @@ def _known(source: SourceCommit, known: Mapping[str, SourceCommit]) -> SourceCom
     return replace(source, author=found.author, subject=found.subject, pulls=found.pulls)
 
 
-def _moment(commit: str, raw: bytes, status: bytes | None, policy: bytes | None) -> Moment:
+def _moment(commit: str, raw: bytes, status: bytes | None, policy: bytes | None) -> StatusCommit:
     message = raw.decode("utf-8", "replace").partition("\n\n")[2]
     return moment(commit, describe(raw).seconds, message, status, policy)
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from gitmesh.adapters.contents import Content, Place, new_file, replace_object
+from gitmesh.adapters.contents import Content, ObjectPlace, new_file, replace_object
 from gitmesh.adapters.files import read_inside, remove_inside, write_inside
 from gitmesh.adapters.tree import Tree
 from gitmesh.adapters.writing import StepError, body_of, carry_out, check_step
@@ -58,7 +58,7 @@ class Writer:
 
     def _checked(self, key: ObjectKey, body: Body) -> tuple[Content, Live]:
         """A file's content with this one object. Raises StepError if it is not the object of the key."""
-        content = self._tree.reader.content([(Place(0), body)])
+        content = self._tree.reader.content([(ObjectPlace(0), body)])
         if not content.live or content.live[0][0].key != key:
             raise StepError(
                 f"the content for {key} is another object, or of a kind that no translator writes",

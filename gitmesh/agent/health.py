@@ -14,7 +14,7 @@ steps, each bounded.
 """
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class ProbeAnswer(Struct, frozen=True, kw_only=True):
     """What a probe gets: HTTP 200 or 503, and a line for people."""
 
     ok: bool
@@ -39,19 +39,19 @@ class Health:
             self._last = now
             self._sources_read = self._sources_read or sources_read
 
-    def alive(self, now: float) -> Answer:
+    def alive(self, now: float) -> ProbeAnswer:
         """Liveness: the last completed cycle is not too old."""
         with self._lock:
             age = now - (self._started if self._last is None else self._last)
             what = "start" if self._last is None else "last completed cycle"
-        return Answer(
+        return ProbeAnswer(
             ok=age <= self._patience, text=f"{what} {age:.0f} s ago, at most {self._patience:.0f} s allowed"
         )
 
-    def ready(self) -> Answer:
+    def ready(self) -> ProbeAnswer:
         """Readiness: a cycle has been completed in which every source was read."""
         with self._lock:
-            return Answer(
+            return ProbeAnswer(
                 ok=self._sources_read,
                 text="ready" if self._sources_read else "no cycle has read the sources yet",
             )

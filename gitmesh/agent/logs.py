@@ -49,7 +49,7 @@ def logger(
 def captured(log: FilteringBoundLogger) -> Iterator[None]:
     """What libraries log while the block runs comes as events `library` of this logger: else Python writes
     their warnings to standard error as they are (reliability W14)."""
-    root, handler = logging.getLogger(), _Handler(log)
+    root, handler = logging.getLogger(), _LogHandler(log)
     root.addHandler(handler)
     try:
         yield
@@ -57,7 +57,7 @@ def captured(log: FilteringBoundLogger) -> Iterator[None]:
         root.removeHandler(handler)
 
 
-class _Handler(logging.Handler):
+class _LogHandler(logging.Handler):
     """Hands the records of the standard library's logging on."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from gitmesh.agent.health import Answer, Health
+from gitmesh.agent.health import Health, ProbeAnswer
 from gitmesh.agent.listening import addresses, listening
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ def pages(
     }
 
 
-def _answer(answer: Answer) -> Page:
+def _answer(answer: ProbeAnswer) -> Page:
     return (200 if answer.ok else 503, _PLAIN, f"{answer.text}\n".encode())
 
 
-class Server:
+class AgentServer:
     """Answers on sockets that listen, from its making until `close`."""
 
     def __init__(
@@ -101,11 +101,11 @@ class Server:
 
 def serve(
     listen: str, routes: Mapping[str, Callable[[], Page]], hooks: Mapping[str, Hook] = NO_HOOKS
-) -> Server:
+) -> AgentServer:
     """Listen on HOST:PORT and answer in the background: GET by `routes`, POST by `hooks`. Raises
     ListenError.
     """
-    return Server(listening(listen, backlog=_BACKLOG), routes, hooks)
+    return AgentServer(listening(listen, backlog=_BACKLOG), routes, hooks)
 
 
 class _Door:

@@ -19,7 +19,7 @@ from gitmesh.render.values import counted, listed
 OLDEST_GIT = (2, 30)
 
 
-class Right(Protocol):
+class AnsweredRight(Protocol):
     """A right with the cluster's answer; its text is `verb resource`."""
 
     @property
@@ -31,7 +31,7 @@ class Right(Protocol):
 class HasRights(Protocol):
     """A cluster that can say which rights we have in it."""
 
-    def rights(self, instance: str) -> Sequence[Right]:
+    def rights(self, instance: str) -> Sequence[AnsweredRight]:
         """The rights that are needed, each with whether we have it. Raises ClusterError."""
 
 
@@ -173,7 +173,7 @@ def _no_place(subject: str) -> Check:
     )
 
 
-def _rights(subject: str, rights: Sequence[Right]) -> Check:
+def _rights(subject: str, rights: Sequence[AnsweredRight]) -> Check:
     missing = [str(right) for right in rights if not right.allowed]
     if missing:
         text = f"{len(missing)} of {counted(len(rights), 'right')} missing: {listed(missing, 8)}"

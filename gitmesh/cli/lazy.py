@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """Where a command lives (`module`, attribute `command`) and its line in the group's help."""
 
     module: str
@@ -21,9 +21,9 @@ class Entry(NamedTuple):
 class LazyGroup(click.Group):
     """A group over a table of entries."""
 
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, CommandEntry]
 
-    def __init__(self, *, entries: Mapping[str, Entry], name: str, help: str, epilog: str) -> None:
+    def __init__(self, *, entries: Mapping[str, CommandEntry], name: str, help: str, epilog: str) -> None:
         super().__init__(name=name, help=help, epilog=epilog)
         self.entries = entries
 

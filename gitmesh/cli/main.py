@@ -11,49 +11,67 @@ import click
 
 from gitmesh import __version__
 from gitmesh.cli import console
-from gitmesh.cli.lazy import Entry, LazyGroup
+from gitmesh.cli.lazy import CommandEntry, LazyGroup
 from gitmesh.render.escape import printable
 
 FAILURE = 3
 INTERRUPTED = 130
 _COMMANDS = "gitmesh.cli.commands"
 
-ENTRIES: Mapping[str, Entry] = {
-    "demo": Entry(module=f"{_COMMANDS}.demo", help="See GitMesh work: no cluster, no network, no questions."),
-    "init": Entry(module=f"{_COMMANDS}.init", help="Write a policy repository to start from."),
-    "validate": Entry(module=f"{_COMMANDS}.validate", help="Check policies; every mistake at its line."),
-    "render": Entry(module=f"{_COMMANDS}.render", help="Print the objects that each cluster would get."),
-    "diff": Entry(module=f"{_COMMANDS}.diff", help="Show what differs between policies and live clusters."),
-    "review": Entry(module=f"{_COMMANDS}.review", help="Say on a pull request what its merge would mean."),
-    "can": Entry(
+ENTRIES: Mapping[str, CommandEntry] = {
+    "demo": CommandEntry(
+        module=f"{_COMMANDS}.demo", help="See GitMesh work: no cluster, no network, no questions."
+    ),
+    "init": CommandEntry(module=f"{_COMMANDS}.init", help="Write a policy repository to start from."),
+    "validate": CommandEntry(
+        module=f"{_COMMANDS}.validate", help="Check policies; every mistake at its line."
+    ),
+    "render": CommandEntry(
+        module=f"{_COMMANDS}.render", help="Print the objects that each cluster would get."
+    ),
+    "diff": CommandEntry(
+        module=f"{_COMMANDS}.diff", help="Show what differs between policies and live clusters."
+    ),
+    "review": CommandEntry(
+        module=f"{_COMMANDS}.review", help="Say on a pull request what its merge would mean."
+    ),
+    "can": CommandEntry(
         module=f"{_COMMANDS}.can", help="Say whether a request would be admitted, and which lines decide."
     ),
-    "who-can": Entry(
+    "who-can": CommandEntry(
         module=f"{_COMMANDS}.who_can", help="Say who can call a destination, and which lines decide."
     ),
-    "route": Entry(
+    "route": CommandEntry(
         module=f"{_COMMANDS}.route", help="Say how a request would be treated, and which lines decide."
     ),
-    "sync": Entry(module=f"{_COMMANDS}.sync", help="Make the clusters what the policies say, once."),
-    "status": Entry(
+    "sync": CommandEntry(module=f"{_COMMANDS}.sync", help="Make the clusters what the policies say, once."),
+    "status": CommandEntry(
         module=f"{_COMMANDS}.status", help="Show what is in force, refused and waiting, and each cluster."
     ),
-    "history": Entry(
+    "history": CommandEntry(
         module=f"{_COMMANDS}.history", help="Show what became of each commit, and what was healed."
     ),
-    "approve": Entry(
+    "approve": CommandEntry(
         module=f"{_COMMANDS}.approve", help="End a hold: confirm the facts that a finding doubts."
     ),
-    "agent": Entry(module=f"{_COMMANDS}.agent", help="Keep the clusters what the policies say, for ever."),
-    "discover": Entry(module=f"{_COMMANDS}.discover", help="Show what runs in the clusters."),
-    "check": Entry(
+    "agent": CommandEntry(
+        module=f"{_COMMANDS}.agent", help="Keep the clusters what the policies say, for ever."
+    ),
+    "discover": CommandEntry(module=f"{_COMMANDS}.discover", help="Show what runs in the clusters."),
+    "check": CommandEntry(
         module=f"{_COMMANDS}.check", help="Check configuration, repositories, clusters and rights."
     ),
-    "trust": Entry(module=f"{_COMMANDS}.trust", help="Agree to a configuration that is found by itself."),
-    "explain": Entry(module=f"{_COMMANDS}.explain", help="Explain a finding's code or a policy's field."),
-    "schema": Entry(module=f"{_COMMANDS}.schema", help="Print the JSON Schema of the policy kinds."),
-    "version": Entry(module=f"{_COMMANDS}.version", help="Print the version."),
-    "completion": Entry(module=f"{_COMMANDS}.completion", help="Print the completion script of a shell."),
+    "trust": CommandEntry(
+        module=f"{_COMMANDS}.trust", help="Agree to a configuration that is found by itself."
+    ),
+    "explain": CommandEntry(
+        module=f"{_COMMANDS}.explain", help="Explain a finding's code or a policy's field."
+    ),
+    "schema": CommandEntry(module=f"{_COMMANDS}.schema", help="Print the JSON Schema of the policy kinds."),
+    "version": CommandEntry(module=f"{_COMMANDS}.version", help="Print the version."),
+    "completion": CommandEntry(
+        module=f"{_COMMANDS}.completion", help="Print the completion script of a shell."
+    ),
 }
 
 HELP = """GitMesh holds service meshes to the policies in a Git repository.

@@ -53,10 +53,11 @@ def detect(rows: Rows, translators: Sequence[Translator], homes: Homes, unread: 
                 common,
                 deployments=deployments.get(namespace, ()),
                 daemonsets=beside if namespace in allowed else (),
+                homes=tuple(allowed),
             )
             for mesh in translator.detect(objects):
                 counts = (
-                    namespace in allowed and meshes.setdefault((mesh.translator, mesh.name), mesh) is mesh
+                    namespace in allowed and meshes.setdefault((mesh.translator, mesh.name), mesh) == mesh
                 )
                 elsewhere += [] if counts else [mesh]
     found = sorted(meshes.values(), key=lambda mesh: (mesh.name, mesh.translator))

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gitmesh.discovery.continuity import emptied, gone_for_good, settled, unread_kinds
 from gitmesh.discovery.controlplanes import Homes, detect, homes_of, hooked
@@ -21,10 +22,12 @@ from gitmesh.model.facts import (
     NOTHING_REMEMBERED,
     ClusterFacts,
     Mesh,
+    PortRange,
     Remembered,
     Workload,
     WorkloadKey,
 )
+from gitmesh.model.features import decides_access
 from gitmesh.model.objects import ApiKind
 from gitmesh.ports import Membership, PodFact, Translator
 
@@ -96,9 +99,12 @@ def cluster_uid(rows: Iterable[Reduced]) -> str:
     return next((row.uid for row in rows if isinstance(row, NamespaceRow) and row.name == "kube-system"), "")
 
 
+_EVERY_PORT = (PortRange(first=1, last=65535),)
+
+
 class _Members:
-    """Answers which mesh pods are in; the first translator that knows them decides. `homes` are where control
-    planes may be.
+    """Answers which mesh pods are in; the first translator that knows them decides, and one that presumes it
+    only where none does (`Mesh.presumed`). `homes` are where control planes may be.
     """
 
     def __init__(
@@ -106,6 +112,7 @@ class _Members:
     ) -> None:
         self._homes = homes
         self._owned = _owned_by_gateways(rows)
+        self._presumed = {mesh.name for mesh in meshes if mesh.presumed}
         own = ((t, tuple(mesh for mesh in meshes if mesh.translator == t.name)) for t in translators)
         self._translators = tuple((translator, found) for translator, found in own if found)
         self._namespaces = {row.name: dict(row.labels) for row in rows.namespaces}
@@ -113,14 +120,23 @@ class _Members:
     def of(self, namespace: str, name: str, shape: PodShape) -> Membership | None:
         """The membership of pods of this shape."""
         pod, labels = _pod_fact(namespace, name, shape), self._namespaces.get(namespace, {})
-        answers = (translator.member(pod, labels, meshes) for translator, meshes in self._translators)
-        return next((answer for answer in answers if answer is not None), None)
+        answers = [
+            _seen(answer, translator)
+            for translator, meshes in self._translators
+            if (answer := translator.member(pod, labels, meshes)) is not None
+        ]
+        return min(answers, key=lambda answer: answer.mesh in self._presumed, default=None)
 
     def is_gateway(self, workload: WorkloadKey) -> bool:
         """Whether pods that are set up as a gateway's are one's: what they say of themselves is no
         authority.
         """
         return workload[1] in self._homes or workload in self._owned
+
+
+def _seen(answer: Membership, translator: Translator) -> Membership:
+    """In a mesh that has no say in who may call, nobody guards a pod's ports."""
+    return answer if decides_access(translator.supports) else replace(answer, unguarded=_EVERY_PORT)
 
 
 def _owned_by_gateways(rows: Rows) -> frozenset[WorkloadKey]:

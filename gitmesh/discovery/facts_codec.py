@@ -76,8 +76,8 @@ def with_digest(facts: ClusterFacts) -> ClusterFacts:
     return replace(known, digest=facts_digest(known))
 
 
-def _dump(facts: ClusterFacts) -> dict[str, Any]:
-    body: dict[str, Any] = {"name": facts.cluster, "complete": facts.complete}
+def _dump(facts: ClusterFacts) -> dict[str, object]:
+    body: dict[str, object] = {"name": facts.cluster, "complete": facts.complete}
     if facts.uid:
         body["uid"] = facts.uid
     if facts.service_accounts:

@@ -14,7 +14,7 @@ from gitmesh.model.plan import Action, FieldChange
 from gitmesh.model.policies import Origin
 
 
-class Effect(StrEnum):
+class RightChange(StrEnum):
     """What becomes of a right to call. `Changed`: admitted by other pods, or for other reasons that callers
     notice; `Unknown`: the calculator cannot tell one of both sides, or both."""
 
@@ -57,7 +57,7 @@ class AccessChange(Struct, frozen=True, kw_only=True, order=True):
 
     service: tuple[str, str]
     ports: tuple[int, ...]
-    effect: Effect
+    effect: RightChange
     callers: tuple[str, ...]
     requests: tuple[str, ...]
     before: str
@@ -68,15 +68,15 @@ class AccessChange(Struct, frozen=True, kw_only=True, order=True):
     @property
     def opens(self) -> bool:
         """Whether requests may come through somewhere that did not: also where only some pods admit them."""
-        return self.effect is Effect.GAINED or (
-            self.effect is Effect.CHANGED and self.before != "Allowed" and self.after != "Denied"
+        return self.effect is RightChange.GAINED or (
+            self.effect is RightChange.CHANGED and self.before != "Allowed" and self.after != "Denied"
         )
 
     @property
     def closes(self) -> bool:
         """Whether requests may be refused somewhere that came through."""
-        return self.effect is Effect.LOST or (
-            self.effect is Effect.CHANGED and self.before != "Denied" and self.after != "Allowed"
+        return self.effect is RightChange.LOST or (
+            self.effect is RightChange.CHANGED and self.before != "Denied" and self.after != "Allowed"
         )
 
     @property
@@ -86,7 +86,7 @@ class AccessChange(Struct, frozen=True, kw_only=True, order=True):
             return Weight.OPENS
         return (
             Weight.UNTOLD
-            if self.effect is Effect.UNKNOWN
+            if self.effect is RightChange.UNKNOWN
             else Weight.CLOSES
             if self.closes
             else Weight.LESSER

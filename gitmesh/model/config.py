@@ -175,8 +175,9 @@ class ClusterConfig(Model):
         default_factory=dict,
         description=(
             "Namespaces where the control planes of a mesh count, by translator (`istio: [istio-system,"
-            " istio-prod]`); a mesh that is not named keeps its usual one. What looks like a control plane"
-            " elsewhere is told and counts for nothing."
+            " istio-prod]`); a mesh that is not named keeps its usual one. `gatewayapi: [NAMESPACE]` is for a"
+            " mesh that reads routes of the Gateway API and has no translator of its own, nor a usual place."
+            " What looks like a control plane elsewhere is told and counts for nothing."
         ),
     )
 

@@ -95,6 +95,13 @@ Supports = TypedDict(
 FEATURES: tuple[str, ...] = tuple(sorted(Supports.__required_keys__))
 
 
+def decides_access(supports: Supports) -> bool:
+    """Whether the mesh has a say in who may call. Where it has none nothing can be closed either, so access
+    to its pods is unenforced (security law)."""
+    access = (feature for feature in FEATURES if feature.startswith("AccessPolicy."))
+    return any(support_of(supports, feature).level != "none" for feature in access)
+
+
 def support_of(supports: Supports, feature: str) -> Support:
     """What the table says of a feature."""
     return cast("Mapping[str, Support]", supports)[feature]

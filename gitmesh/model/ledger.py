@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import ObjectKey
+from gitmesh.model.units import UnitKey
 
 NAMESPACE = "gitmesh-system"
 """Of the ledger in a Kubernetes cluster, where it is a ConfigMap."""
@@ -26,6 +27,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     """One object of ours. `uid` is "" between the intent to create it and the answer; `commit` is the one
     that last wrote it, `warnings` are what the cluster said when it took that write.
 
+    `units` wanted it when it was last as wanted, empty where that is not known (an older version wrote it).
     `sources` are those whose policies it is made of, empty where that is not known. Where several sources, or
     several policies that decide who may call, share it, `parts` are the digests of its rules by source and
     policy: one's part can be told from another's while one of them cannot be read, or is held.
@@ -37,6 +39,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     parts: Parts = {}
+    units: tuple[UnitKey, ...] = ()
 
 
 class Hold(Struct, frozen=True, kw_only=True):

@@ -11,14 +11,17 @@ RefKind: TypeAlias = Literal["subset", "host", "port", "gateway", "identity", "g
 
 class Ref(Struct, frozen=True, kw_only=True, order=True):
     """Something that objects name. `name` is unique among those of its kind and owner; `of` is the full name
-    of the owner (a subset's or port's host), "" where it has none."""
+    of the owner (a subset's or port's host), "" where it has none. `cluster` is the one that offers it to
+    all clusters, "" = it is known in its own alone."""
 
     kind: RefKind
     of: str = ""
     name: str
+    cluster: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name} of {self.of}" if self.of else f"{self.kind} {self.name}"
+        named = f"{self.kind} {self.name}{f' of {self.of}' if self.of else ''}"
+        return f"{named} in cluster {self.cluster}" if self.cluster else named
 
 
 class Links(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gitmesh.model.facts import Mesh
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.policies import Origin
-    from gitmesh.model.units import DestinationUnit, Half, Unit, UnitKey
+    from gitmesh.model.units import RoutingUnit, Unit, UnitKey
 
 
 class Phase(IntEnum):
@@ -54,7 +54,8 @@ class Fragment(Struct, frozen=True, kw_only=True):
     `policies` are the ids of all policies behind it (a superset of those in `fields`). `owners` are, by such
     a path, the policies behind an item of a list where several say the same. `apart`: where it cannot be
     written, the other objects of its unit are written all the same. `contested` says who has objects for the
-    same: it is not created beside them.
+    same: it is not created beside them. `part`: it is some fields of the object, and other units may want
+    others; they are put together, and none of them is created without the others.
     """
 
     key: ObjectKey
@@ -67,29 +68,30 @@ class Fragment(Struct, frozen=True, kw_only=True):
     policies: tuple[str, ...] = ()
     apart: bool = False
     contested: tuple[str, ...] = ()
+    part: bool = False
 
 
 class Translation(Struct, frozen=True, kw_only=True):
     """A translator's answer for one unit.
 
-    `held` are the halves of which nothing can be emitted ("" = the whole unit): every object that they claim
-    stays as it is, neither changed nor deleted. An error alone does not hold: the security law sometimes
-    demands both an error and a closed object. `stays` are objects that are not wanted and must not be missed
-    where they are live: there they stay, with this finding.
+    `held`: nothing can be emitted, and every object of the unit stays as it is, neither changed nor deleted.
+    An error alone does not hold: the security law sometimes demands both an error and a closed object.
+    `stays` are objects that are not wanted and must not be missed where they are live: there they stay, with
+    this finding.
     """
 
     fragments: tuple[Fragment, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
-    held: tuple[Half, ...] = ()
+    held: bool = False
     stays: Mapping[ObjectKey, Diagnostic] = {}
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
     """A desired object with GitMesh's labels and annotations on it.
 
-    `body` is canonical JSON of the whole object, `digest` a short hash of it, as the ledger keeps it.
-    `fields`, `owners` and `contested` are the fragment's. `forbidden` are labels and annotations that must
-    not stand on it unless `body` has them.
+    `body` is canonical JSON of the whole object, `digest` a short hash of it, as the ledger keeps it. `units`
+    want it, sorted. `apart`, `fields`, `owners`, `contested` and `part` are the fragment's. `forbidden`
+    are labels and annotations that must not stand on it unless `body` has them.
     """
 
     key: ObjectKey
@@ -99,10 +101,12 @@ class Manifest(Struct, frozen=True, kw_only=True):
     digest: str
     policies: tuple[str, ...]
     units: tuple[UnitKey, ...] = ()
+    apart: bool = False
     fields: Mapping[str, Origin] = {}
     owners: Mapping[str, tuple[str, ...]] = {}
     forbidden: frozenset[str] = frozenset()
     contested: tuple[str, ...] = ()
+    part: bool = False
 
 
 class Narrowing(Struct, frozen=True, kw_only=True):
@@ -114,17 +118,21 @@ class Narrowing(Struct, frozen=True, kw_only=True):
 
 
 class Build(Struct, frozen=True, kw_only=True):
-    """What one cluster should hold. `held` are objects of held units: never changed, never deleted.
+    """What one cluster should hold. `units` are what was decided, `held_units` those of which nothing new
+    could be decided or said, `waiting` the policies that are not in force for that. `held` are objects that
+    are never changed and never deleted: those of held units, as far as they are known, and those that several
+    units want otherwise; which live ones are a held unit's is known once the ledger is read
+    (planning/holding).
 
     `complete` is false where facts are unknown: nothing may then be deleted. `meshes` are the cluster's.
     `refused` are destinations among the held ones whose pods would refuse what policies ask for, as those
-    would have them. `units` are what was decided, `held_units` those (or their halves) of which nothing new
-    could be decided or said, `waiting` the policies that are not in force for that; `doubtful`: the facts
-    themselves are in doubt, but for what is `decided`: nobody's doubt keeps that from being deleted.
-    `pending` are policies that name what is not there: what they did before stays; `gone` are findings on
-    policies whose destination the cluster lacks while others have it: what they did stays too, and is then
-    told. `stays` are objects that nobody wants and that stay where they are live, with a finding. `narrowing`
-    are those of the held objects that may become narrower all the same.
+    would have them. `doubtful`: the facts themselves are in doubt, but for those of the Services (namespace,
+    name) that are `settled`: nobody's doubt keeps what is `decided` for that from being deleted. `pending`
+    are policies that name what is not there: what they did before stays; `gone` are findings on policies
+    whose destination the cluster lacks while others have it: what they did stays too, and is then told.
+    `stays` are objects that nobody wants and that stay where they are live, with a finding. `narrowing` are
+    those of the held objects that may become narrower all the same, and `sound` the held units of which every
+    object may, with the policies whose part of them is withheld.
     """
 
     cluster: str
@@ -134,11 +142,18 @@ class Build(Struct, frozen=True, kw_only=True):
     meshes: tuple[Mesh, ...] = ()
     units: tuple[Unit, ...] = ()
     held_units: frozenset[UnitKey] = frozenset()
-    refused: tuple[DestinationUnit, ...] = ()
+    refused: tuple[RoutingUnit, ...] = ()
     waiting: frozenset[str] = frozenset()
     doubtful: bool = False
+    settled: frozenset[tuple[str, str]] = frozenset()
     decided: frozenset[ObjectKey] = frozenset()
     stays: Mapping[ObjectKey, Diagnostic] = {}
     pending: frozenset[str] = frozenset()
     gone: tuple[Diagnostic, ...] = ()
     narrowing: Mapping[ObjectKey, Narrowing] = {}
+    sound: Mapping[UnitKey, frozenset[str]] = {}
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything is left as it is."""
+        return bool(self.held or self.held_units)

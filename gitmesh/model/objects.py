@@ -75,7 +75,7 @@ def canonical(body: Body) -> bytes:
 
 def decode(content: bytes) -> dict[str, Any]:
     """The object behind canonical bytes."""
-    body: dict[str, Any] = orjson.loads(content)
+    body: dict[str, object] = orjson.loads(content)
     return body
 
 

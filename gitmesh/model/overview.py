@@ -114,7 +114,7 @@ class Heal(Struct, frozen=True, kw_only=True):
     manager: str = ""
 
 
-class Moment(Struct, frozen=True, kw_only=True):
+class StatusCommit(Struct, frozen=True, kw_only=True):
     """One commit of the status branch, at `seconds` since the epoch. `policy` is the state of the policy that
     was asked about by cluster, with "" for the whole; empty where none was, or where it was not there any
     more.

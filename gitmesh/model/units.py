@@ -18,22 +18,34 @@ from gitmesh.model.objects import ObjectKey
 from gitmesh.model.policies import Origin
 from gitmesh.model.strangers import ALONE, Around
 
-Half: TypeAlias = Literal["", "routing", "access"]
+Half: TypeAlias = Literal["routing", "access"]
 HALVES: tuple[Half, ...] = ("routing", "access")
-"""Of a destination; "" is all of it."""
+"""Of a destination: how requests go to it, which is written where the callers are, and who may call, which is
+written where the pods are. They are held apart, since an error in routing never holds access (api.md, What an
+error holds back)."""
 
 
 class UnitKey(Struct, frozen=True, kw_only=True, order=True):
-    """Name of a unit inside one cluster: a Service's namespace and name, or ("", mesh name).
+    """Name of a unit: a half of a Service, or a mesh (namespace "", `name` of the mesh), which is of one
+    piece.
 
-    `half` is the part of a destination that is meant, "" = all of it: how requests go to it, or who may call
-    it. They are held apart, since an error in routing never holds access (api.md, What an error holds back).
+    `home` is the cluster where the destination lives, `written` the one whose objects say it; they differ
+    where callers of another cluster are told of it.
     """
 
-    kind: Literal["Destination", "Mesh"]
+    half: Literal["routing", "access", "mesh"]
+    home: str
+    written: str
     namespace: str
     name: str
-    half: Half = ""
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.half != "mesh" else f"mesh {self.name}"
+
+
+def half_key(half: Half, cluster: str, service: tuple[str, str]) -> UnitKey:
+    """Of a half of a Service (namespace, name) that lives in the cluster and is written there."""
+    return UnitKey(half=half, home=cluster, written=cluster, namespace=service[0], name=service[1])
 
 
 class TextCondition(Struct, frozen=True, kw_only=True, order=True):
@@ -304,50 +316,70 @@ class Access(Struct, frozen=True, kw_only=True):
 
 
 class DestinationUnit(Struct, frozen=True, kw_only=True):
-    """One Service of one cluster, and everything that policies say of it.
+    """What both halves of a Service know of it. `home` is the cluster where it lives, `written` the one whose
+    objects say it, and `workloads` are its pods.
 
-    `routes` is a first-match list, most specific first, without a catch-all for unmatched requests.
-    `settings` maps a Service port number (0 = the whole destination) to connection fields; a port's settings
-    already include those of the whole destination that it does not override. `meshes` names the meshes of its
-    pods. `sharing` are other Services that reach a pod's port which this one reaches too, where access is
-    decided, each with whether an Allow selects it. `ended` are the rules that leave fields to the mesh,
-    greatest first: of a field that nothing decides for a request, the first one that means it is why.
-    `withheld` are policies whose part of the access decision cannot be told for an error of theirs: it is
-    decided as all the others say, and narrows at most. `around` is what others wrote for it; it is no part of
-    the decision, nor of its digest.
+    `meshes` names the meshes of its pods. `policies` are those behind the unit. `around` is what others wrote
+    for the destination; it is no part of the decision, nor of its digest.
     """
 
-    cluster: str
+    home: str
+    written: str
     service: Service
     workloads: tuple[Workload, ...] = ()
     meshes: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    digest: str = ""
+    around: Around = ALONE
+
+
+class RoutingUnit(DestinationUnit, frozen=True, kw_only=True):
+    """How requests go to one Service: what clients' proxies do, in whichever mesh of the written cluster.
+
+    `routes` is a first-match list, most specific first, without a catch-all for unmatched requests.
+    `settings` maps a Service port number (0 = the whole destination) to connection fields; a port's settings
+    already include those of the whole destination that it does not override. `ended` are the rules that leave
+    fields to the mesh, greatest first: of a field that nothing decides for a request, the first one that
+    means it is why.
+    """
+
     routes: tuple[Route, ...] = ()
     settings: Mapping[int, Mapping[str, Decided]] = {}
     ended: tuple[Ended, ...] = ()
     subsets: tuple[Subset, ...] = ()
-    access: Access | None = None
-    sharing: tuple[tuple[Service, bool], ...] = ()
-    policies: tuple[str, ...] = ()
-    withheld: tuple[str, ...] = ()
-    digest: str = ""
-    around: Around = ALONE
 
     @property
     def key(self) -> UnitKey:
-        return UnitKey(kind="Destination", namespace=self.service.namespace, name=self.service.name)
+        return _key_of(self, "routing")
 
     @property
-    def halves(self) -> tuple[Half, ...]:
-        """Those in which anything is said."""
-        routing = bool(self.routes or self.settings or self.subsets)
-        said: dict[Half, bool] = {"routing": routing, "access": self.access is not None}
-        return tuple(half for half in HALVES if said[half])
+    def is_silent(self) -> bool:
+        """Whether it asks nothing of a mesh."""
+        return not (self.routes or self.settings or self.subsets)
 
-    def without(self, half: Half) -> DestinationUnit:
-        """The unit with nothing said in one half."""
-        if half == "access":
-            return replace(self, access=None)
-        return replace(self, routes=(), settings={}, subsets=(), ended=())
+
+class AccessUnit(DestinationUnit, frozen=True, kw_only=True):
+    """Who may call the pods of one Service: what proxies there admit, in the meshes of the pods.
+
+    `sharing` are other Services that reach a pod's port which this one reaches too, each with whether an
+    Allow selects it. `withheld` are policies whose part of the decision cannot be told for an error of
+    theirs: it is decided as all the others say, and narrows at most.
+    """
+
+    access: Access
+    sharing: tuple[tuple[Service, bool], ...] = ()
+    withheld: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> UnitKey:
+        return _key_of(self, "access")
+
+
+def _key_of(unit: DestinationUnit, half: Half) -> UnitKey:
+    service = unit.service
+    return UnitKey(
+        half=half, home=unit.home, written=unit.written, namespace=service.namespace, name=service.name
+    )
 
 
 class RootReader(Struct, frozen=True, kw_only=True, order=True):
@@ -388,7 +420,12 @@ class MeshUnit(Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> UnitKey:
-        return UnitKey(kind="Mesh", namespace="", name=self.mesh.name)
+        return mesh_key(self.cluster, self.mesh.name)
 
 
-Unit: TypeAlias = DestinationUnit | MeshUnit
+def mesh_key(cluster: str, mesh: str) -> UnitKey:
+    """Of a mesh of the cluster."""
+    return UnitKey(half="mesh", home=cluster, written=cluster, namespace="", name=mesh)
+
+
+Unit: TypeAlias = RoutingUnit | AccessUnit | MeshUnit

@@ -21,7 +21,7 @@ _PLAIN = bytes([*range(0x20, 0x7F), 0x0A])
 _MAX_SHOWN = 20
 
 
-class Fault(Struct, frozen=True):
+class CharacterFault(Struct, frozen=True):
     """A refused character or byte: 1-based line and column, and what it is."""
 
     line: int
@@ -29,21 +29,22 @@ class Fault(Struct, frozen=True):
     message: str
 
 
-def decode(content: bytes) -> tuple[str, tuple[Fault, ...]]:
+def decode(content: bytes) -> tuple[str, tuple[CharacterFault, ...]]:
     """The text of a UTF-8 file, and the first 20 of its faults. A byte order mark at the very beginning is
     dropped.
     """
     if not content.translate(None, _PLAIN):
         return content.decode("ascii"), ()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "", (Fault(1, 1, "the file is UTF-16; save it as UTF-8"),)
+        return "", (CharacterFault(1, 1, "the file is UTF-16; save it as UTF-8"),)
     try:
         text = content.removeprefix(b"\xef\xbb\xbf").decode()
     except UnicodeDecodeError as error:
         return "", (_undecodable(error),)
     found = [match for match, _ in zip(HIDDEN.finditer(text), range(_MAX_SHOWN), strict=False)]
     return text, tuple(
-        Fault(*place(text, match.start()), f"{describe(match.group())} is not allowed") for match in found
+        CharacterFault(*place(text, match.start()), f"{describe(match.group())} is not allowed")
+        for match in found
     )
 
 
@@ -66,7 +67,9 @@ def visible(text: str) -> str:
     return HIDDEN.sub("\ufffd", text)
 
 
-def _undecodable(error: UnicodeDecodeError) -> Fault:
+def _undecodable(error: UnicodeDecodeError) -> CharacterFault:
     before = error.object[: error.start].removeprefix(b"\xef\xbb\xbf").decode()
     line, column = place(before, len(before))
-    return Fault(line, column, f"byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8")
+    return CharacterFault(
+        line, column, f"byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8"
+    )

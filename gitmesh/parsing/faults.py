@@ -263,11 +263,11 @@ def _pattern(value: object, context: Mapping[str, Any]) -> tuple[str, str]:
     return f"must {meaning}; found {echo(value)}", ""
 
 
-def _kind(wanted: str, hint: str = "") -> Callable[[object, Mapping[str, Any]], tuple[str, str]]:
+def _kind(wanted: str, hint: str = "") -> Callable[[object, Mapping[str, object]], tuple[str, str]]:
     return lambda value, _: (f"must be {wanted}, not {echo(value)}", hint)
 
 
-def _bound(words: str, key: str) -> Callable[[object, Mapping[str, Any]], tuple[str, str]]:
+def _bound(words: str, key: str) -> Callable[[object, Mapping[str, object]], tuple[str, str]]:
     return lambda value, context: (f"must be {words} {context[key]:.15g}; found {echo(value)}", "")
 
 

@@ -14,9 +14,9 @@ from gitmesh.model.base import Disabled
 from gitmesh.model.manifests import Build, Manifest, Narrowing
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, TrafficPolicySpec
-from gitmesh.model.units import MeshUnit, UnitKey
+from gitmesh.model.units import AccessUnit, MeshUnit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.planning.ownership import claims
+from gitmesh.planning.merging import together
 from gitmesh.planning.supporting import lacks
 from gitmesh.planning.surroundings import surrounded
 from gitmesh.planning.translating import Built, Translating, sound
@@ -69,34 +69,30 @@ def _build_cluster(
             )
         )
     for work in _at_work(facts, translators, instance, memo):
-        for unit in units:
+        for unit in filter(work.concerns, units):
             if facts.held:
-                found.hold(unit, work.claims(unit.key))
-                continue
-            built = work.built(unit)
-            if _hangs_on_the_unknown(unit, facts):
-                found.doubt(unit, work.claims(unit.key), built)
+                found.hold(unit)
+            elif _hangs_on_the_unknown(unit, facts):
+                found.doubt(unit, work.built(unit))
             else:
+                built = work.built(unit)
                 found.add(unit, built)
                 if (others := sound(unit, built)) is not None:
-                    found.narrowing.update(work.narrowing(others))
-        for key in waiting:
-            found.held.update(work.claims(key))
-        for held in resolution.narrowing.get(cluster, ()):
+                    found.narrow(others, work.built(others))
+        for held in filter(work.concerns, resolution.narrowing.get(cluster, ())):
             doubtful = facts.held or _hangs_on_the_unknown(held, facts)
-            narrowing = {} if doubtful else work.narrowing(held)
-            found.narrowing.update(narrowing)
-            found.waiting.update(() if narrowing else held.policies)
+            if doubtful or not found.narrow(held, work.built(held)):
+                found.waiting.update(held.policies)
     found.decide()
     # What a mesh that is not found may own is unknown: its mesh-wide deny must not be pruned for that.
-    known = all(key.kind != "Mesh" or facts.mesh(key.name) for key in waiting)
+    known = all(key.half != "mesh" or facts.mesh(key.name) for key in waiting)
     made = Build(
         cluster=cluster,
         manifests=dict(sorted(found.manifests.items())),
         held=frozenset(found.held),
         complete=facts.complete and known and not facts.held_meshes and not facts.held,
         doubtful=facts.held or bool(facts.held_meshes),
-        decided=_decided(facts, translators) if facts.complete and known and not facts.held else frozenset(),
+        settled=_settled(facts) if facts.complete and known and not facts.held else frozenset(),
         meshes=facts.meshes,
         units=units,
         held_units=frozenset(found.held_units),
@@ -106,6 +102,7 @@ def _build_cluster(
         pending=resolution.pending.get(cluster, frozenset()),
         gone=tuple(one for one in resolution.gone if one.cluster == cluster),
         narrowing=found.narrowing,
+        sound=found.sound,
     )
     return made, found.diagnostics
 
@@ -116,27 +113,21 @@ def _hangs_on_the_unknown(unit: Unit, facts: ClusterFacts) -> bool:
         return False
     if isinstance(unit, MeshUnit):
         return unit.mesh.name in facts.held_meshes
-    return not unit.meshes or not facts.held_meshes.isdisjoint(unit.meshes)
+    # Which meshes the pods of another cluster are in says nothing of the callers in this one.
+    abroad = unit.home != unit.written
+    return abroad or not unit.meshes or not facts.held_meshes.isdisjoint(unit.meshes)
 
 
-def _decided(facts: ClusterFacts, translators: Mapping[str, Translator]) -> frozenset[ObjectKey]:
-    """While a mesh is in doubt: what the destinations may own whose pods are all in other meshes. A policy
-    may be withdrawn there.
+def _settled(facts: ClusterFacts) -> frozenset[tuple[str, str]]:
+    """While a mesh is in doubt: the Services whose pods are all in other meshes. A policy may be withdrawn
+    there.
     """
     if not facts.held_meshes:
         return frozenset()
-    apart = [
+    return frozenset(
         one.key
         for one in facts.services
         if (pods := facts.behind(one)) and not any(pod.mesh in facts.held_meshes for pod in pods)
-    ]
-    keys = [UnitKey(kind="Destination", namespace=namespace, name=name) for namespace, name in apart]
-    return frozenset(
-        claim
-        for name, translator in translators.items()
-        if (meshes := facts.meshes_of(name))
-        for key in keys
-        for claim in claims(translator, key, meshes, facts)
     )
 
 
@@ -148,58 +139,71 @@ class _Collected(Struct):
     waiting: set[str]
     manifests: dict[ObjectKey, Manifest] = {}
     held: set[ObjectKey] = set()
-    doubted: dict[ObjectKey, set[bytes]] = {}
+    doubted: dict[ObjectKey, dict[UnitKey, bytes]] = {}
     stays: dict[ObjectKey, Diagnostic] = {}
     narrowing: dict[ObjectKey, Narrowing] = {}
+    sound: dict[UnitKey, frozenset[str]] = {}
     diagnostics: list[Diagnostic] = []
 
-    def hold(self, unit: Unit, objects: Iterable[ObjectKey]) -> None:
-        """Leave everything that a unit may own as it is."""
-        self.held.update(objects)
+    def hold(self, unit: Unit) -> None:
+        """Leave everything that a unit owns as it is."""
         self.held_units.add(unit.key)
         self.waiting.update(unit.policies)
 
-    def doubt(self, unit: Unit, objects: Iterable[ObjectKey], built: Built) -> None:
+    def doubt(self, unit: Unit, built: Built) -> None:
         """The same, but for what a unit without a doubt wants too, with the same content: revisions share
         what is mesh-wide.
         """
-        self.hold(unit, ())
-        wanted = {manifest.key: manifest.body for manifest in built.manifests}
-        for key in objects:
-            self.doubted.setdefault(key, set()).add(wanted.get(key, b""))
+        self.hold(unit)
+        for manifest in built.manifests:
+            self.doubted.setdefault(manifest.key, {})[unit.key] = manifest.body
 
     def decide(self) -> None:
-        """Hold what is doubted."""
+        """Hold what is doubted, and what the other half of a destination, which is held, may want a part
+        of."""
+        held = {(key.home, key.namespace, key.name) for key in self.held_units if key.half != "mesh"}
+        for manifest in self.manifests.values():
+            if manifest.part and any((o.home, o.namespace, o.name) in held for o in manifest.units):
+                self.held.add(manifest.key)
         for key, bodies in self.doubted.items():
-            if key not in self.manifests or bodies != {self.manifests[key].body}:
+            wanted = self.manifests.get(key)
+            if wanted is None or any(body != wanted.body for body in bodies.values()):
                 self.held.add(key)
+            else:
+                self.manifests[key] = replace(wanted, units=tuple(sorted({*wanted.units, *bodies})))
 
     def add(self, unit: Unit, built: Built) -> None:
         """One unit's objects, and what it keeps back."""
         self.diagnostics += built.diagnostics
         self.stays.update(built.stays)
         if built.held:
-            self.held.update(built.held)
-            self.held_units.update(replace(unit.key, half=half) for half in built.halves)
-            lacking = set(unit.policies).difference(*(manifest.policies for manifest in built.manifests))
+            self.held_units.add(unit.key)
             # What nobody says why is lost, and `dropped` tells it.
-            self.waiting.update(
-                lacking if any(one.policy in unit.policies for one in built.diagnostics) else ()
-            )
+            if any(one.policy in unit.policies for one in built.diagnostics):
+                self.waiting.update(set(unit.policies).difference(*(one.policies for one in built.manifests)))
         for manifest in built.manifests:
             self._merge(manifest)
 
+    def narrow(self, unit: AccessUnit, built: Built) -> bool:
+        """What held access may be narrowed to: what all policies but the withheld ones want of its objects.
+        What is said of it waits with the rest of the unit. False where that cannot be told, either."""
+        if built.held:
+            return False
+        withheld = frozenset(unit.withheld)
+        self.sound[unit.key] = withheld
+        self.narrowing |= {one.key: Narrowing(wanted=one, withheld=withheld) for one in built.manifests}
+        self.held.update(one.key for one in built.manifests)
+        return True
+
     def _merge(self, manifest: Manifest) -> None:
-        """Two units may want one object (a mesh-wide one, say), but only the same one: else what is live
-        stays as it is.
+        """Several units may want one object (a mesh-wide one, say); where they contradict each other, what is
+        live stays as it is.
         """
         other = self.manifests.setdefault(manifest.key, manifest)
         if other is manifest:
             return
-        if other.body == manifest.body:
-            self.manifests[manifest.key] = replace(
-                other, units=tuple(sorted({*other.units, *manifest.units}))
-            )
+        if (both := together(other, manifest)) is not None:
+            self.manifests[manifest.key] = both
             return
         wanting = f"{', '.join(other.policies)} and {', '.join(manifest.policies)}"
         self.held.add(manifest.key)

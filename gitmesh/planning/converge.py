@@ -18,6 +18,7 @@ from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, State, worst
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.diff import diff
+from gitmesh.planning.elsewhere import ALONE, Asking, Elsewhere
 from gitmesh.planning.fights import heals
 from gitmesh.planning.guard import Consent, vanished
 from gitmesh.planning.leaving import unfinished
@@ -47,7 +48,7 @@ class Cycle(Struct, frozen=True, kw_only=True):
 
     `meshes` are those of every managed cluster, for the ledgers to remember. `holding` are the findings so
     far that stand for holds. `observed` is by cluster what was live when its facts were read; where it is not
-    given it is read now.
+    given it is read now. `elsewhere` is what the clusters are to each other.
     """
 
     translators: Mapping[str, Translator]
@@ -60,6 +61,7 @@ class Cycle(Struct, frozen=True, kw_only=True):
     meshes: Mapping[str, tuple[Mesh, ...]] = {}
     holding: tuple[Diagnostic, ...] = ()
     observed: Mapping[str, Observed] = {}
+    elsewhere: Elsewhere = ALONE
 
 
 def converge(
@@ -129,16 +131,13 @@ def kinds_of(
     """The kinds that translators write there, and those of which we have written objects, as the cluster
     serves them, or as translators say where that is unknown."""
     ours = {(key.group, key.kind) for key in ledger.entries} if ledger else set()
-    written = sorted(
-        (
-            kind
-            for t in translators.values()
-            for kind in t.resources
-            if kind in t.writes(facts) or (kind.group, kind.kind) in ours
-        ),
-        key=lambda kind: (kind.group, kind.kind),
-    )
-    return tuple(facts.kind_index.get((kind.group, kind.kind), kind) for kind in written)
+    written = {
+        (kind.group, kind.kind): kind
+        for t in translators.values()
+        for kind in t.resources
+        if kind in t.writes(facts) or (kind.group, kind.kind) in ours
+    }
+    return tuple(facts.kind_index.get(name, written[name]) for name in sorted(written))
 
 
 def _observe(
@@ -198,10 +197,8 @@ def _adapted(
     strangers' objects leave it. The same value again while nothing moved."""
     ledger, absent = stored.ledger, cycle.revisions.absent
     unwanted = ledger.entries.keys() - built.manifests.keys() - built.held
-    same, equal = (
-        (built, observed, facts),
-        (absent, ledger.approved, ledger.entries if absent or _may_narrow(built) else None, unwanted),
-    )
+    told = ledger.entries if absent or built.held_units or built.settled or _may_narrow(built) else None
+    same, equal = (built, observed, facts), (absent, ledger.approved, told, unwanted)
     found = memo.get("adapted")
     if (
         found is None
@@ -224,10 +221,15 @@ def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored
     # Imported late: most builds need none of it.
     ledger, revisions, translators = stored.ledger, cycle.revisions, cycle.translators
     made = Adapted(built=built)
-    if built.pending or built.gone:
+    if built.held_units or built.settled or built.pending or built.gone:
+        from gitmesh.planning.holding import Owners, hold
         from gitmesh.planning.keeping import keep_back
 
-        made = made.then(keep_back(made.built, observed, facts, translators, ledger))
+        entries = rebuilt(stored, observed).entries
+        owners = Owners(entries, built, observed, facts, translators)
+        made = made.then(hold(built, entries, owners))
+        if built.pending or built.gone:
+            made = made.then(keep_back(made.built, observed, facts, ledger, owners))
     if revisions.absent:
         from gitmesh.planning.retaining import retain
 
@@ -261,6 +263,7 @@ def _plan(
         found
         and all(old is new for old, new in zip(found[0], inputs, strict=True))
         and found[1] == cycle.consent
+        and all(cycle.elsewhere.answer(*asked) is answer for asked, answer in found[3].items())
         and not found[2].writes
     ):
         kept: Plan = found[2]
@@ -268,8 +271,10 @@ def _plan(
     before: dict[ObjectKey, list[Live | None]] = {}
     for _, key, live in reversed(written):
         before.setdefault(key, []).append(live)
-    plan = cluster.predict(diff(built, observed, stored, cycle.translators, cycle.consent, memo, before))
-    memo["plan"] = (inputs, cycle.consent, plan)
+    asking = Asking(cycle.elsewhere)
+    plan = diff(built, observed, stored, cycle.translators, cycle.consent, memo, before, asking)
+    plan = cluster.predict(plan)
+    memo["plan"] = (inputs, cycle.consent, plan, asking.answers)
     return plan
 
 
@@ -303,7 +308,7 @@ def _carry_out(
     saved, ledger = stored, rebuilt(stored, observed)
     outcomes: tuple[Outcome, ...] = ()
     if plan.writes:
-        ledger = intend(ledger, plan)
+        ledger = intend(ledger, plan, built)
         saved = Stored(ledger=ledger, version=cluster.save(ledger, stored.version))
         ask_again(memo)
         outcomes = cluster.apply(plan)
@@ -337,6 +342,13 @@ def _remember(
             *_written(cluster, cycle.now, memo),
             *((done, key, observed.live.get(key)) for key in keys),
         )
+
+
+def lately(
+    cluster: Cluster, now: float, memo: MutableMapping[Any, Any]
+) -> tuple[tuple[ObjectKey, Live | None], ...]:
+    """Our objects there that a proxy may not know as they are, each as it was before."""
+    return tuple((key, live) for _, key, live in _written(cluster, now, memo))
 
 
 def _written(cluster: Cluster, now: float, memo: MutableMapping[Any, Any]) -> Written:
@@ -381,7 +393,7 @@ def _state(
         return State.FAILED
     if (
         plan.prune_held
-        or built.held
+        or built.holds
         or built.doubtful
         or built.waiting
         or any(change.is_left for change in plan.changes)

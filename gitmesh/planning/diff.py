@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from gitmesh.model.manifests import DELETE_ORDER, Build
 from gitmesh.model.plan import Action, Change, Live, Observed, Plan
+from gitmesh.planning.elsewhere import ALONE, Asking
 from gitmesh.planning.fights import without_fights
 from gitmesh.planning.guard import Consent, guarded
 from gitmesh.planning.relying import relied
@@ -47,6 +48,7 @@ def diff(
     consent: Consent,
     memo: MutableMapping[Any, Any],
     before: Mapping[ObjectKey, Sequence[Live | None]],
+    elsewhere: Asking | None = None,
 ) -> Plan:
     """What must be written, in order, and what stays with the reason why. The arguments are `Scenery`'s."""
     scenery = Scenery(
@@ -57,6 +59,7 @@ def diff(
         consent=consent,
         before=before,
         memo=memo,
+        elsewhere=elsewhere or Asking(ALONE),
     )
     wanting, unwanted, staging = Wanting(scenery), Unwanted(scenery), Staging(scenery)
     wanted = [wanting.want(m) for m in built.manifests.values() if m.key not in built.held]

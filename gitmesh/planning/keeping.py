@@ -11,30 +11,24 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gitmesh.model.manifests import Build, Narrowing
-from gitmesh.model.units import HALVES, UnitKey
+from gitmesh.model.units import RoutingUnit
 from gitmesh.planning.adapted import Adapted
-from gitmesh.planning.ownership import claims, is_ours, policies_of
+from gitmesh.planning.holding import is_mesh_wide
+from gitmesh.planning.ownership import is_ours, policies_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.model.ledger import Ledger
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.plan import Live, Observed
-    from gitmesh.model.units import Unit
-    from gitmesh.ports import Translator
-
-
-_MESH_WIDE = "VirtualMesh/"
+    from gitmesh.model.units import Unit, UnitKey
+    from gitmesh.planning.holding import Owners
 
 
 def keep_back(
-    built: Build,
-    observed: Observed,
-    facts: ClusterFacts,
-    translators: Mapping[str, Translator],
-    ledger: Ledger,
+    built: Build, observed: Observed, facts: ClusterFacts, ledger: Ledger, owners: Owners
 ) -> Adapted:
     """The build with all those units held of which a policy would be withdrawn that names what is not there,
     or that is gone from this cluster alone; the same build where there is none."""
@@ -50,33 +44,42 @@ def keep_back(
     losing = {key: lost for key, live in mine.items() if (lost := _lost(live, built, waiting))}
     if not losing:
         return Adapted(built=built)
-    claimed = dict(_claimed(facts, translators))
     # What an object in a tenant's namespace says of itself holds nothing mesh-wide.
-    meshwide = {key for key, lost in losing.items() if any(policy.startswith(_MESH_WIDE) for policy in lost)}
-    lost_by = {unit: meshwide if unit.kind == "Mesh" else losing.keys() for unit in claimed}
-    concerned = {unit for unit, keys in claimed.items() if not lost_by[unit].isdisjoint(keys)}
+    concerned = {
+        unit
+        for key, lost in losing.items()
+        for unit in owners.known(key)
+        if (is_mesh_wide(lost) if unit.half == "mesh" else (unit.namespace, unit.name) in facts.service_index)
+    }
     units = _with_dependants(concerned, built.units)
-    narrowing = {**_narrowing(losing, units, claimed, built), **built.narrowing}
-    held = built.held.union(losing, *(claimed.get(unit, ()) for unit in units))
-    said = tuple(one for one in gone if any(one.policy in lost for lost in losing.values()))
-    waits = built.waiting.union(*losing.values())
-    made = replace(built, held=held, held_units=built.held_units | units, waiting=waits, narrowing=narrowing)
-    return Adapted(built=made, diagnostics=said)
+    owned = {key: owners.of(key) & units for key in owners.owned(units)}
+    narrowing = {**_narrowing(losing, owned, built), **built.narrowing}
+    told = tuple(one for one in gone if any(one.policy in lost for lost in losing.values()))
+    made = replace(
+        built,
+        held=built.held.union(losing, owned),
+        held_units=built.held_units | units,
+        waiting=built.waiting.union(*losing.values()),
+        narrowing=narrowing,
+    )
+    return Adapted(built=made, diagnostics=told)
 
 
 def _narrowing(
     losing: Mapping[ObjectKey, frozenset[str]],
-    units: Iterable[UnitKey],
-    claimed: Mapping[UnitKey, frozenset[ObjectKey]],
+    owned: Mapping[ObjectKey, frozenset[UnitKey]],
     built: Build,
 ) -> dict[ObjectKey, Narrowing]:
     """What may become narrower of the objects that are held for this alone: nothing is wanted of one whose
     Service is not there."""
-    withheld: dict[ObjectKey, frozenset[str]] = dict(losing)
-    for unit in units:
-        mine = claimed.get(unit, frozenset()) if unit.half == "access" else frozenset()
-        lost = frozenset[str]().union(*(losing[key] for key in mine & losing.keys()))
-        withheld |= dict.fromkeys(mine, lost)
+    withheld = dict(losing)
+    by_unit: dict[UnitKey, set[str]] = {}
+    for key, units in owned.items():
+        for unit in units:
+            by_unit.setdefault(unit, set()).update(losing.get(key, ()))
+    for key, units in owned.items():
+        if access := [unit for unit in units if unit.half == "access"]:
+            withheld[key] = frozenset[str]().union(*(by_unit[unit] for unit in access))
     return {
         key: Narrowing(wanted=built.manifests.get(key), withheld=lost)
         for key, lost in withheld.items()
@@ -90,42 +93,17 @@ def _lost(live: Live, built: Build, waiting: frozenset[str]) -> frozenset[str]:
     return waiting.intersection(policies_of(live)).difference(manifest.policies if manifest else ())
 
 
-def _claimed(
-    facts: ClusterFacts, translators: Mapping[str, Translator]
-) -> Iterator[tuple[UnitKey, frozenset[ObjectKey]]]:
-    """Every half of a destination and every mesh that may be, and the objects that it may own."""
-    keys = [
-        UnitKey(kind="Destination", namespace=service.namespace, name=service.name, half=half)
-        for service in facts.services
-        for half in HALVES
-    ]
-    keys += [UnitKey(kind="Mesh", namespace="", name=mesh.name) for mesh in facts.meshes]
-    for key in keys:
-        yield (
-            key,
-            frozenset(
-                claim
-                for name, one in translators.items()
-                for claim in claims(one, key, facts.meshes_of(name), facts)
-            ),
-        )
-
-
-def routing(unit: UnitKey) -> UnitKey:
-    """The half of a destination that subsets belong to; a mesh is of one piece."""
-    return replace(unit, half="routing") if unit.kind == "Destination" else unit
-
-
 def _with_dependants(units: Iterable[UnitKey], decided: Iterable[Unit]) -> frozenset[UnitKey]:
     """These units and those that route to subsets of them: a held destination gets no new subset."""
+    routing = {unit.key: unit for unit in decided if isinstance(unit, RoutingUnit)}
     asking = {
-        routing(unit.key): {o.policy for subset in getattr(unit, "subsets", ()) for o in subset.origins}
-        for unit in decided
+        key: {origin.policy for subset in unit.subsets for origin in subset.origins}
+        for key, unit in routing.items()
     }
     acting: dict[str, set[UnitKey]] = {}
-    for unit in decided:
+    for key, unit in routing.items():
         for policy in unit.policies:
-            acting.setdefault(policy, set()).add(routing(unit.key))
+            acting.setdefault(policy, set()).add(key)
     found, waiting = set(units), list(units)
     while waiting:
         more = {key for policy in asking.get(waiting.pop(), ()) for key in acting.get(policy, ())} - found

@@ -4,7 +4,7 @@ most).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import orjson
@@ -13,17 +13,21 @@ from gitmesh.codec import CodecError, closed, decode, encode
 from gitmesh.model.facts import Mesh
 from gitmesh.model.ledger import Entry, Hold, Ledger, Parts, Stored
 from gitmesh.model.objects import ObjectKey
+from gitmesh.model.units import UnitKey
 
 API_VERSION = "gitmesh.io/v1alpha1"
-SCHEMA = 3
-"""Raised with every change that an older version would misread. Schema 2 knew parts by source alone. Schema 1
-knew no origins, parts, kinds, holds and heals, and of a mesh only translator, name and trust domain. What is
-not there is read as not known."""
+SCHEMA = 4
+"""Raised with every change that an older version would misread. Schema 3 knew no units. Schema 2 knew parts
+by source alone. Schema 1 knew no origins, parts, kinds, holds and heals, and of a mesh only translator, name
+and trust domain. What is not there is read as not known."""
 
 _FIRST = frozenset(
     {"apiVersion", "kind", "schema", "instance", "clusterUid", "sources", "commits", "entries", "meshes"}
 )
-_KEYS = _FIRST | {"origins", "parts", "kinds", "holds", "heals"}
+_SECOND = _FIRST | {"origins", "parts", "kinds", "holds", "heals"}
+_KEYS = _SECOND | {"units"}
+_REQUIRED: Mapping[object, frozenset[str]] = {1: _FIRST, 2: _SECOND, 3: _SECOND}
+"""Fields by schema; all of them in this one."""
 Keyed: TypeAlias = "dict[str, dict[str, dict[str, Any]]]"
 """`group/Kind` -> namespace -> name -> value."""
 
@@ -34,7 +38,7 @@ class FutureLedgerError(ValueError):
 
 def dump_ledger(ledger: Ledger) -> dict[str, Any]:
     """The document: entries by `group/Kind`, namespace and name as [uid, digest, index into commits, index
-    into origins, *warnings].
+    into origins, index into units, *warnings].
     """
     commits = {
         commit: place
@@ -44,8 +48,18 @@ def dump_ledger(ledger: Ledger) -> dict[str, Any]:
         names: place
         for place, names in enumerate(sorted({entry.sources for entry in ledger.entries.values()}))
     }
+    units = {
+        those: place for place, those in enumerate(sorted({entry.units for entry in ledger.entries.values()}))
+    }
     rows = {
-        key: [entry.uid, entry.digest, commits[entry.commit], origins[entry.sources], *entry.warnings]
+        key: [
+            entry.uid,
+            entry.digest,
+            commits[entry.commit],
+            origins[entry.sources],
+            units[entry.units],
+            *entry.warnings,
+        ]
         for key, entry in ledger.entries.items()
     }
     return {
@@ -59,6 +73,7 @@ def dump_ledger(ledger: Ledger) -> dict[str, Any]:
         "origins": [list(names) for names in origins],
         "entries": _keyed(rows),
         "parts": _keyed({key: encode(entry.parts) for key, entry in ledger.entries.items() if entry.parts}),
+        "units": [list(map(_unit_text, those)) for those in units],
         "meshes": {name: encode(found) for name, found in sorted(ledger.meshes.items())},
         "kinds": sorted(ledger.kinds),
         "holds": encode(ledger.holds),
@@ -81,12 +96,12 @@ def load_ledger(document: object) -> Ledger:
             f"the ledger has schema {schema}, this version knows {SCHEMA}: a newer GitMesh wrote it"
         )
     body = closed(document, _KEYS, "")
-    missing = sorted((_FIRST if schema == 1 else _KEYS) - body.keys())
+    missing = sorted(_REQUIRED.get(schema, _KEYS) - body.keys())
     if missing:
         raise CodecError("", f"the field {missing[0]!r} is missing")
     if (body["apiVersion"], body["kind"]) != (API_VERSION, "Ledger") or decode(
         int, body["schema"], "schema"
-    ) not in (1, 2, SCHEMA):
+    ) not in (*_REQUIRED, SCHEMA):
         raise CodecError("", "not a ledger")
     return Ledger(
         instance=decode(str, body["instance"], "instance"),
@@ -131,7 +146,28 @@ def _entries(body: Mapping[str, Any]) -> dict[ObjectKey, Entry]:
         key: {source: _parts(found) for source, found in _mapping(value).items()}
         for key, value in _values(body.get("parts", {}))
     }
-    return {key: _entry(row, commits, origins, parts.get(key, {})) for key, row in _values(body["entries"])}
+    units = [tuple(map(_unit, those)) for those in _lists(body["units"])] if "units" in body else None
+    return {
+        key: _entry(row, commits, origins, units, parts.get(key, {})) for key, row in _values(body["entries"])
+    }
+
+
+def _lists(value: object) -> tuple[tuple[str, ...], ...]:
+    found: tuple[tuple[str, ...], ...] = decode(tuple[tuple[str, ...], ...], value, "units")
+    return found
+
+
+def _unit_text(unit: UnitKey) -> str:
+    """`half/written/home/namespace/name`, home "" where it is the written cluster; a name may be any text."""
+    home = unit.home if unit.home != unit.written else ""
+    return f"{unit.half}/{unit.written}/{home}/{unit.namespace}/{unit.name}"
+
+
+def _unit(text: str) -> UnitKey:
+    match text.split("/", 4):
+        case [("routing" | "access" | "mesh") as half, written, home, namespace, name]:
+            return UnitKey(half=half, home=home or written, written=written, namespace=namespace, name=name)
+    raise CodecError("units", "a unit is not half/written/home/namespace/name")
 
 
 def _parts(value: object) -> Mapping[str, tuple[str, ...]]:
@@ -146,6 +182,7 @@ def _entry(
     row: object,
     commits: tuple[str, ...],
     origins: tuple[tuple[str, ...], ...] | None,
+    units: Sequence[tuple[UnitKey, ...]] | None,
     parts: Parts,
 ) -> Entry:
     match row:
@@ -157,11 +194,24 @@ def _entry(
                         sources = origins[origin]
                     case _:
                         raise CodecError("entries", "an entry has no origin")
+            wanting: tuple[UnitKey, ...] = ()
+            if units is not None:
+                match more:
+                    case [int(place_of_units), *more] if 0 <= place_of_units < len(units):
+                        wanting = units[place_of_units]
+                    case _:
+                        raise CodecError("entries", "an entry has no units")
             told = decode(tuple[str, ...], list(more), "entries") if more else ()
             return Entry(
-                uid=uid, digest=digest, commit=commits[place], warnings=told, sources=sources, parts=parts
+                uid=uid,
+                digest=digest,
+                commit=commits[place],
+                warnings=told,
+                sources=sources,
+                parts=parts,
+                units=wanting,
             )
-    raise CodecError("entries", "an entry is not [uid, digest, commit, origin, *warnings]")
+    raise CodecError("entries", "an entry is not [uid, digest, commit, origin, units, *warnings]")
 
 
 def _meshes(document: object) -> dict[str, tuple[Mesh, ...]]:

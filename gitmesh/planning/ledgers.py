@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from gitmesh.model.manifests import Build
     from gitmesh.model.objects import ObjectKey
+    from gitmesh.model.units import UnitKey
 
 MOST_WARNED = 200
 """Objects whose warnings are kept: a webhook that warns of every object must not fill the ledger, which ends
@@ -41,14 +42,15 @@ def rebuilt(stored: Stored, observed: Observed) -> Ledger:
     return replace(ledger, entries={**{live.key: Entry(uid=live.uid) for live in marked}, **ledger.entries})
 
 
-def intend(ledger: Ledger, plan: Plan) -> Ledger:
+def intend(ledger: Ledger, plan: Plan, built: Build) -> Ledger:
     """Add an entry without uid for every object that the plan creates or adopts."""
     entries = dict(ledger.entries)
     for change in plan.writes:
         if change.action is Action.CREATE:
-            entries[change.key] = Entry(commit=entries.get(change.key, Entry()).commit)
+            before = entries.get(change.key, Entry())
+            entries[change.key] = Entry(commit=before.commit, units=_units(before, built, change.key))
         elif change.action is Action.ADOPT:
-            entries[change.key] = Entry(uid=change.uid)
+            entries[change.key] = Entry(uid=change.uid, units=_units(Entry(), built, change.key))
     return ledger if entries == ledger.entries else replace(ledger, entries=entries)
 
 
@@ -88,7 +90,10 @@ def record(
             digest = "" if outcome.key in waiting else built.manifests[outcome.key].digest
             warnings = _warnings(outcome, warned)
             before = entries.get(outcome.key, Entry())
-            made = replace(before, uid=outcome.uid, digest=digest, commit=commit, warnings=warnings)
+            units = _units(before, built, outcome.key)
+            made = replace(
+                before, uid=outcome.uid, digest=digest, commit=commit, warnings=warnings, units=units
+            )
             entries[outcome.key] = _sourced(made, built, outcome.key, homes)
     # What was accepted of a source stays known while nothing of it is in force.
     sources = {name: sha or ledger.sources.get(name, "") for name, sha in accepted.items()}
@@ -139,7 +144,17 @@ def _gone(ledger: Ledger, observed: Observed, built: Build, plan: Plan) -> list[
 
 def _kept(entry: Entry | None, uid: str, built: Build, key: ObjectKey, commit: str) -> Entry:
     wanted = built.manifests[key].digest
-    if entry is not None and entry.uid == uid and entry.digest == wanted:
-        return entry
     before = entry or Entry()
-    return replace(before, uid=uid, digest=wanted, commit=before.commit or commit, warnings=())
+    units = _units(before, built, key)
+    if entry is not None and (entry.uid, entry.digest, entry.units) == (uid, wanted, units):
+        return entry
+    warnings = before.warnings if (before.uid, before.digest) == (uid, wanted) else ()
+    return replace(
+        before, uid=uid, digest=wanted, commit=before.commit or commit, warnings=warnings, units=units
+    )
+
+
+def _units(entry: Entry, built: Build, key: ObjectKey) -> tuple[UnitKey, ...]:
+    """The units that the object is of. A part of it that stays though nobody wants it is of those of
+    before."""
+    return built.manifests[key].units or entry.units

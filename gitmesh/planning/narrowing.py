@@ -65,7 +65,7 @@ class _Narrowing:
         self, built: Build, ledger: Ledger, revisions: Revisions, translators: Mapping[str, Translator]
     ) -> None:
         self.cluster, self.ledger, self.revisions = built.cluster, ledger, revisions
-        self.by_kind = writers(translators)
+        self.by_kind = writers(translators, built.meshes)
         self.policies = {policy.id: policy for policy in revisions.policies}
         self._exempting = frozenset(
             policy.id for policy in revisions.policies if policy.kind == "VirtualMesh"

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from gitmesh.model.facts import ClusterFacts, Mesh
+    from gitmesh.model.facts import Mesh
     from gitmesh.model.ledger import Ledger
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.plan import Change, Live
     from gitmesh.model.policies import Origin
-    from gitmesh.model.units import UnitKey
     from gitmesh.ports import Translator
 
 FIELD_MANAGER = "gitmesh"
@@ -27,25 +26,14 @@ PRUNE = "gitmesh.io/prune"
 RECONCILE = "gitmesh.io/reconcile"
 
 
-def writers(translators: Mapping[str, Translator]) -> dict[tuple[str, str], Translator]:
-    """(group, kind) -> the translator that writes it."""
-    return {
-        (resource.group, resource.kind): one for one in translators.values() for resource in one.resources
-    }
-
-
-def claims(
-    translator: Translator, unit: UnitKey, meshes: Sequence[Mesh], facts: ClusterFacts
-) -> tuple[ObjectKey, ...]:
-    """Every object that the unit may own; `meshes` are the translator's."""
-    if unit.kind == "Mesh":
-        return tuple(
-            claim
-            for mesh in meshes
-            if mesh.name == unit.name
-            for claim in translator.claims(unit, mesh, facts)
-        )
-    return translator.claims(unit, None, facts)
+def writers(
+    translators: Mapping[str, Translator], meshes: Sequence[Mesh] = ()
+) -> dict[tuple[str, str], Translator]:
+    """(group, kind) -> the translator that writes it. Of several one that has a mesh in the cluster, whose
+    meshes these are; of several such the last by name."""
+    present = {mesh.translator for mesh in meshes}
+    ordered = sorted(translators.items(), key=lambda item: (item[0] in present, item[0]))
+    return {(resource.group, resource.kind): one for _, one in ordered for resource in one.resources}
 
 
 def blame(policies: Sequence[str], origins: Iterable[Origin]) -> dict[str, Any]:

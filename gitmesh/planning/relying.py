@@ -154,7 +154,9 @@ class _Relying:
             return row
         pair = self.changing[row.key]
         lost = pair.before.provides - pair.after.provides
-        kept = frozenset(ref for ref in lost if used.get(ref, set()) - {row.key})
+        kept = frozenset(
+            ref for ref in lost if used.get(ref, set()) - {row.key} or self.scenery.elsewhere.uses(ref)
+        )
         self._tell_strangers(row, lost - kept, strangers)
         return self._keeping(row, kept) if kept else row
 
@@ -188,6 +190,7 @@ class _Relying:
             return row
         before, after = self.changing[row.key]
         lacking = after.uses - offers.keys() - before.uses
+        lacking -= {ref for ref in lacking if self.scenery.elsewhere.offers(ref)}
         if lacking:
             self.waiting.add(row.key)
             note = f"waits for {_named(lacking)}, which nothing live provides{self._why(lacking)}"
@@ -229,10 +232,11 @@ def _state(row: Change | None) -> str:
 def _named(refs: frozenset[Ref]) -> str:
     """The first of them, those of one owner together."""
     shown = sorted(refs)[:_NAMED]
-    groups = itertools.groupby(shown, key=lambda ref: (ref.kind, ref.of))
+    groups = itertools.groupby(shown, key=lambda ref: (ref.kind, ref.of, ref.cluster))
     texts = [
         f"{kind} {', '.join(r.name for r in those)}{f' of {of}' if of else ''}"
-        for (kind, of), those in groups
+        f"{f' in cluster {cluster}' if cluster else ''}"
+        for (kind, of, cluster), those in groups
     ]
     more = len(refs) - len(shown)
     return ", ".join(texts) + (f" and {more} more" if more else "")

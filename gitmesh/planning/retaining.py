@@ -51,7 +51,7 @@ def retain(
     if not lost:
         return Adapted(built=built)
     manifests, held = dict(built.manifests), set(built.held)
-    by_kind = writers(translators)
+    by_kind = writers(translators, built.meshes)
     for key, names in lost.items():
         live, entry = observed.live[key], ledger.entries.get(key)
         kept = _kept(by_kind[key.group, key.kind], live, manifests.get(key), names, _parts(entry, revisions))

@@ -53,7 +53,7 @@ def wanted_row(action: Action, manifest: Manifest, **more: Any) -> Change:
         version=manifest.version,
         policies=manifest.policies,
         origins=tuple(sorted(set(manifest.fields.values()))),
-        units=manifest.units,
+        units=() if manifest.apart else manifest.units,
         forbidden=manifest.forbidden,
         **given,
     )

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from gitmesh.model.manifests import Build
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.plan import Live, Observed
+    from gitmesh.planning.elsewhere import Asking
     from gitmesh.planning.guard import Consent
     from gitmesh.ports import Translator
 
 
 class Scenery(Struct, frozen=True, kw_only=True, dict=True):
     """One cluster when a plan is made. `before` are our objects as they were until a moment ago, newest first
-    (None: not there): proxies that have not learnt of our last writes work by that. `memo` keeps what did not
-    move between plans.
+    (None: not there): proxies that have not learnt of our last writes work by that. `elsewhere` is what other
+    clusters are to this one. `memo` keeps what did not move between plans.
     """
 
     built: Build
@@ -32,6 +33,7 @@ class Scenery(Struct, frozen=True, kw_only=True, dict=True):
     consent: Consent
     before: Mapping[ObjectKey, Sequence[Live | None]]
     memo: MutableMapping[Any, Any]
+    elsewhere: Asking
 
     @property
     def cluster(self) -> str:
@@ -51,7 +53,7 @@ class Scenery(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def writers(self) -> Mapping[tuple[str, str], Translator]:
         """(group, kind) -> the translator that writes it."""
-        return writers(self.translators)
+        return writers(self.translators, self.built.meshes)
 
     def ours(self, live: Live) -> bool:
         """Whether the object is ours."""

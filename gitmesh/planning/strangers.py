@@ -117,7 +117,7 @@ def _read(
     """What does anything to anybody, None where that could not be told. Each object is decoded once, for as
     long as neither it nor the meshes move.
     """
-    by_kind, rebuilt = writers(translators), stored.corrupt or not stored.version
+    by_kind, rebuilt = writers(translators, facts.meshes), stored.corrupt or not stored.version
     meshes, known = memo.get("reduced", ((), {}))
     old: Mapping[ObjectKey, tuple[Live, _Reduced]] = known if meshes == facts.meshes else {}
     seen: dict[ObjectKey, tuple[Live, _Reduced]] = {}

@@ -18,7 +18,7 @@ from gitmesh.model.base import Disabled
 from gitmesh.model.features import FEATURES, Support, support_of
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided, DestinationUnit, RequestMatch, Route, SourceCondition
+from gitmesh.model.units import Decided, RequestMatch, Route, RoutingUnit, SourceCondition
 
 if TYPE_CHECKING:
     from gitmesh.model.facts import ClusterFacts, Mesh
@@ -80,10 +80,8 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part or 0) for part in match.groups()) if match else ()
 
 
-def unsupported(
-    unit: DestinationUnit, lacking: Sequence[Lack], meshes: Sequence[Mesh]
-) -> tuple[Diagnostic, ...]:
-    """A finding on each thing that the unit's routing asks for in vain."""
+def unsupported(unit: RoutingUnit, lacking: Sequence[Lack], meshes: Sequence[Mesh]) -> tuple[Diagnostic, ...]:
+    """A finding on each thing that the unit asks for in vain."""
     # Of several reasons the first is told.
     vain = {one.feature: one for one in reversed(lacking) if one.mesh in ("", *unit.meshes)}
     found: dict[Diagnostic, None] = {}
@@ -93,19 +91,20 @@ def unsupported(
     return tuple(found)
 
 
-def _told(code: str, text: str, origin: Origin, unit: DestinationUnit, meshes: Sequence[Mesh]) -> Diagnostic:
+def _told(code: str, text: str, origin: Origin, unit: RoutingUnit, meshes: Sequence[Mesh]) -> Diagnostic:
     label = ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
     return finding(
-        code, text, at=origin.at, policy=origin.policy, field=origin.field, cluster=unit.cluster, mesh=label
+        code, text, at=origin.at, policy=origin.policy, field=origin.field, cluster=unit.written, mesh=label
     )
 
 
-def wishes(unit: DestinationUnit) -> Iterator[Wish]:
-    """Everything that the unit's routing asks for, perhaps more than once."""
+def wishes(unit: RoutingUnit) -> Iterator[Wish]:
+    """Everything that the unit asks for, perhaps more than once."""
     for route in unit.routes:
         yield from _of_match(route)
         for name, decided in route.fields.items():
             yield from _of_field(name, decided, route.match)
+        yield from _of_subsets(route)
     for settings in unit.settings.values():
         for name, decided in settings.items():
             yield from _of_setting(name, decided)
@@ -160,12 +159,20 @@ def _of_field(name: str, decided: Decided, match: RequestMatch) -> Iterator[Wish
 def _of_split(targets: Sequence[Any]) -> Iterator[str]:
     if any(target.headers is not None for target in targets):
         yield "split.headers"
-    references = [target.destination for target in targets]
-    yield from (
-        f"split.destination.{name}"
-        for name in ("subset", "port")
-        if any(getattr(one, name) is not None for one in references)
-    )
+    if any(target.destination.port is not None for target in targets):
+        yield "split.destination.port"
+
+
+def _of_subsets(route: Route) -> Iterator[Wish]:
+    """Where each stands, as the unit that must offer it says it, too: it is one wish."""
+    for name, targets in (("split", route.targets), ("mirror", route.mirrors)):
+        for number, target in enumerate(targets if name in route.fields else ()):
+            if target.subset:
+                parts = route.item_origins.get(name, ({},) * len(targets))[number]
+                yield _wish(
+                    "split.destination.subset",
+                    parts.get("destination.subset", route.fields[name].origin),
+                )
 
 
 def _of_path(name: str, path: Any, match: RequestMatch) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gitmesh.model.strangers import ALONE, Around
-from gitmesh.model.units import DestinationUnit, MeshUnit
+from gitmesh.model.units import AccessUnit, DestinationUnit, MeshUnit, RoutingUnit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,20 +33,20 @@ def surrounded(
         for unit in units
         if isinstance(unit, MeshUnit) and unit.mtls is not None and unit.mtls.value.mode == "Disabled"
     )
-    return tuple(
-        _surrounded(unit, asked, plain) if isinstance(unit, DestinationUnit) else unit for unit in units
-    )
+    return tuple(unit if isinstance(unit, MeshUnit) else _surrounded(unit, asked, plain) for unit in units)
 
 
 def _surrounded(
-    unit: DestinationUnit, asked: Iterable[Callable[[DestinationUnit], Around]], plain: frozenset[str]
-) -> DestinationUnit:
+    unit: RoutingUnit | AccessUnit,
+    asked: Iterable[Callable[[DestinationUnit], Around]],
+    plain: frozenset[str],
+) -> RoutingUnit | AccessUnit:
     found = [around for one in asked if (around := one(unit)) != ALONE]
     around = Around(
         overrides=tuple(sorted(one for each in found for one in each.overrides)),
         contenders=tuple(sorted(one for each in found for one in each.contenders)),
         displaced=tuple(one for each in found for one in each.displaced),
         ways=tuple(sorted(one for each in found for one in each.ways)),
-        plaintext=not plain.isdisjoint(unit.meshes),
+        plaintext=isinstance(unit, RoutingUnit) and not plain.isdisjoint(unit.meshes),
     )
     return unit if around == unit.around else replace(unit, around=around)

@@ -12,27 +12,27 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.manifests import SECURITY, Fragment, Manifest, Narrowing, Phase
+from gitmesh.model.manifests import Fragment, Manifest
 from gitmesh.model.objects import ObjectKey, canonical, digest
-from gitmesh.model.units import DestinationUnit, UnitKey
-from gitmesh.planning.ownership import claims, marks
+from gitmesh.model.units import AccessUnit, DestinationUnit, MeshUnit, RoutingUnit
+from gitmesh.planning.ownership import marks
 from gitmesh.planning.supporting import Lack, unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping, Sequence
+    from collections.abc import Mapping, MutableMapping
 
     from gitmesh.model.facts import ClusterFacts, Mesh
-    from gitmesh.model.units import Half, Unit
+    from gitmesh.model.units import Unit, UnitKey
     from gitmesh.ports import Translator
 
 
 class Built(Struct, frozen=True, kw_only=True):
-    """One unit's objects in one cluster, with what was said of them and what keeps its live objects."""
+    """One unit's objects in one cluster, with what was said of them. `held`: nothing can be said of it, and
+    its live objects stay as they are; `stays` as translators say it."""
 
     manifests: tuple[Manifest, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
-    held: tuple[ObjectKey, ...] = ()
-    halves: tuple[Half, ...] = ()
+    held: bool = False
     stays: Mapping[ObjectKey, Diagnostic] = {}
 
 
@@ -49,15 +49,24 @@ class Translating(Struct, frozen=True, kw_only=True):
     context: str
     memo: MutableMapping[Any, Any]
 
-    def claims(self, key: UnitKey, half: Half | None = None) -> tuple[ObjectKey, ...]:
-        """Every object that the unit, or another half of it than the key names, may own."""
-        named = key if half is None else replace(key, half=half)
-        return claims(self.translator, named, self.meshes, self.facts)
+    def concerns(self, unit: Unit) -> bool:
+        """Whether the translator's meshes have a part in the unit. Routes are for callers, who may be in any
+        mesh of the written cluster that is known to have some; access is decided where the pods are. Pods
+        that are not there yet may come in any: a controller that is scaled to nothing must not come up
+        unguarded.
+        """
+        if isinstance(unit, MeshUnit):
+            return True
+        if isinstance(unit, RoutingUnit) and not all(mesh.presumed for mesh in self.meshes):
+            return True
+        known = {mesh.name for mesh in self.facts.meshes}.intersection(unit.meshes)
+        to_come = not known or any(not one.pods for one in unit.workloads)
+        return to_come or any(mesh.name in known for mesh in self.meshes)
 
     def built(self, unit: Unit) -> Built:
         """The objects of a unit; those of the last time while nothing moved that they depend on."""
-        withheld = unit.withheld if isinstance(unit, DestinationUnit) else ()
-        slot = (unit.cluster, self.translator.name, unit.key, bool(withheld))
+        withheld = unit.withheld if isinstance(unit, AccessUnit) else ()
+        slot = (self.translator.name, unit.key, bool(withheld))
         around = unit.around if isinstance(unit, DestinationUnit) else None
         inputs = (unit.digest, withheld, around, self.context, self.instance)
         found = self.memo.get(slot)
@@ -66,96 +75,63 @@ class Translating(Struct, frozen=True, kw_only=True):
         built: Built = found[1]
         return built
 
-    def narrowing(self, unit: DestinationUnit) -> Mapping[ObjectKey, Narrowing]:
-        """What held access may be narrowed to: of each object that decides it, what all policies but the
-        withheld ones want. What is said of it waits with the rest of the unit."""
-        built = self.built(unit)
-        if built.held:
-            return {}
-        wanted = {manifest.key: manifest for manifest in built.manifests}
-        withheld = frozenset(unit.withheld)
-        return {
-            key: Narrowing(wanted=wanted.get(key), withheld=withheld)
-            for key in self.claims(unit.key, "access")
-        }
-
     def _translated(self, unit: Unit) -> Built:
-        """Without the routing of a unit that asks for what the mesh does not have."""
-        if not isinstance(unit, DestinationUnit):
+        """Without routing that asks for what the mesh does not have, or for nothing."""
+        if not isinstance(unit, RoutingUnit):
             return self._asked(unit)
+        if unit.is_silent:
+            return Built()
         lacking = unsupported(unit, self.lacking, self.meshes)
-        if not lacking:
-            return self._asked(unit)
-        held = Built(diagnostics=lacking, held=self.claims(unit.key, "routing"), halves=("routing",))
-        return _together([held, self._asked(unit.without("routing"))])
+        return Built(diagnostics=lacking, held=True) if lacking else self._asked(unit)
 
     def _asked(self, unit: Unit) -> Built:
         try:
             translation = self.translator.translate(unit, self.meshes, self.facts)
         except Exception as error:  # noqa: BLE001 - a plug-in's defect on one unit must not end the work on all others
-            return self._fallen(unit, error)
+            return Built(diagnostics=(_defect(unit, self.translator, error),), held=True)
+        units = (unit.key,)
         manifests = (
-            _manifest(one, unit, self.instance, self.translator.opt_out_keys) for one in translation.fragments
+            _manifest(one, unit, units, self.instance, self.translator.opt_out_keys)
+            for one in translation.fragments
         )
         return Built(
             manifests=tuple(manifests),
             diagnostics=translation.diagnostics,
-            held=tuple(key for half in translation.held for key in self.claims(unit.key, half)),
-            halves=translation.held,
+            held=translation.held,
             stays=translation.stays,
         )
 
-    def _fallen(self, unit: Unit, error: Exception) -> Built:
-        """A defect holds its own half alone, since an error in routing never holds access."""
-        halves = unit.halves if isinstance(unit, DestinationUnit) else ()
-        if isinstance(unit, DestinationUnit) and len(halves) > 1:
-            return _together([self._asked(unit.without(half)) for half in halves])
-        half = halves[0] if halves else ""
-        return Built(
-            diagnostics=(_defect(unit, self.translator, error),),
-            held=self.claims(unit.key, half),
-            halves=(half,),
-        )
 
-
-def _together(parts: Sequence[Built]) -> Built:
-    return Built(
-        manifests=tuple(one for part in parts for one in part.manifests),
-        diagnostics=tuple(dict.fromkeys(one for part in parts for one in part.diagnostics)),
-        held=tuple(key for part in parts for key in part.held),
-        halves=tuple(half for part in parts for half in part.halves),
-        stays={key: said for part in parts for key, said in part.stays.items()},
-    )
-
-
-def sound(unit: Unit, built: Built) -> DestinationUnit | None:
-    """The access of a unit whose translator finds errors in the parts of some policies, as the others say."""
-    if not isinstance(unit, DestinationUnit) or unit.access is None or not {"", "access"} & {*built.halves}:
+def sound(unit: Unit, built: Built) -> AccessUnit | None:
+    """Access whose translator finds errors in the parts of some policies, as the others say it."""
+    if not isinstance(unit, AccessUnit) or not built.held:
         return None
     granting = {one.origin.policy for one in (*unit.access.allows, *unit.access.denies)}
     faulty = granting.intersection(one.policy for one in built.diagnostics if one.is_error)
     if not faulty:
         return None
-    withheld = tuple(sorted(faulty))
-    return replace(unit.without("routing"), access=unit.access.without(faulty), withheld=withheld)
+    return replace(unit, access=unit.access.without(faulty), withheld=tuple(sorted(faulty)))
 
 
 def _defect(unit: Unit, translator: Translator, error: Exception) -> Diagnostic:
     """The finding on a unit that its translator fell over; the policies' own findings come from elsewhere."""
-    name = f"{unit.key.namespace}/{unit.key.name}".strip("/")
+    key = unit.key
+    shown = str(key) if key.half == "mesh" else f"destination {key}"
     text = (
-        f"translator {translator.name} fell over {unit.key.kind.lower()} {name} of cluster {unit.cluster}:"
-        " its objects are left as they are"
+        f"translator {translator.name} fell over {shown} of cluster {key.written}: its objects are left as"
+        " they are"
     )
     policy = unit.policies[0] if unit.policies else ""
     return finding(
-        "GM313", text, policy=policy, cluster=unit.cluster, detail=f"{type(error).__name__}: {error}"
+        "GM313", text, policy=policy, cluster=key.written, detail=f"{type(error).__name__}: {error}"
     )
 
 
-def _manifest(fragment: Fragment, unit: Unit, instance: str, forbidden: frozenset[str]) -> Manifest:
+def _manifest(
+    fragment: Fragment, unit: Unit, units: tuple[UnitKey, ...], instance: str, forbidden: frozenset[str]
+) -> Manifest:
     policies = tuple(sorted(fragment.policies or unit.policies))
-    labels, annotations = marks(unit.cluster, instance, fragment.key, policies)
+    labels, annotations = marks(units[0].written, instance, fragment.key, policies)
     metadata: dict[str, Any] = {
         "name": fragment.key.name,
         "labels": {**fragment.labels, **labels},
@@ -174,18 +150,11 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str, forbidden: frozense
         body=body,
         digest=digest(body),
         policies=policies,
-        units=() if fragment.apart else (_half_of(unit.key, fragment.phase),),
+        units=units,
+        apart=fragment.apart,
         fields=fragment.fields,
         owners=fragment.owners,
         forbidden=forbidden,
         contested=fragment.contested,
+        part=fragment.part,
     )
-
-
-def _half_of(unit: UnitKey, phase: Phase) -> UnitKey:
-    """The half of a destination that an object is for, so that a failed write stops no object of the other
-    half.
-    """
-    if unit.kind == "Mesh":
-        return unit
-    return replace(unit, half="access" if phase in SECURITY else "routing")

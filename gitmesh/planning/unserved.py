@@ -43,7 +43,7 @@ def stand(
     unwanted = ledger.entries.keys() - built.manifests.keys() - built.held - built.stays.keys()
     if not unwanted or built.doubtful:
         return Adapted(built=built)
-    by_kind = writers(translators)
+    by_kind = writers(translators, built.meshes)
     lives = [live for key in sorted(unwanted) if (live := observed.live.get(key)) and not live.deleting]
     found: dict[str, list[Live]] = defaultdict(list)
     for live in lives:

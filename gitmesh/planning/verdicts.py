@@ -107,7 +107,7 @@ class _Judge:
             evidence.ledger,
             clock,
         )
-        self.writers = writers(translators)
+        self.writers = writers(translators, self.built.meshes)
         self.refused = {o.key: o.message for o in evidence.outcomes if _is_refusal(o)}
         self.written = {outcome.key for outcome in evidence.outcomes if outcome.ok}
         self.unsettled = {

@@ -13,7 +13,7 @@ from gitmesh.diagnostics import Diagnostic, finding, first_of
 from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, DestinationUnit, MeshUnit, Route, Target, Unit
+from gitmesh.model.units import Access, AccessUnit, MeshUnit, Route, RoutingUnit, Target, Unit
 from gitmesh.reasoning.arriving import leads
 from gitmesh.reasoning.guards import Guarding, default_of
 from gitmesh.reasoning.population import population
@@ -42,7 +42,7 @@ class Detour(Struct, frozen=True, order=True):
 
 def detours(facts: ClusterFacts, built: Build) -> tuple[Diagnostic, ...]:
     """The findings on the splits and mirrors of a cluster, at the lines that lead round."""
-    leading = [unit for unit in built.units if isinstance(unit, DestinationUnit) and _leads_on(unit)]
+    leading = [unit for unit in built.units if isinstance(unit, RoutingUnit) and _leads_on(unit)]
     if not leading or not (built.held_units or any(map(_guards, built.units))):
         return ()
     found_by = _Leading(Known(facts, built.units, built.held_units))
@@ -58,14 +58,14 @@ def led_round(key: ServiceKey, known: Known) -> tuple[Detour, ...]:
     return tuple(sorted({detour for detour in _Leading(known).detours(key) if detour.field == "split"}))
 
 
-def _leads_on(unit: DestinationUnit) -> bool:
+def _leads_on(unit: RoutingUnit) -> bool:
     targets = (target for route in unit.routes for target in (*route.targets, *route.mirrors))
     return any(target.service.key != unit.service.key for target in targets)
 
 
 def _guards(unit: Unit) -> bool:
     """Whether it decides who may call at all."""
-    return any(default_of(unit)) if isinstance(unit, MeshUnit) else unit.access is not None
+    return any(default_of(unit)) if isinstance(unit, MeshUnit) else isinstance(unit, AccessUnit)
 
 
 class _Leading:
@@ -77,7 +77,7 @@ class _Leading:
 
     def detours(self, key: ServiceKey) -> Iterator[Detour]:
         """The lines that lead round from a Service."""
-        unit = self.known.destinations.get(key)
+        unit = self.known.routing.get(key)
         for route in unit.routes if unit else ():
             for field, targets in (("split", _shares(route)), ("mirror", _copies(route))):
                 for target, origin in targets:

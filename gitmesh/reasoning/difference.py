@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
-from gitmesh.model.comparison import AccessChange, Effect
+from gitmesh.model.comparison import AccessChange, RightChange
 from gitmesh.model.policies import Origin
 from gitmesh.reasoning.answers import Admission, Answer, Ruling
 from gitmesh.reasoning.classes import MOST_WORK, Cell, ClassRow, Destination
@@ -27,7 +27,7 @@ MOST_IN_ALL = 40_000_000
 the last.
 """
 
-_Verdict: TypeAlias = tuple[Effect, Answer, Answer]
+_Verdict: TypeAlias = tuple[RightChange, Answer, Answer]
 
 
 def access_changes(
@@ -105,10 +105,10 @@ def _verdict(cell: Cell) -> _Verdict | None:
         return None
     answers = (before.answer, after.answer)
     if Answer.UNKNOWN in answers:
-        return Effect.UNKNOWN, *answers
+        return RightChange.UNKNOWN, *answers
     if answers == (Answer.DENIED, Answer.ALLOWED):
-        return Effect.GAINED, *answers
-    return Effect.LOST if answers == (Answer.ALLOWED, Answer.DENIED) else Effect.CHANGED, *answers
+        return RightChange.GAINED, *answers
+    return RightChange.LOST if answers == (Answer.ALLOWED, Answer.DENIED) else RightChange.CHANGED, *answers
 
 
 def _pods(found: Admission) -> object:
@@ -172,7 +172,7 @@ def _untold(key: ServiceKey, ports: tuple[int, ...], why: str) -> AccessChange:
     return AccessChange(
         service=key,
         ports=ports,
-        effect=Effect.UNKNOWN,
+        effect=RightChange.UNKNOWN,
         callers=(ANYBODY,),
         requests=(),
         before=Answer.UNKNOWN.value,

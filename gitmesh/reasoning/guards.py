@@ -104,8 +104,8 @@ class Guarding:
 
     def said(self, reached: Iterable[tuple[Service, frozenset[int]]]) -> list[tuple[frozenset[int], Access]]:
         """The decisions of these destinations, where there are some."""
-        units = ((ports, self.known.destinations.get(service.key)) for service, ports in reached)
-        return [(ports, unit.access) for ports, unit in units if unit and unit.access]
+        units = ((ports, self.known.access.get(service.key)) for service, ports in reached)
+        return [(ports, unit.access) for ports, unit in units if unit]
 
 
 def _governed(said: Iterable[tuple[frozenset[int], Access]]) -> bool:

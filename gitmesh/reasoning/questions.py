@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Service, Shape, Workload
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.strangers import ForeignGuard
-from gitmesh.model.units import DestinationUnit, Half, MeshUnit, Unit, UnitKey
+from gitmesh.model.units import AccessUnit, Half, MeshUnit, RoutingUnit, Unit, UnitKey, half_key, mesh_key
 from gitmesh.resolution.index import Index, targets
 from gitmesh.resolution.matching import Request
 
@@ -131,15 +130,15 @@ class Known:
         facts: ClusterFacts,
         units: Iterable[Unit],
         held: Collection[UnitKey],
-        refused: Iterable[DestinationUnit] = (),
+        refused: Iterable[RoutingUnit] = (),
     ) -> None:
-        found = [unit for unit in units if unit.key not in held]
+        here = facts.cluster
+        found = [unit for unit in units if (key := unit.key) not in held and key.home == here]
         self.index = Index(facts)
         self.refused = {unit.service.key: unit for unit in refused}
         self._held = frozenset(held)
-        self.destinations = {
-            unit.service.key: self._decided(unit) for unit in found if isinstance(unit, DestinationUnit)
-        }
+        self.routing = {unit.service.key: unit for unit in found if isinstance(unit, RoutingUnit)}
+        self.access = {unit.service.key: unit for unit in found if isinstance(unit, AccessUnit)}
         self.meshes = {unit.mesh.name: unit for unit in found if isinstance(unit, MeshUnit)}
         self._gateways: dict[Shape, bool | None] = {
             **{one.shape: None for unit in self.meshes.values() for one in unit.doubtful},
@@ -149,22 +148,15 @@ class Known:
         self._ports: dict[ServiceKey, Mapping[int, frozenset[int]]] = {}
         self._behind: dict[tuple[ServiceKey, int], tuple[Pair, ...]] = {}
 
-    def _decided(self, unit: DestinationUnit) -> DestinationUnit:
-        """The unit without a half that is held."""
-        if self.holds(unit.service.key, "routing"):
-            unit = replace(unit, routes=(), settings={})
-        return replace(unit, access=None) if self.holds(unit.service.key, "access") else unit
-
     def holds(self, service: ServiceKey, half: Half) -> bool:
         """Whether this half of the destination is held: its last good objects stay in force, whatever they
         say.
         """
-        whole = UnitKey(kind="Destination", namespace=service[0], name=service[1])
-        return whole in self._held or replace(whole, half=half) in self._held
+        return half_key(half, self.index.facts.cluster, service) in self._held
 
     def holds_mesh(self, name: str) -> bool:
         """Whether the mesh is held."""
-        return UnitKey(kind="Mesh", namespace="", name=name) in self._held
+        return mesh_key(self.index.facts.cluster, name) in self._held
 
     def behind(self, service: Service, port: int) -> tuple[Pair, ...]:
         """The (pods, container port) pairs behind a port of a Service, shape by shape; a named target may be
@@ -202,16 +194,16 @@ class Known:
         return self._pairs[place]
 
     def _spreads(self, service: Service) -> bool:
-        unit = self.destinations.get(service.key)
-        return bool(unit and unit.access and unit.access.spread)
+        unit = self.access.get(service.key)
+        return bool(unit and unit.access.spread)
 
     def _denying(self, services: Iterable[Service], number: int) -> Iterator[tuple[Service, frozenset[int]]]:
         for service in services:
-            unit = self.destinations.get(service.key)
-            if unit and unit.access and unit.access.denies and (ports := self._having(unit).get(number)):
+            unit = self.access.get(service.key)
+            if unit and unit.access.denies and (ports := self._having(unit).get(number)):
                 yield service, ports
 
-    def _having(self, unit: DestinationUnit) -> Mapping[int, frozenset[int]]:
+    def _having(self, unit: AccessUnit) -> Mapping[int, frozenset[int]]:
         """Container port -> the Service ports that have its number on some of the pods."""
         key = unit.service.key
         if key not in self._ports:
@@ -226,8 +218,7 @@ class Known:
         self, services: Iterable[Service], workload: Workload, number: int
     ) -> Iterator[tuple[Service, frozenset[int]]]:
         for service in services:
-            unit = self.destinations.get(service.key)
-            access = unit.access if unit else None
-            if unit and access and access.closes(workload.labels, number):
-                having = {} if number in access.mixed else self._having(unit)
+            unit = self.access.get(service.key)
+            if unit and unit.access.closes(workload.labels, number):
+                having = {} if number in unit.access.mixed else self._having(unit)
                 yield service, having.get(number, frozenset())

@@ -16,7 +16,7 @@ from gitmesh.model.objects import ObjectKey
 from gitmesh.model.policies import Origin
 from gitmesh.model.strangers import Override
 from gitmesh.model.traffic import CONNECTION_FIELDS
-from gitmesh.model.units import Decided, DestinationUnit, RequestMatch, Route, Target
+from gitmesh.model.units import Decided, RequestMatch, Route, RoutingUnit, Target
 from gitmesh.reasoning.questions import Known, Question
 from gitmesh.resolution.matching import Request, matches, source_holds
 
@@ -69,7 +69,7 @@ def route(question: Question, known: Known) -> Routing:
         return Routing(found=Found.NO_PROXY)
     if known.holds(service.key, "routing"):
         return Routing(found=Found.HELD)
-    unit = known.destinations.get(service.key)
+    unit = known.routing.get(service.key)
     overrides = _overrides(unit, question) if unit else ()
     contenders = [one.by for one in unit.around.contenders if one.of == "routes"] if unit else []
     follows = tuple(sorted({*contenders, *(one.by for one in overrides)}))
@@ -100,7 +100,7 @@ def route(question: Question, known: Known) -> Routing:
     )
 
 
-def _overrides(unit: DestinationUnit, question: Question) -> tuple[Override, ...]:
+def _overrides(unit: RoutingUnit, question: Question) -> tuple[Override, ...]:
     """What the client follows in place of ours."""
     return tuple(one for one in unit.around.overrides if one.namespace == question.client.namespace)
 
@@ -115,12 +115,12 @@ def _found(target: Target, overrides: Iterable[Override]) -> Target:
     return target
 
 
-def _taken(unit: DestinationUnit, question: Question) -> Route | None:
+def _taken(unit: RoutingUnit, question: Question) -> Route | None:
     request = question.request()
     return next((one for one in unit.routes if matches(one.match, request)), None)
 
 
-def _ended(unit: DestinationUnit, question: Question, decided: Collection[str]) -> Mapping[str, Origin]:
+def _ended(unit: RoutingUnit, question: Question, decided: Collection[str]) -> Mapping[str, Origin]:
     """Of fields that nothing decides: the greatest rule that means the request leaves them to the mesh, if
     there is one.
     """
@@ -138,12 +138,12 @@ def _ended(unit: DestinationUnit, question: Question, decided: Collection[str]) 
 def tls_of(question: Question, known: Known) -> Decided | None:
     """The `tls` that a policy sets for the client's connection, if its proxy makes one, also where it is held
     as it would be refused; None keeps the mesh's own."""
-    unit = known.refused.get(question.service) or known.destinations.get(question.service)
+    unit = known.refused.get(question.service) or known.routing.get(question.service)
     decided = _connection(unit, question).get("tls") if unit and question.client.mesh else None
     return decided if decided is not None and isinstance(decided.value, Tls) else None
 
 
-def _connection(unit: DestinationUnit, question: Question) -> Mapping[str, Decided]:
+def _connection(unit: RoutingUnit, question: Question) -> Mapping[str, Decided]:
     if any(one.of == "settings" and one.service == question.service for one in _overrides(unit, question)):
         return {}
     settings = unit.settings.get(question.port, unit.settings.get(0, {}))

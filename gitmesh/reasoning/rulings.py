@@ -43,14 +43,11 @@ class AtPair:
                 mesh=self.client.mesh,
                 ip=self.client.ip,
             )
-        units = ((ports, known.destinations.get(service.key)) for service, ports in pair.reached)
-        self.said: list[_Said] = [(ports, unit.access) for ports, unit in units if unit and unit.access]
-        closing = ((ports, known.destinations[service.key].access) for service, ports in pair.closing)
-        self.closing: list[_Said] = [(ports, access) for ports, access in closing if access]
-        denying = ((ports, known.destinations[service.key].access) for service, ports in pair.denying)
-        self.denying: list[_Said] = [(ports, access) for ports, access in denying if access]
-        spreading = (known.destinations[service.key].access for service in pair.spreading)
-        self.spread = [grant for access in spreading if access for grant in access.spread]
+        units = ((ports, known.access.get(service.key)) for service, ports in pair.reached)
+        self.said: list[_Said] = [(ports, unit.access) for ports, unit in units if unit]
+        self.closing: list[_Said] = [(ports, known.access[one.key].access) for one, ports in pair.closing]
+        self.denying: list[_Said] = [(ports, known.access[one.key].access) for one, ports in pair.denying]
+        self.spread = [grant for one in pair.spreading for grant in known.access[one.key].access.spread]
         self.held = known.holds_mesh(pair.workload.mesh) or any(
             known.holds(service.key, "access") for service, _ in pair.reached
         )

@@ -18,10 +18,10 @@ from gitmesh.model.units import (
     Access,
     Caller,
     Decided,
-    DestinationUnit,
     Grant,
     MeshUnit,
     Operation,
+    RoutingUnit,
     SourceCondition,
 )
 from gitmesh.reasoning.questions import ForeignWords, Known, Pair, ServiceKey
@@ -124,9 +124,8 @@ def stake(key: ServiceKey, known: Known) -> Stake:
 
 
 def _access(key: ServiceKey, known: Known) -> AccessStake | None:
-    unit = known.destinations.get(key)
-    access = unit.access if unit else None
-    return None if access is None else _without_places(access)
+    unit = known.access.get(key)
+    return _without_places(unit.access) if unit else None
 
 
 def _without_places(access: Access) -> AccessStake:
@@ -171,13 +170,13 @@ def _mesh(pair: Pair, mesh: MeshUnit | None, known: Known) -> tuple[str, str, bo
 
 
 def _tls(key: ServiceKey, port: int, known: Known) -> TlsChain:
-    unit = known.refused.get(key) or known.destinations.get(key)
+    unit = known.refused.get(key) or known.routing.get(key)
     settings = unit.settings.get(port, unit.settings.get(0, {})) if unit else {}
     chain = tuple(_chain(settings.get("tls")))
     return (*_overridden(key, unit), *chain) if unit and chain else chain
 
 
-def _overridden(key: ServiceKey, unit: DestinationUnit) -> Iterator[tuple[SourceCondition, Tls | None]]:
+def _overridden(key: ServiceKey, unit: RoutingUnit) -> Iterator[tuple[SourceCondition, Tls | None]]:
     """Clients that take what somebody else says of connections in place of ours."""
     for one in unit.around.overrides:
         if one.of == "settings" and one.service == key:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import Enum, auto
 
-from gitmesh.model.units import DestinationUnit
+from gitmesh.model.units import AccessUnit
 from gitmesh.reasoning.questions import Known, Pair, Question, ServiceKey
 
 
@@ -38,10 +38,10 @@ def ways_of(known: Known, pair: Pair) -> Iterator[tuple[ServiceKey, ...]]:
     Services whose requests are seen on the way."""
     services = (*(one for one, _ in (*pair.reached, *pair.closing)), *pair.spreading)
     for service in services:
-        unit = known.destinations.get(service.key)
-        if unit is not None and unit.access is not None and _is_unseen(unit):
+        unit = known.access.get(service.key)
+        if unit is not None and _is_unseen(unit):
             yield unit.around.ways
 
 
-def _is_unseen(unit: DestinationUnit) -> bool:
+def _is_unseen(unit: AccessUnit) -> bool:
     return any(one.mesh and one.dataplane == "ambient" for one in unit.workloads)

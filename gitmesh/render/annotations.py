@@ -16,7 +16,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -206,7 +205,7 @@ def without_commands(text: str) -> str:
 # --- GitLab
 
 
-def gitlab_document(found: Sequence[Annotation]) -> list[Mapping[str, Any]]:
+def gitlab_document(found: Sequence[Annotation]) -> list[Mapping[str, object]]:
     """The Code Quality report."""
     return [
         {

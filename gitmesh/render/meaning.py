@@ -15,8 +15,8 @@ from gitmesh.model.comparison import (
     AccessChange,
     ClusterComparison,
     Comparison,
-    Effect,
     ProtectionChange,
+    RightChange,
     RiskLevel,
     RouteChange,
     Weight,
@@ -123,7 +123,9 @@ def _access(change: AccessChange, callers: str) -> MeaningRow:
     requests = f" {shortened(', '.join(change.requests), _MOST_OF_A_PART)}" if change.requests else ""
     ports = f":{','.join(map(str, change.ports))}" if change.ports else ""
     decided = (
-        f" ({change.before} -> {change.after})" if change.effect in (Effect.CHANGED, Effect.UNKNOWN) else ""
+        f" ({change.before} -> {change.after})"
+        if change.effect in (RightChange.CHANGED, RightChange.UNKNOWN)
+        else ""
     )
     text = f"{callers} -> {_name(change.service)}{ports}{requests}{decided}"
     return MeaningRow(mark=change.effect.value, text=text, origins=change.origins, weight=change.weight)
@@ -185,7 +187,7 @@ def access_total(comparison: Comparison) -> str:
 
 def access_counts(effects: Sequence[str]) -> str:
     """`2 gained, 0 lost, 1 otherwise`."""
-    gained, lost = effects.count(Effect.GAINED), effects.count(Effect.LOST)
+    gained, lost = effects.count(RightChange.GAINED), effects.count(RightChange.LOST)
     rest = len(effects) - gained - lost
     return f"{gained} gained, {lost} lost" + (f", {rest} otherwise" if rest else "")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gitmesh.model.overview import ClusterStanding, Heal, Moment, SourceCommit
+from gitmesh.model.overview import ClusterStanding, Heal, SourceCommit, StatusCommit
 from gitmesh.model.report import State
 from gitmesh.render.document import Document, document
 from gitmesh.render.escape import printable
@@ -19,11 +19,11 @@ _MOST_CLUSTERS = 6
 _SUBJECT = 72
 
 
-def history_text(moments: Sequence[Moment], limit: int, *, paint: Paint = plain) -> str:
+def history_text(moments: Sequence[StatusCommit], limit: int, *, paint: Paint = plain) -> str:
     """One row for each of the `limit` newest commits, with what was healed below it. One that is older, where
     there is one, is what the oldest row is compared with."""
     shown = moments[:limit]
-    before: list[Moment | None] = [*moments[1:], None]
+    before: list[StatusCommit | None] = [*moments[1:], None]
     rows = [_row(one, older) for one, older in zip(shown, before, strict=False)]
     lines = table(("TIME", "REVISION", "PULL", "CLUSTERS", "AUTHOR", "SUBJECT"), rows)
     if not lines:
@@ -32,7 +32,7 @@ def history_text(moments: Sequence[Moment], limit: int, *, paint: Paint = plain)
     return "".join([f"{paint('faint', lines[0])}\n", *body])
 
 
-def history_document(moments: Sequence[Moment], limit: int, policy: str = "") -> Document:
+def history_document(moments: Sequence[StatusCommit], limit: int, policy: str = "") -> Document:
     """The same for programs."""
     return document(
         "History",
@@ -41,7 +41,7 @@ def history_document(moments: Sequence[Moment], limit: int, policy: str = "") ->
     )
 
 
-def _row(one: Moment, older: Moment | None) -> tuple[str, ...]:
+def _row(one: StatusCommit, older: StatusCommit | None) -> tuple[str, ...]:
     sources = one.sources
     pulls = " ".join(f"#{number}" for source in sources for number in source.pulls)
     told = "; ".join(source.subject for source in sources if source.subject) or one.subject
@@ -62,14 +62,14 @@ def _revision(one: SourceCommit) -> str:
     return f"{revision(one.source or 'source', one.commit)}{' (refused)' if one.refused else ''}"
 
 
-def _policy(one: Moment) -> str:
+def _policy(one: StatusCommit) -> str:
     states = {name: state for name, state in one.policy.items() if name} or {
         "": one.policy.get("", State.SYNCED)
     }
     return listed((f"{name} {state.value}".strip() for name, state in states.items()), _MOST_CLUSTERS)
 
 
-def _clusters(one: Moment, older: Moment | None) -> str:
+def _clusters(one: StatusCommit, older: StatusCommit | None) -> str:
     """`east 14 objects (+2), west 14 objects Held`."""
     known = {cluster.name: cluster for cluster in older.clusters} if older else {}
     return (
@@ -86,7 +86,7 @@ def _cluster(now: ClusterStanding, before: ClusterStanding | None) -> str:
     return f"{now.name} {now.objects}{f' ({moved:+d})' if moved else ''}{state}"
 
 
-def _healed(one: Moment, paint: Paint) -> Iterator[str]:
+def _healed(one: StatusCommit, paint: Paint) -> Iterator[str]:
     for heal in one.heals[:_HEALS]:
         by = f" by {heal.manager}" if heal.manager else ""
         yield printable(f"  healed in {heal.cluster}{by}: {heal.object}: {shortened(heal.fields)}") + "\n"
@@ -94,7 +94,7 @@ def _healed(one: Moment, paint: Paint) -> Iterator[str]:
         yield f"  {paint('faint', f'and {len(one.heals) - _HEALS} more healed (-o yaml shows all)')}\n"
 
 
-def _document(one: Moment) -> Document:
+def _document(one: StatusCommit) -> Document:
     return {
         "statusCommit": one.commit,
         "time": iso(one.seconds),

@@ -36,7 +36,7 @@ def masked(path: str, value: Any) -> Any:
     return _hide(value) if any(map(is_credential, _PARTS.findall(path))) else _walk(value)
 
 
-def _walk(value: Any) -> Any:
+def _walk(value: Any) -> object:
     if isinstance(value, dict):
         secret = _is_condition(value)
         return {
@@ -54,7 +54,7 @@ def _is_condition(value: dict[str, Any]) -> bool:
     return is_credential(found.group(1) if found else str(value.get("name", "")))
 
 
-def _hide(value: Any) -> Any:
+def _hide(value: Any) -> object:
     if isinstance(value, dict):
         return {key: _hide(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -4,64 +4,97 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import Service
+from gitmesh.model.facts import Service, Workload
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Access, DestinationUnit, Half
+from gitmesh.model.units import Access, AccessUnit, Half, RoutingUnit
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.connections import REFUSED, refused_connections
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.laying import Effects
-from gitmesh.resolution.preparing import FingerprintedPolicy, Remembered, ResolutionInput, ServiceKey
+from gitmesh.resolution.preparing import FingerprintedPolicy, Memory, ResolutionInput, ServiceKey
 from gitmesh.resolution.routing import Acting, Traffic, resolve_traffic
 from gitmesh.resolution.rules import BY_NAME
 from gitmesh.resolution.situation import AccessInput, AccessInputs, exempts, policies_with
 
+_U = TypeVar("_U", RoutingUnit, AccessUnit)
+
 
 class DecidedDestination(Struct, frozen=True, kw_only=True):
-    """One destination by itself: without the subsets that others need of it; `digest` is of this part.
+    """One destination by itself, each half where policies say something of it: without the subsets that
+    others need of it.
 
-    `guarding` are the policies behind its access decision; `held` are the halves of which nothing can be
-    decided, `refused`: routing for nothing but connections that its pods would refuse. `sound` is what access
-    would be without the part of the `withheld` policies, whose errors hold it; None where nobody can say.
+    `held` are the halves of which nothing can be decided, `refused`: routing for nothing but connections that
+    its pods would refuse. `sound` is what access would be without the part of the policies whose errors hold
+    it; None where nobody can say.
     """
 
-    unit: DestinationUnit
+    routing: RoutingUnit | None = None
+    access: AccessUnit | None = None
     traffic: Traffic = field(default_factory=Traffic)
-    guarding: frozenset[str] = frozenset()
     held: frozenset[Half] = frozenset()
     refused: bool = False
-    sound: Access | None = None
-    withheld: frozenset[str] = frozenset()
+    sound: AccessUnit | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
+
+
+class DestinationFacts(Struct, frozen=True, kw_only=True):
+    """What both halves of a Service know of it, with a digest of that."""
+
+    cluster: str
+    service: Service
+    workloads: tuple[Workload, ...]
+    meshes: tuple[str, ...]
     digest: str
 
-    @property
-    def empty(self) -> bool:
-        """Whether no policy says anything of it."""
-        return not self.unit.policies and self.unit.access is None
+    def routing(self, traffic: Traffic) -> RoutingUnit:
+        """How requests go to it."""
+        said = {"routes": traffic.routes, "settings": traffic.settings, "ended": traffic.ended}
+        return self._made(RoutingUnit, {**said, "policies": traffic.policies})
+
+    def access(self, decision: Access, policies: tuple[str, ...], **more: Any) -> AccessUnit:
+        """Who may call it."""
+        return self._made(AccessUnit, {"access": decision, "policies": policies, **more})
+
+    def _made(self, half: type[_U], said: Mapping[str, Any]) -> _U:
+        return half(
+            home=self.cluster,
+            written=self.cluster,
+            service=self.service,
+            workloads=self.workloads,
+            meshes=self.meshes,
+            digest=digest((self.digest, half.__name__, said)),
+            **said,
+        )
 
 
-def bare(cluster: str, service: Service, index: Index, **decided: Any) -> DestinationUnit:
-    """The unit of a Service with its facts and what was decided."""
+def ground(cluster: str, service: Service, index: Index) -> DestinationFacts:
+    """The facts of a Service."""
     workloads, meshes = index.bearing(service), index.meshes_behind(service)
-    return DestinationUnit(cluster=cluster, service=service, workloads=workloads, meshes=meshes, **decided)
+    known = digest((cluster, service, workloads, meshes))
+    return DestinationFacts(
+        cluster=cluster, service=service, workloads=workloads, meshes=meshes, digest=known
+    )
 
 
 def digest(value: object) -> str:
     """Equal only for values that print the same."""
-    return sha256(repr(value).encode()).hexdigest()
+    return sha256(repr(value).encode()).hexdigest()[:_DIGITS]
+
+
+_DIGITS = 40
+"""Of a digest, in hexadecimal: 160 bits."""
 
 
 def destinations(
-    scene: ResolutionInput, cluster: str, index: Index, remembered: Remembered
+    scene: ResolutionInput, cluster: str, index: Index, remembered: Memory
 ) -> Mapping[ServiceKey, DecidedDestination]:
     """Every destination of the cluster that a policy selects or that a VirtualMesh exempts from its
     default.
@@ -70,7 +103,7 @@ def destinations(
 
 
 class _Cluster:
-    def __init__(self, scene: ResolutionInput, name: str, index: Index, remembered: Remembered) -> None:
+    def __init__(self, scene: ResolutionInput, name: str, index: Index, remembered: Memory) -> None:
         self.scene, self.name, self.index, self.remembered = scene, name, index, remembered
         self.acting = scene.acting.get(name, {})
         self.access_inputs = AccessInputs(scene, name, index)
@@ -221,27 +254,21 @@ class _Cluster:
         if situation and self.access_inputs.mesh_held(service):
             access = self._without_meshes(situation, access)
         decision, named = _worth_saying(situation, access.access)
-        unit = bare(
-            self.name,
-            service,
-            self.index,
-            routes=traffic.routes,
-            settings=traffic.settings,
-            ended=traffic.ended,
-            access=decision,
-            sharing=self.access_inputs.sharing(service) if decision is not None else (),
-            policies=tuple(sorted({*traffic.policies, *named})),
+        here, guarding = ground(self.name, service, self.index), tuple(sorted(named))
+        sharing = self.access_inputs.sharing(service) if decision is not None else ()
+        sound = (
+            here.access(access.sound, guarding, sharing=sharing, withheld=tuple(sorted(access.withheld)))
+            if access.sound is not None and access.withheld
+            else None
         )
         return DecidedDestination(
-            unit=unit,
+            routing=here.routing(traffic) if traffic.policies else None,
+            access=here.access(decision, guarding, sharing=sharing) if decision is not None else None,
             traffic=traffic,
-            guarding=frozenset(named),
             held=_halves(traffic.held, access.held),
             refused={one.code for one in traffic.diagnostics if one.is_error} == {REFUSED},
-            sound=access.sound,
-            withheld=access.withheld,
+            sound=sound,
             diagnostics=(*traffic.diagnostics, *access.diagnostics),
-            digest=digest(unit),
         )
 
 

@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.policies import Origin, Policy
-from gitmesh.model.units import HALVES, DestinationUnit, Half, Subset, UnitKey
-from gitmesh.resolution.deciding import DecidedDestination, bare, digest
+from gitmesh.model.units import HALVES, AccessUnit, Half, RoutingUnit, Subset, UnitKey, half_key
+from gitmesh.resolution.deciding import DecidedDestination, digest, ground
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.laying import Need
-from gitmesh.resolution.preparing import Remembered, Same, ServiceKey
+from gitmesh.resolution.preparing import Memory, Same, ServiceKey
+from gitmesh.resolution.routing import Traffic
 
 HeldHalves: TypeAlias = "Mapping[Half, set[ServiceKey]]"
 
@@ -58,36 +59,27 @@ class UnitAssembler:
         )
 
     def held_keys(self) -> Iterator[UnitKey]:
-        """Keys of the destinations, or halves of them, that keep their live objects."""
-        for key in self.held["routing"] | self.held["access"]:
-            halves = [half for half in HALVES if key in self.held[half]]
-            half: Half = "" if len(halves) == len(HALVES) else halves[0]
-            yield UnitKey(kind="Destination", namespace=key[0], name=key[1], half=half)
+        """Keys of the halves of destinations that keep their live objects."""
+        for half in HALVES:
+            yield from (half_key(half, self.cluster, key) for key in self.held[half])
 
-    def units(self, index: Index, remembered: Remembered) -> list[DestinationUnit]:
-        """Every unit that is not held, or whose other half is not: destinations that policies act on, and
-        those that only have to offer a subset."""
+    def units(self, index: Index, remembered: Memory) -> Iterator[RoutingUnit | AccessUnit]:
+        """Every half that is not held, of destinations that policies act on, and the routing of those that
+        only have to offer a subset."""
+        for key, done in self.done.items():
+            if done.access is not None and key not in self.held["access"]:
+                yield done.access
         needs = self._needs()
-        keys = {key for key, one in self.done.items() if not one.empty} | needs.keys()
-        held = self.held["routing"] & self.held["access"]
-        return [
-            unit
-            for key in sorted(keys - held)
-            if (unit := self._unit(index, key, tuple(needs.get(key, ())), remembered))
-        ]
+        for key in (self.done.keys() | needs.keys()) - self.held["routing"]:
+            unit = self._routing(index, key, tuple(needs.get(key, ())), remembered)
+            if unit is not None:
+                yield unit
 
-    def narrowing(self) -> Iterator[DestinationUnit]:
+    def narrowing(self) -> Iterator[AccessUnit]:
         """Access that is held for errors of some policies, as all others have it."""
         for key in sorted(self.held["access"] & self.done.keys()):
-            done = self.done[key]
-            if done.sound is not None and done.withheld:
-                unit = replace(
-                    done.unit.without("routing"),
-                    access=done.sound,
-                    policies=tuple(sorted(done.guarding)),
-                    withheld=tuple(sorted(done.withheld)),
-                )
-                yield replace(unit, digest=digest(unit))
+            if (sound := self.done[key].sound) is not None:
+                yield sound
 
     def comes(self, policy: Policy, key: ServiceKey) -> bool:
         """Whether what the policy says of the destination comes though its access is held: a new Deny of a
@@ -99,8 +91,7 @@ class UnitAssembler:
             and spec.action == "Deny"
             and done is not None
             and done.sound is not None
-            and bool(done.withheld)
-            and policy.id not in done.withheld
+            and policy.id not in done.sound.withheld
         )
 
     def _needs(self) -> dict[ServiceKey, list[Subset]]:
@@ -115,42 +106,26 @@ class UnitAssembler:
             )
         return found
 
-    def _unit(
-        self, index: Index, key: ServiceKey, subsets: tuple[Subset, ...], remembered: Remembered
-    ) -> DestinationUnit | None:
+    def _routing(
+        self, index: Index, key: ServiceKey, subsets: tuple[Subset, ...], remembered: Memory
+    ) -> RoutingUnit | None:
         done = self.done.get(key)
-        held = frozenset(half for half in HALVES if key in self.held[half])
-        place, inputs = (self.cluster, key), (index, Same(done), subsets, held)
-        unit: DestinationUnit | None = remembered.get(place, inputs)
+        alone = done.routing if done else None
+        if not subsets:
+            return alone
+        inputs = (index, Same(alone), subsets)
+        unit: RoutingUnit | None = remembered.get((self.cluster, key), inputs)
         if unit is None:
-            unit = remembered.put(place, inputs, _finished(self.cluster, index, key, done, subsets, held))
-        return unit if unit.policies or not held else None
+            alone = alone or ground(self.cluster, index.facts.service_index[key], index).routing(Traffic())
+            unit = remembered.put((self.cluster, key), inputs, _offering(alone, subsets))
+        return unit
 
 
-def _finished(
-    cluster: str,
-    index: Index,
-    key: ServiceKey,
-    done: DecidedDestination | None,
-    subsets: tuple[Subset, ...],
-    held: frozenset[Half],
-) -> DestinationUnit:
-    if done is None:
-        unit = bare(cluster, index.facts.service_index[key], index)
-        done = DecidedDestination(unit=unit, digest=digest(unit))
-    unit, policies = (
-        done.unit,
-        {*done.traffic.policies, *(origin.policy for subset in subsets for origin in subset.origins)},
-    )
-    for half in sorted(held):
-        unit = unit.without(half)
-    if "routing" in held:
-        subsets, policies = (), set()
-    if "access" not in held:
-        policies |= done.guarding
+def _offering(unit: RoutingUnit, subsets: tuple[Subset, ...]) -> RoutingUnit:
+    asking = {origin.policy for subset in subsets for origin in subset.origins}
     return replace(
         unit,
         subsets=subsets,
-        policies=tuple(sorted(policies)),
-        digest=digest((done.digest, subsets, sorted(held))),
+        policies=tuple(sorted({*unit.policies, *asking})),
+        digest=digest((unit.digest, subsets)),
     )

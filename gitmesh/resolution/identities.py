@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from gitmesh.model.selectors import IdentitySelector
 from gitmesh.model.units import Caller, Principal
-from gitmesh.resolution.index import Index, World
+from gitmesh.resolution.index import Index, KnownClusters
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 """A trust domain (SPIFFE-ID, section 2.1; Istio takes capitals too)."""
@@ -29,7 +29,7 @@ class Trust:
     resolved once.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: KnownClusters) -> None:
         self._world = world
         self._domains = {cluster: _names(index) for cluster, index in world.known()}
         self._all = tuple(sorted({domain for domains in self._domains.values() for domain in domains}))
@@ -88,7 +88,7 @@ def _clusters(item: IdentitySelector) -> set[str]:
     }
 
 
-def _unknown(item: IdentitySelector, world: World) -> tuple[str, ...]:
+def _unknown(item: IdentitySelector, world: KnownClusters) -> tuple[str, ...]:
     """A trust domain is one cluster's own only if no other has it, so a bound identity depends on the facts
     of all.
     """

@@ -222,7 +222,7 @@ def _grouped(services: Iterable[Service], keys: frozenset[str]) -> dict[tuple[st
     return groups
 
 
-class World(Struct, frozen=True):
+class KnownClusters(Struct, frozen=True):
     """Every managed cluster by name; None where its facts are unknown, which is not the same as empty."""
 
     indexes: Mapping[str, Index | None]

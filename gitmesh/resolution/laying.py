@@ -19,7 +19,7 @@ from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.requests import DestinationRef, Mirror, SplitTarget
 from gitmesh.model.units import Decided, Laid, Target
 from gitmesh.ports import Translator
-from gitmesh.resolution.index import Index, World, port_of
+from gitmesh.resolution.index import Index, KnownClusters, port_of
 from gitmesh.resolution.routes import Row
 from gitmesh.resolution.rules import Rule
 from gitmesh.resolution.selection import missing_port, near_service
@@ -164,7 +164,7 @@ class Targets:
             self._say("GM216", text, policy, *path, "name")
             return None
         if service is None:
-            world = World({self.cluster: self.index})
+            world = KnownClusters({self.cluster: self.index})
             hint = near_service(world, (namespace,), reference.name)
             text = f"Service {namespace}/{reference.name} does not exist in cluster {self.cluster}"
             self._say("GM208", text, policy, *path, "name", hint=hint)

@@ -10,15 +10,15 @@ from gitmesh.diagnostics import Diagnostic, Severity, finding, suggest
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import is_label
 from gitmesh.model.policies import Policy
-from gitmesh.model.units import UnitKey
+from gitmesh.model.units import UnitKey, mesh_key
 from gitmesh.model.virtualmesh import MeshRef, MeshSelector, VirtualMeshSpec
-from gitmesh.resolution.index import World
+from gitmesh.resolution.index import KnownClusters
 
 MeshId = tuple[str, str]
 """(cluster, mesh name)."""
 
 
-class Membership(Struct, frozen=True, kw_only=True):
+class MeshOwners(Struct, frozen=True, kw_only=True):
     """`owner` maps each selected mesh to its VirtualMesh; `held` are meshes that are missing, unseen or
     claimed twice, `claimed` the VirtualMeshes that would have them; `homeless` are those whose root namespace
     cannot exist: their own units are held, and nothing else.
@@ -37,8 +37,8 @@ class Membership(Struct, frozen=True, kw_only=True):
 
 
 def memberships(
-    policies: Sequence[Policy], world: World, clusters: Mapping[str, Mapping[str, str]]
-) -> Membership:
+    policies: Sequence[Policy], world: KnownClusters, clusters: Mapping[str, Mapping[str, str]]
+) -> MeshOwners:
     """Resolve `meshes` of every VirtualMesh; a mesh in two of them is held."""
     claims: dict[MeshId, list[tuple[Policy, int]]] = {}
     held: set[MeshId] = set()
@@ -69,7 +69,7 @@ def memberships(
     diagnostics += [
         _homeless(mesh, *owners[0], _root(mesh, world)) for mesh, owners in sorted(homeless.items())
     ]
-    return Membership(
+    return MeshOwners(
         owner=owner,
         held=frozenset(held | set(twice)),
         claimed=claimed,
@@ -80,7 +80,7 @@ def memberships(
     )
 
 
-def _vouched(owner: Mapping[MeshId, Policy], world: World) -> dict[str, tuple[tuple[str, str], ...]]:
+def _vouched(owner: Mapping[MeshId, Policy], world: KnownClusters) -> dict[str, tuple[tuple[str, str], ...]]:
     found: dict[str, set[tuple[str, str]]] = {}
     for (cluster, mesh), policy in owner.items():
         index = world.indexes[cluster]
@@ -91,7 +91,7 @@ def _vouched(owner: Mapping[MeshId, Policy], world: World) -> dict[str, tuple[tu
     return {name: tuple(sorted(places)) for name, places in found.items()}
 
 
-def _root(mesh: MeshId, world: World) -> str:
+def _root(mesh: MeshId, world: KnownClusters) -> str:
     """The root namespace of a mesh that is known, "" where it does not say."""
     cluster, name = mesh
     index = world.indexes[cluster]
@@ -153,7 +153,7 @@ class _Reference:
         policy: Policy,
         number: int,
         reference: MeshRef,
-        world: World,
+        world: KnownClusters,
         clusters: Mapping[str, Mapping[str, str]],
     ) -> None:
         self.policy, self.number, self.reference, self.world = policy, number, reference, world
@@ -220,11 +220,11 @@ def two_virtual_meshes(policy: Policy, number: int, mesh: MeshId, others: str) -
     return finding("GM214", text, at=at, policy=policy.id, field=path, cluster=cluster, mesh=name)
 
 
-def held_keys(cluster: str, membership: Membership) -> tuple[UnitKey, ...]:
+def held_keys(cluster: str, membership: MeshOwners) -> tuple[UnitKey, ...]:
     """Keys of the held meshes of a cluster."""
     return tuple(
         sorted(
-            UnitKey(kind="Mesh", namespace="", name=name)
+            mesh_key(cluster, name)
             for owner, name in membership.held | membership.homeless
             if owner == cluster
         )

@@ -15,11 +15,11 @@ from gitmesh.model.selectors import WorkloadSelector
 from gitmesh.model.units import Decided, MeshUnit, RootReader
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.index import Index, Key, all_targets
-from gitmesh.resolution.membership import Membership, root_of, spec_of
+from gitmesh.resolution.membership import MeshOwners, root_of, spec_of
 
 
 def mesh_units(
-    cluster: str, index: Index, membership: Membership, governed: Collection[Key]
+    cluster: str, index: Index, membership: MeshOwners, governed: Collection[Key]
 ) -> tuple[MeshUnit, ...]:
     """The units of the cluster's meshes that a VirtualMesh has and nothing holds; `governed` are Services
     that an Allow selects.
@@ -39,7 +39,7 @@ def _unit(
     mesh: Mesh,
     policy: Policy,
     governed: Collection[Key],
-    membership: Membership,
+    membership: MeshOwners,
 ) -> MeshUnit:
     spec = spec_of(policy)
     own = sorted((w for w in index.facts.workloads if w.mesh == mesh.name), key=lambda w: w.shape)
@@ -66,7 +66,7 @@ def _unit(
     return replace(unit, digest=sha256(repr(unit).encode()).hexdigest())
 
 
-def _readers(cluster: str, index: Index, mesh: Mesh, membership: Membership) -> Iterator[RootReader]:
+def _readers(cluster: str, index: Index, mesh: Mesh, membership: MeshOwners) -> Iterator[RootReader]:
     """The other meshes that read what is mesh-wide for this one."""
     own = membership.owner[cluster, mesh.name]
     for other in index.facts.meshes_of(mesh.translator):

@@ -20,8 +20,8 @@ from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.ports import Translator
 from gitmesh.resolution.comparing import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent, too_many
 from gitmesh.resolution.identities import Trust
-from gitmesh.resolution.index import Index, World
-from gitmesh.resolution.membership import Membership, memberships
+from gitmesh.resolution.index import Index, KnownClusters
+from gitmesh.resolution.membership import MeshOwners, memberships
 from gitmesh.resolution.selection import Selection, select
 from gitmesh.resolution.slots import NO_PARTS, Parts, Slot, parts_of, slots_of
 
@@ -50,10 +50,10 @@ class ResolutionInput(Struct, frozen=True, kw_only=True):
     cluster, destinations with more rules than can be compared, which are not decided; `translators` say what
     has no effect on their meshes."""
 
-    world: World
+    world: KnownClusters
     trust: Trust
     marked: Mapping[str, FingerprintedPolicy]
-    members: Membership
+    members: MeshOwners
     selections: Mapping[str, Selection]
     acting: Mapping[str, Acting]
     governed: Mapping[str, frozenset[ServiceKey]]
@@ -83,17 +83,17 @@ class Same:
         return id(self.value)
 
 
-class Remembered:
+class Memory:
     """Results by place, valid while their inputs are equal; what is not asked for in a run is forgotten after
     it.
     """
 
     def __init__(self, memo: MutableMapping[Any, Any], name: str) -> None:
-        self._old: Mapping[Any, tuple[Any, Any]] = memo.get(name, {})
-        self._new: dict[Any, tuple[Any, Any]] = {}
+        self._old: Mapping[object, tuple[object, object]] = memo.get(name, {})
+        self._new: dict[object, tuple[object, object]] = {}
         memo[name] = self._new
 
-    def get(self, place: Any, inputs: Any) -> Any:
+    def get(self, place: object, inputs: object) -> Any:
         """The result for these inputs, or None."""
         found = self._old.get(place)
         if found is None or found[0] != inputs:
@@ -101,12 +101,12 @@ class Remembered:
         self._new[place] = found
         return found[1]
 
-    def keep(self, place: Any) -> None:
+    def keep(self, place: object) -> None:
         """Remember what is remembered here, though nobody asked for it in this run."""
         if place in self._old:
             self._new[place] = self._old[place]
 
-    def put(self, place: Any, inputs: Any, value: Any) -> Any:
+    def put(self, place: object, inputs: object, value: Any) -> Any:
         """Remember and return the value."""
         self._new[place] = (inputs, value)
         return value
@@ -116,7 +116,7 @@ def prepared(
     policies: Sequence[Policy],
     facts: Mapping[str, ClusterFacts | None],
     clusters: Mapping[str, Mapping[str, str]],
-    memory: Mapping[str, Remembered],
+    memory: Mapping[str, Memory],
     translators: Mapping[str, Translator],
 ) -> ResolutionInput:
     """All that is done before any destination is decided: facts indexed, policies fingerprinted and selected.
@@ -128,9 +128,9 @@ def prepared(
 
 
 class _Preparation:
-    def __init__(self, facts: Mapping[str, ClusterFacts | None], memory: Mapping[str, Remembered]) -> None:
+    def __init__(self, facts: Mapping[str, ClusterFacts | None], memory: Mapping[str, Memory]) -> None:
         self.memo = memory
-        self.world = World(
+        self.world = KnownClusters(
             {name: None if known is None else self._index(name, known) for name, known in facts.items()}
         )
 

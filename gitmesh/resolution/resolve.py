@@ -14,15 +14,15 @@ from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.selectors import DestinationSelector
-from gitmesh.model.units import HALVES, DestinationUnit, Half, Unit, UnitKey
+from gitmesh.model.units import HALVES, AccessUnit, Half, RoutingUnit, Unit, UnitKey
 from gitmesh.ports import Translator
 from gitmesh.resolution.deciding import DecidedDestination, destinations
 from gitmesh.resolution.finishing import UnitAssembler
-from gitmesh.resolution.index import World
+from gitmesh.resolution.index import KnownClusters
 from gitmesh.resolution.membership import held_keys
 from gitmesh.resolution.meshes import mesh_units
 from gitmesh.resolution.preparing import (
-    Remembered,
+    Memory,
     ResolutionInput,
     ServiceKey,
     prepared,
@@ -31,8 +31,8 @@ from gitmesh.resolution.routing import RuleId
 
 
 class Resolution(Struct, frozen=True, kw_only=True):
-    """Units by cluster, sorted by key; `held` are those (or halves of those) that an error or unknown facts
-    keep back, `waiting` by cluster the policies on them.
+    """Units by cluster, sorted by key; `held` are those that an error or unknown facts keep
+    back, `waiting` by cluster the policies on them.
 
     `refused` are, by cluster, destinations of which routing is held for nothing but connections that their
     pods would refuse. `pending` are, by cluster, the policies that name what is not there, or may not be
@@ -43,11 +43,11 @@ class Resolution(Struct, frozen=True, kw_only=True):
 
     units: Mapping[str, tuple[Unit, ...]] = {}
     held: Mapping[str, tuple[UnitKey, ...]] = {}
-    refused: Mapping[str, tuple[DestinationUnit, ...]] = {}
+    refused: Mapping[str, tuple[RoutingUnit, ...]] = {}
     waiting: Mapping[str, frozenset[str]] = {}
     pending: Mapping[str, frozenset[str]] = {}
     gone: tuple[Diagnostic, ...] = ()
-    narrowing: Mapping[str, tuple[DestinationUnit, ...]] = {}
+    narrowing: Mapping[str, tuple[AccessUnit, ...]] = {}
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
@@ -67,13 +67,13 @@ def resolve(
     every configured cluster to its labels. `memo` keeps results between calls, so that a small change costs
     little. `translators` say what has no effect on their meshes: the same ones in every call with one `memo`.
     """
-    return _Run(policies, facts, clusters, {} if memo is None else memo, translators).resolution()
+    return _Resolving(policies, facts, clusters, {} if memo is None else memo, translators).resolution()
 
 
 _MEMORIES = ("index", "policy", "select", "destination", "unit")
 
 
-class _Run:
+class _Resolving:
     """One call: what all have in common first, then every cluster by itself."""
 
     def __init__(
@@ -84,15 +84,15 @@ class _Run:
         memo: MutableMapping[Any, Any],
         translators: Mapping[str, Translator],
     ) -> None:
-        self.memo = {name: Remembered(memo, name) for name in _MEMORIES}
+        self.memo = {name: Memory(memo, name) for name in _MEMORIES}
         self.scene = prepared(policies, facts, clusters, self.memo, translators)
         self.world = self.scene.world
 
     def resolution(self) -> Resolution:
         units: dict[str, tuple[Unit, ...]] = {}
         held: dict[str, tuple[UnitKey, ...]] = {}
-        refused: dict[str, tuple[DestinationUnit, ...]] = {}
-        narrowing: dict[str, tuple[DestinationUnit, ...]] = {}
+        refused: dict[str, tuple[RoutingUnit, ...]] = {}
+        narrowing: dict[str, tuple[AccessUnit, ...]] = {}
         found = [*self.scene.members.diagnostics, *self._unknown()]
         found += [
             diagnostic for selection in self.scene.selections.values() for diagnostic in selection.diagnostics
@@ -112,7 +112,7 @@ class _Run:
                 ]
             units[cluster] = tuple(sorted(made, key=lambda unit: unit.key))
             held[cluster] = tuple(sorted({*finished.held_keys(), *held_keys(cluster, self.scene.members)}))
-            refused[cluster] = tuple(one.unit for one in done.values() if one.refused)
+            refused[cluster] = tuple(one.routing for one in done.values() if one.refused and one.routing)
             narrowing[cluster] = tuple(finished.narrowing())
             waiting[cluster] = self._waiting(cluster, finished)
             found += finished.diagnostics
@@ -164,7 +164,7 @@ class _Run:
         named: dict[Half, set[ServiceKey]] = {half: set() for half in HALVES}
         for name, selection in self.scene.selections.items():
             half = _half(self.scene.marked[name].policy)
-            named[half] |= {(key.namespace, key.name) for where, key in selection.held if where == cluster}
+            named[half] |= {key for where, key in selection.held if where == cluster}
             named[half] |= set(selection.services.get(cluster, ())) if selection.broken else set()
         return named
 
@@ -200,6 +200,6 @@ def _shadowed(done: Iterable[DecidedDestination], scene: ResolutionInput) -> Ite
             yield finding("GM211", text, at=mine.at, policy=mine.policy, field=mine.field)
 
 
-def _may_act_unseen(policy: Policy, world: World) -> bool:
+def _may_act_unseen(policy: Policy, world: KnownClusters) -> bool:
     destinations: Sequence[DestinationSelector] = getattr(policy.spec, "destinations", ())
     return any(world.unknown(item.clusters) for item in destinations)

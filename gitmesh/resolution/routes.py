@@ -160,7 +160,7 @@ def first_match(rules: Sequence[Rule]) -> Table:
 
 def _without_redundant(rows: Sequence[Row], work: _Work) -> list[Row]:
     """Drop, from the end, rows whose requests get the same from what follows."""
-    kept: list[tuple[Row, Mapping[Slot, Any]]] = []
+    kept: list[tuple[Row, Mapping[Slot, object]]] = []
     for row in reversed(rows):
         effect = row.effect()
         if (effect and not row.joined) or not _falls_through(row, effect, kept, work):

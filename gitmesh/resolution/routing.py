@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -43,7 +42,7 @@ class Acting(Struct, frozen=True, kw_only=True):
 
     policy: Policy
     form: int
-    slots: Mapping[Slot, Any]
+    slots: Mapping[Slot, object]
     parts: Parts = NO_PARTS
     idle: frozenset[int] = frozenset()
 

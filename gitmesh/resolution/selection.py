@@ -15,9 +15,8 @@ from gitmesh.model.kinds import Spec
 from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.resolution.index import Index, World
+from gitmesh.resolution.index import Index, KnownClusters
 from gitmesh.resolution.rules import destination_form
 from gitmesh.resolution.sources import (
     empty_namespaces,
@@ -39,7 +38,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     """
 
     services: Mapping[str, Mapping[tuple[str, str], int]] = {}
-    held: tuple[tuple[str, UnitKey], ...] = ()
+    held: tuple[tuple[str, tuple[str, str]], ...] = ()
     pending: frozenset[str] = frozenset()
     broken: bool = False
     idle: Mapping[str, frozenset[int]] = {}
@@ -47,17 +46,17 @@ class Selection(Struct, frozen=True, kw_only=True):
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-def select(policy: Policy, world: World) -> Selection:
+def select(policy: Policy, world: KnownClusters) -> Selection:
     """The destinations of a TrafficPolicy or AccessPolicy in every managed cluster."""
     spec = policy.spec
     assert isinstance(spec, TrafficPolicySpec | AccessPolicySpec)
     services: dict[str, dict[tuple[str, str], int]] = {}
-    held: set[tuple[str, UnitKey]] = set()
+    held: set[tuple[str, tuple[str, str]]] = set()
     pending: set[str] = set()
     gone: list[Diagnostic] = []
     diagnostics: list[Diagnostic] = []
     for number, item in enumerate(spec.destinations):
-        one = _Item(policy, number, item, world)
+        one = _DestinationItem(policy, number, item, world)
         one.add_to(services)
         held |= set(one.held())
         pending |= one.pending()
@@ -84,7 +83,7 @@ def select(policy: Policy, world: World) -> Selection:
 
 
 def _elsewhere(
-    policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: World
+    policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: KnownClusters
 ) -> Iterator[Diagnostic]:
     """Selectors of clusters that are configured and not managed here: nothing is to be done for them."""
     sources = spec.sources or () if isinstance(spec, TrafficPolicySpec) else ()
@@ -107,10 +106,10 @@ def _elsewhere(
                 )
 
 
-class _Item:
+class _DestinationItem:
     """One destination selector in all clusters it may mean."""
 
-    def __init__(self, policy: Policy, number: int, item: DestinationSelector, world: World) -> None:
+    def __init__(self, policy: Policy, number: int, item: DestinationSelector, world: KnownClusters) -> None:
         self.policy, self.number, self.item, self.world = policy, number, item, world
         self.scope = world.known(item.clusters)
         self.found = {
@@ -163,11 +162,11 @@ class _Item:
     def _named(self, index: Index) -> bool:
         return any(index.service(namespace, self.item.name or "") for namespace in self.namespaces)
 
-    def held(self) -> Iterator[tuple[str, UnitKey]]:
+    def held(self) -> Iterator[tuple[str, tuple[str, str]]]:
         if self.item.name:
             for cluster in (*self.missing(), *self.world.unknown(self.item.clusters)):
                 for namespace in self.namespaces:
-                    yield cluster, UnitKey(kind="Destination", namespace=namespace, name=self.item.name)
+                    yield cluster, (namespace, self.item.name)
 
     def pending(self) -> set[str]:
         """Clusters where it names what is not there, or may not be there: what is meant may be what it acted
@@ -237,7 +236,7 @@ class _Item:
 
 
 def near_service(
-    world: World, namespaces: Sequence[str], name: str, clusters: Sequence[str] | None = None
+    world: KnownClusters, namespaces: Sequence[str], name: str, clusters: Sequence[str] | None = None
 ) -> str:
     """A did-you-mean from the Services of the namespaces, or else from those of others."""
     keys = sorted({key for _, index in world.known(clusters) for key in index.facts.service_index})

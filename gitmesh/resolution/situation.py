@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from msgspec import Struct
 
@@ -92,7 +91,7 @@ class AccessInputs:
     def _policies(self, service: Service) -> frozenset[str]:
         return frozenset(marked.policy.id for marked, _ in self.access.get(service.key, ()))
 
-    def inputs(self, situation: AccessInput) -> tuple[Any, ...]:
+    def inputs(self, situation: AccessInput) -> tuple[object, ...]:
         """What of the situation may change while the facts of this cluster and the policies that act here do
         not.
         """

@@ -36,7 +36,7 @@ def slots_of(policy: Policy) -> Mapping[Slot, Any]:
     """Every slot that the policy sets, with its value in canonical form; `Disabled` ends inheritance."""
     spec = policy.spec
     assert isinstance(spec, TrafficPolicySpec)
-    slots: dict[Slot, Any] = {}
+    slots: dict[Slot, object] = {}
     for name in spec.given((*REQUEST_FIELDS, *CONNECTION_FIELDS)):
         value = canonical(getattr(spec, name))
         if name == "headers" and isinstance(value, Headers):
@@ -46,8 +46,8 @@ def slots_of(policy: Policy) -> Mapping[Slot, Any]:
     return slots
 
 
-def _header_slots(headers: Headers) -> dict[Slot, Any]:
-    slots: dict[Slot, Any] = {}
+def _header_slots(headers: Headers) -> dict[Slot, object]:
+    slots: dict[Slot, object] = {}
     for side in ("request", "response"):
         ops: HeaderOps | None = getattr(headers, side)
         if ops is None:

@@ -13,7 +13,7 @@ from gitmesh.model.facts import Workload
 from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import IdentitySelector, ServiceAccountRef, WorkloadSelector
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.resolution.index import Index, World
+from gitmesh.resolution.index import Index, KnownClusters
 
 _MOST_NAMED = 8
 
@@ -26,7 +26,7 @@ names.
 def idle_sources(
     policy: Policy,
     spec: TrafficPolicySpec | AccessPolicySpec,
-    world: World,
+    world: KnownClusters,
     services: Mapping[str, Mapping[tuple[str, str], int]],
 ) -> tuple[Mapping[str, frozenset[int]], list[Diagnostic]]:
     """The items of `sources` that act on nobody, by cluster, and what is said of those and of others that act
@@ -107,7 +107,7 @@ def _unreached(policy: Policy, number: int, clients: Sequence[Workload], cluster
 
 
 def missing_accounts(
-    policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: World
+    policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: KnownClusters
 ) -> Iterator[Diagnostic]:
     """ServiceAccounts that a policy names and that are nowhere where it may mean them."""
     for namespaces, name, clusters, path in _accounts(policy, spec.sources or ()):
@@ -132,7 +132,7 @@ def missing_accounts(
 
 
 def empty_namespaces(
-    policy: Policy, sources: Sequence[WorkloadSelector | IdentitySelector], world: World
+    policy: Policy, sources: Sequence[WorkloadSelector | IdentitySelector], world: KnownClusters
 ) -> Iterator[Diagnostic]:
     """A client's Namespace that is nowhere: it may come later, or be a stranger's, so this is a warning and
     holds nothing.

@@ -13,7 +13,7 @@ from gitmesh.model.manifests import Build
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.report import Report
-from gitmesh.model.units import DestinationUnit, MeshUnit, UnitKey
+from gitmesh.model.units import AccessUnit, MeshUnit, RoutingUnit, Unit, UnitKey
 from gitmesh.reasoning.difference import access_changes
 from gitmesh.reasoning.population import Resident, populations
 from gitmesh.reasoning.questions import Known, ServiceKey
@@ -135,19 +135,17 @@ def _compared(
 ) -> ClusterComparison:
     old, new = _units(before), _units(after)
     moved = sorted(key for key in old.keys() | new.keys() if _digest(old.get(key)) != _digest(new.get(key)))
-    pairs = [(old.get(key), new.get(key)) for key in moved]
-    destinations = [(_destination(a), _destination(b)) for a, b in pairs]
-    meshes = [(_mesh(a), _mesh(b)) for a, b in pairs]
+    moving = _Moving([(old.get(key), new.get(key)) for key in moved])
     objects = object_deltas(before, after)
     was, now = _known(facts, before), _known(facts, after)
     access = access_changes(was, now, callers, _doubtful(was.index, before, after, moved), tick)
     effort = Effort(tick)
-    routes = tuple(change for a, b in destinations for change in route_changes(a, b, effort))
-    guards = [(_service(pair), destination_changes(*pair)) for pair in destinations]
+    routes = tuple(change for a, b in moving.routing.values() for change in route_changes(a, b, effort))
+    guards = {key: destination_changes(key, *moving.halves(key)) for key in moving.services}
     touched = {
         *(change.service for change in access),
         *(change.service for change in routes),
-        *(service for service, changes in guards if changes and service[1]),
+        *(service for service, changes in guards.items() if changes),
         *(service for delta in objects for build in (before, after) for service in _behind(build, delta.key)),
     }
     return ClusterComparison(
@@ -156,8 +154,8 @@ def _compared(
         access=access,
         routes=routes,
         protection=(
-            *(change for a, b in meshes for change in mesh_changes(a, b)),
-            *(change for _, changes in guards for change in changes),
+            *(change for a, b in moving.meshes.values() for change in mesh_changes(a, b)),
+            *(change for changes in guards.values() for change in changes),
         ),
         reach=_reach(facts, touched),
         held=_held(after.held_units),
@@ -170,7 +168,7 @@ def _doubtful(
     """The destinations whose access may differ: those that moved, or are held on one side, and all that share
     their pods; None, any, where something of a mesh did."""
     keys = {*moved, *(before.held_units ^ after.held_units)}
-    if any(key.kind == "Mesh" for key in keys):
+    if any(key.half == "mesh" for key in keys):
         return None
     keys |= {unit.key for unit in (*before.refused, *after.refused)}
     known = index.facts.service_index
@@ -179,35 +177,66 @@ def _doubtful(
     return beside | {service.key for service in services}
 
 
-def _service(pair: tuple[DestinationUnit | None, DestinationUnit | None]) -> ServiceKey:
-    unit = pair[0] or pair[1]
-    return unit.service.key if unit else ("", "")
-
-
 def _behind(build: Build, key: ObjectKey) -> Iterator[ServiceKey]:
     """The destinations for which an object is written."""
     manifest = build.manifests.get(key)
     yield from (
-        (unit.namespace, unit.name)
-        for unit in (manifest.units if manifest else ())
-        if unit.kind == "Destination"
+        (unit.namespace, unit.name) for unit in (manifest.units if manifest else ()) if unit.half != "mesh"
     )
 
 
-def _units(build: Build) -> Mapping[UnitKey, DestinationUnit | MeshUnit]:
+_NEITHER = (None, None)
+
+
+class _Moving:
+    """What differs, before and after (None: nothing is decided, or it is held), by Service and by mesh."""
+
+    def __init__(self, pairs: Iterable[tuple[Unit | None, Unit | None]]) -> None:
+        self.routing: dict[ServiceKey, tuple[RoutingUnit | None, RoutingUnit | None]] = {}
+        self.access: dict[ServiceKey, tuple[AccessUnit | None, AccessUnit | None]] = {}
+        self.meshes: dict[str, tuple[MeshUnit | None, MeshUnit | None]] = {}
+        for before, after in pairs:
+            match before or after:
+                case RoutingUnit(service=service):
+                    self.routing[service.key] = (_routing(before), _routing(after))
+                case AccessUnit(service=service):
+                    self.access[service.key] = (_access(before), _access(after))
+                case MeshUnit(mesh=mesh):
+                    self.meshes[mesh.name] = (_mesh(before), _mesh(after))
+
+    @property
+    def services(self) -> Sequence[ServiceKey]:
+        return sorted(self.routing.keys() | self.access.keys())
+
+    def halves(
+        self, service: ServiceKey
+    ) -> tuple[tuple[RoutingUnit | None, RoutingUnit | None], tuple[AccessUnit | None, AccessUnit | None]]:
+        """Routing and access of a Service."""
+        return self.routing.get(service, _NEITHER), self.access.get(service, _NEITHER)
+
+
+def _units(build: Build) -> Mapping[UnitKey, Unit]:
     """What was decided, without what is held: that stays as it is, whatever it is."""
-    return {unit.key: unit for unit in build.units if unit.key not in build.held_units}
+    return {
+        key: unit
+        for unit in build.units
+        if (key := unit.key) not in build.held_units and key.home == build.cluster
+    }
 
 
-def _digest(unit: DestinationUnit | MeshUnit | None) -> str:
+def _digest(unit: Unit | None) -> str:
     return unit.digest if unit else ""
 
 
-def _destination(unit: DestinationUnit | MeshUnit | None) -> DestinationUnit | None:
-    return unit if isinstance(unit, DestinationUnit) else None
+def _routing(unit: Unit | None) -> RoutingUnit | None:
+    return unit if isinstance(unit, RoutingUnit) else None
 
 
-def _mesh(unit: DestinationUnit | MeshUnit | None) -> MeshUnit | None:
+def _access(unit: Unit | None) -> AccessUnit | None:
+    return unit if isinstance(unit, AccessUnit) else None
+
+
+def _mesh(unit: Unit | None) -> MeshUnit | None:
     return unit if isinstance(unit, MeshUnit) else None
 
 
@@ -217,9 +246,7 @@ def _known(facts: ClusterFacts, build: Build) -> Known:
 
 def _held(keys: Iterable[UnitKey]) -> tuple[str, ...]:
     """The destinations and meshes of which an error keeps something back, as people name them."""
-    return tuple(
-        sorted({f"{key.namespace}/{key.name}" if key.namespace else f"mesh {key.name}" for key in keys})
-    )
+    return tuple(sorted({str(key) for key in keys}))
 
 
 def _reach(facts: ClusterFacts, touched: Iterable[ServiceKey]) -> Reach:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from gitmesh.model.comparison import ProtectionChange
 from gitmesh.model.connections import Tls
-from gitmesh.model.units import Decided, DestinationUnit, RequestMatch
+from gitmesh.model.units import Decided, RequestMatch, RoutingUnit
 from gitmesh.render.values import shown
 from gitmesh.resolution.matching import conjunction, implies
 from gitmesh.reviewing.requests import match_text
@@ -27,7 +27,7 @@ _MOST_CLIENTS = 48
 
 
 def connection_changes(
-    subject: str, before: DestinationUnit | None, after: DestinationUnit | None
+    subject: str, before: RoutingUnit | None, after: RoutingUnit | None
 ) -> Iterator[ProtectionChange]:
     """Clients of a destination whose connections are guarded less, by port (0 = all)."""
     was, now = before.settings if before else {}, after.settings if after else {}

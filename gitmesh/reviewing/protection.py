@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gitmesh.model.comparison import ProtectionChange
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, Decided, DestinationUnit, Grant, MeshUnit
+from gitmesh.model.units import Access, AccessUnit, Decided, Grant, MeshUnit, RoutingUnit
 from gitmesh.render.values import counted
 from gitmesh.reviewing.connections import connection_changes
 
@@ -66,20 +66,22 @@ def _moved(
 
 
 def destination_changes(
-    before: DestinationUnit | None, after: DestinationUnit | None
+    service: tuple[str, str],
+    routing: tuple[RoutingUnit | None, RoutingUnit | None],
+    access: tuple[AccessUnit | None, AccessUnit | None],
 ) -> tuple[ProtectionChange, ...]:
-    """What guards one destination otherwise."""
-    return tuple(_destination_changes(before, after))
+    """What guards one Service (namespace, name) otherwise: each half before and after."""
+    return tuple(_destination_changes("/".join(service), routing, access))
 
 
 def _destination_changes(
-    before: DestinationUnit | None, after: DestinationUnit | None
+    subject: str,
+    routing: tuple[RoutingUnit | None, RoutingUnit | None],
+    access: tuple[AccessUnit | None, AccessUnit | None],
 ) -> Iterator[ProtectionChange]:
-    unit = after or before
-    subject = f"{unit.service.namespace}/{unit.service.name}" if unit else ""
-    old, new = (unit.access if unit and unit.access else Access() for unit in (before, after))
+    old, new = (unit.access if unit else Access() for unit in access)
     yield from _grants(subject, old.denies, new.denies)
-    yield from connection_changes(subject, before, after)
+    yield from connection_changes(subject, *routing)
     if old.governed != new.governed:
         text = (
             "an Allow governs it now: what no Allow admits is denied"

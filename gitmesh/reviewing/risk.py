@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.comparison import AccessChange, ClusterComparison, Effect, Risk, RiskLevel, Weight
+from gitmesh.model.comparison import AccessChange, ClusterComparison, RightChange, Risk, RiskLevel, Weight
 from gitmesh.model.policies import Origin
 from gitmesh.render.meaning import callers_text
 from gitmesh.render.values import listed
@@ -72,15 +72,15 @@ def _reasons(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[_Rea
 
 def _of_access(change: AccessChange, callers: str) -> _Reason:
     name, whom = _name(change.service), callers + (f" ({listed(change.requests)})" if change.requests else "")
-    pods = f" ({change.before} -> {change.after})" if change.effect is Effect.CHANGED else ""
+    pods = f" ({change.before} -> {change.after})" if change.effect is RightChange.CHANGED else ""
     return _Reason(change.weight, f"{name} {_DONE[change.effect]} {whom}{pods}", change.origins)
 
 
 _DONE = {
-    Effect.GAINED: "opens to",
-    Effect.LOST: "closes to",
-    Effect.UNKNOWN: "cannot be told:",
-    Effect.CHANGED: "answers otherwise, pod by pod:",
+    RightChange.GAINED: "opens to",
+    RightChange.LOST: "closes to",
+    RightChange.UNKNOWN: "cannot be told:",
+    RightChange.CHANGED: "answers otherwise, pod by pod:",
 }
 
 

@@ -18,7 +18,7 @@ from gitmesh.model.comparison import RouteChange
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import Redirect
-from gitmesh.model.units import Decided, DestinationUnit, RequestMatch, Route, Target
+from gitmesh.model.units import Decided, RequestMatch, Route, RoutingUnit, Target
 from gitmesh.reasoning.values import UntoldError
 from gitmesh.render.answers import spelt
 from gitmesh.render.values import listed, shortened, shown
@@ -69,7 +69,7 @@ class Effort:
 
 
 def route_changes(
-    before: DestinationUnit | None, after: DestinationUnit | None, effort: Effort | None = None
+    before: RoutingUnit | None, after: RoutingUnit | None, effort: Effort | None = None
 ) -> tuple[RouteChange, ...]:
     """Every field of the routing of one destination that differs, with the requests for which it does; one
     change that is unknown where that costs more than may be spent."""
@@ -101,7 +101,7 @@ def _request_changes(
     yield from (change for kept in rows.values() for _, change in kept)
 
 
-def _table(unit: DestinationUnit | None) -> tuple[Route, ...]:
+def _table(unit: RoutingUnit | None) -> tuple[Route, ...]:
     return (*unit.routes, _EVERYTHING) if unit else (_EVERYTHING,)
 
 
@@ -236,7 +236,7 @@ def _hosts(value: object) -> frozenset[tuple[str, str]]:
 
 
 def _connection_changes(
-    service: tuple[str, str], before: DestinationUnit | None, after: DestinationUnit | None
+    service: tuple[str, str], before: RoutingUnit | None, after: RoutingUnit | None
 ) -> Iterator[RouteChange]:
     """Settings of connections, by port; 0 is the whole destination."""
     was, now = before.settings if before else {}, after.settings if after else {}

@@ -69,7 +69,7 @@ def policy_document(
     policy: str, at: Location | None, codes: Sequence[str], state: State, clusters: Mapping[str, PolicyStatus]
 ) -> dict[str, Any]:
     """One policy: where it stands, and how it stands in each cluster."""
-    document: dict[str, Any] = {
+    document: dict[str, object] = {
         "apiVersion": API_VERSION,
         "kind": "PolicyStatus",
         "policy": policy,
@@ -83,8 +83,8 @@ def policy_document(
     return document
 
 
-def _standing(standing: PolicyStatus) -> dict[str, Any]:
-    document: dict[str, Any] = {
+def _standing(standing: PolicyStatus) -> dict[str, object]:
+    document: dict[str, object] = {
         "state": standing.state.value,
         "objects": [str(key) for key in standing.objects],
     }
@@ -97,7 +97,7 @@ def _standing(standing: PolicyStatus) -> dict[str, Any]:
     return document
 
 
-def _place(at: Location) -> dict[str, Any]:
+def _place(at: Location) -> dict[str, object]:
     return {"source": at.source, "file": at.path, "line": at.line}
 
 
@@ -109,7 +109,7 @@ def object_row(
     verdict: Verdict | None,
 ) -> dict[str, Any]:
     """One object of a cluster: the policies behind it, and the commit that wrote it last."""
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         "kind": key.kind,
         "name": key.name,
         "policies": list(policies),
@@ -130,7 +130,7 @@ def drift_rows(change: Change) -> Iterator[dict[str, Any]]:
         yield {"object": str(change.key), "action": change.action.value, **_field(changed)}
 
 
-def _field(changed: FieldChange) -> dict[str, Any]:
+def _field(changed: FieldChange) -> dict[str, object]:
     row = {
         "field": changed.path,
         "want": _value(changed.want),
@@ -172,12 +172,12 @@ def findings_document(diagnostics: Iterable[Diagnostic]) -> dict[str, Any]:
     return document if len(every) <= MOST_FINDINGS else {**document, "more": len(every) - MOST_FINDINGS}
 
 
-def _finding(diagnostic: Diagnostic) -> dict[str, Any]:
+def _finding(diagnostic: Diagnostic) -> dict[str, object]:
     """Without the excerpt: no line of a user's file leaves the machine (S12). Without the detail: a fault
     that lasts is one commit.
     """
     at = diagnostic.at
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         "code": diagnostic.code,
         "name": diagnostic.name,
         "severity": diagnostic.severity.value,

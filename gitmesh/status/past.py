@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from gitmesh.model.overview import ClusterStanding, Heal, Moment, SourceCommit
+from gitmesh.model.overview import ClusterStanding, Heal, SourceCommit, StatusCommit
 from gitmesh.model.report import State
 from gitmesh.status.reading import UnreadableError, read_policy, read_status, seen_commits, standings
 
@@ -30,7 +30,7 @@ _LINES = 400
 
 def moment(
     commit: str, seconds: int, message: str, status: bytes | None, policy: bytes | None = None
-) -> Moment:
+) -> StatusCommit:
     """One commit of the branch. Where its `status.yaml` cannot be read, its trailers still say which commits
     it is about.
     """
@@ -46,7 +46,7 @@ def moment(
             clusters = standings(read)
     except UnreadableError:
         pass  # somebody else's commit: what is known of it is its message
-    return Moment(
+    return StatusCommit(
         commit=commit,
         seconds=seconds,
         subject=lines[0][:200],

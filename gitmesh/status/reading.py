@@ -4,7 +4,7 @@ is decided by what they say, and what is not as GitMesh writes it is refused, ne
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from msgspec import Meta, Struct, ValidationError, convert
 
@@ -183,7 +183,7 @@ def _read(files: Mapping[str, bytes], path: str, kind: str, shape: type[T]) -> T
         documents = read_documents(files[path], _NODES)
     except DocumentError as error:
         raise UnreadableError(f"{path} cannot be read: {error}") from None
-    body: Any = documents[0].value if len(documents) == 1 else None
+    body: object = documents[0].value if len(documents) == 1 else None
     if not isinstance(body, dict) or (body.get("apiVersion"), body.get("kind")) != (API_VERSION, kind):
         raise UnreadableError(f"{path} is no {kind} of {API_VERSION}")
     try:

@@ -4,52 +4,29 @@ the pods and the mesh that an installation would add.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import yaml
 from msgspec.structs import replace
 
 from gitmesh.adapters.directory import DirectoryCluster
 from gitmesh.model.facts import ClusterFacts
+from tests.lab.apiclient import Object
+from tests.lab.bookshop import AMBIENT, Dataplane
 from tests.lab.conformance import CLUSTER
-from tests.lab.installation import SYSTEM, control_plane
+from tests.lab.installation import MARKS, control_plane, waypoint_gateway
 from tests.rendered import translators
 
-Object = dict[str, Any]
-Mode = Literal["sidecars", "waypoint"]
 
-WAYPOINT = "waypoint"
-AMBIENT = {"istio.io/dataplane-mode": "ambient", "istio.io/use-waypoint": WAYPOINT}
-"""Labels of a namespace whose pods are in ambient, and whose Services are bound to a waypoint."""
-_ZTUNNEL: Object = {
-    "apiVersion": "apps/v1",
-    "kind": "DaemonSet",
-    "metadata": {"name": "ztunnel", "namespace": SYSTEM, "labels": {"app": "ztunnel"}},
-    "spec": {
-        "template": {
-            "spec": {
-                "containers": [{"name": "istio-proxy", "image": "ztunnel", "args": ["proxy", "ztunnel"]}]
-            }
-        }
-    },
-}
-_PROXIED = {
-    "sidecars": {"sidecar.istio.io/status": '{"containers":["istio-proxy"],"revision":"default"}'},
-    "waypoint": {"ambient.istio.io/redirection": "enabled"},
-}
-
-
-def facts(manifests: Sequence[Object], mode: Mode, folder: Path) -> ClusterFacts:
-    """What is discovered where the suite's base manifests are in force, with sidecars or behind waypoints."""
+def facts(manifests: Sequence[Object], dataplane: Dataplane, folder: Path) -> ClusterFacts:
+    """What is discovered where the suite's base manifests are in force, with sidecars or in ambient behind
+    waypoints.
+    """
     folder.mkdir(parents=True)
-    mesh = [
-        *control_plane(CLUSTER, "https://localhost/validate"),
-        *([_ZTUNNEL] if mode == "waypoint" else []),
-    ]
-    objects = [*_based(manifests, mode), *mesh]
-    (folder / "live.yaml").write_text(yaml.safe_dump_all(objects))
+    mesh = control_plane(dataclasses.replace(CLUSTER, dataplane=dataplane), "https://localhost/validate")
+    (folder / "live.yaml").write_text(yaml.safe_dump_all([*_based(manifests, dataplane), *mesh]))
     return DirectoryCluster("discovered", folder, list(translators().values())).facts()
 
 
@@ -58,38 +35,27 @@ def named(known: ClusterFacts, cluster: str) -> ClusterFacts:
     return replace(known, cluster=cluster, uid=cluster)
 
 
-def _based(manifests: Sequence[Object], mode: Mode) -> Iterator[Object]:
+def _based(manifests: Sequence[Object], dataplane: Dataplane) -> Iterator[Object]:
     for one in manifests:
-        if one["kind"] == "Namespace" and mode == "waypoint":
+        if one["kind"] == "Namespace" and dataplane == "ambient":
             labels = {**one["metadata"].get("labels", {}), **AMBIENT}
             yield {**one, "metadata": {**one["metadata"], "labels": labels}}
-            yield waypoint(one["metadata"]["name"])
+            yield _programmed(waypoint_gateway(one["metadata"]["name"]))
             continue
         yield one
         if one["kind"] == "Deployment":
-            yield _pod(one, mode)
+            yield _pod(one, dataplane)
 
 
-def waypoint(namespace: str) -> Object:
-    """The waypoint of a namespace, as istiod leaves it when it is ready."""
-    labels = {"istio.io/waypoint-for": "service"}
-    condition = {"type": "Programmed", "status": "True", "reason": "Programmed", "message": ""}
-    return {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "Gateway",
-        "metadata": {"name": WAYPOINT, "namespace": namespace, "labels": labels},
-        "spec": {
-            "gatewayClassName": "istio-waypoint",
-            "listeners": [{"name": "mesh", "port": 15008, "protocol": "HBONE"}],
-        },
-        "status": {"conditions": [{**condition, "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
-    }
+def _programmed(gateway: Object) -> Object:
+    """A Gateway as istiod leaves it when its waypoint is ready."""
+    return {**gateway, "status": {"conditions": [{"type": "Programmed", "status": "True"}]}}
 
 
-def _pod(deployment: Object, mode: Mode) -> Object:
+def _pod(deployment: Object, dataplane: Dataplane) -> Object:
     """One of its pods."""
     meta, template = deployment["metadata"], deployment["spec"]["template"]
-    sidecar = [{"name": "istio-proxy", "image": "istio/proxyv2"}] if mode == "sidecars" else []
+    sidecar = [{"name": "istio-proxy", "image": "istio/proxyv2"}] if dataplane == "sidecar" else []
     spec = {"serviceAccountName": "default", "containers": [*template["spec"]["containers"], *sidecar]}
     return {
         "apiVersion": "v1",
@@ -98,7 +64,7 @@ def _pod(deployment: Object, mode: Mode) -> Object:
             "name": f"{meta['name']}-0",
             "namespace": meta["namespace"],
             "labels": template["metadata"]["labels"],
-            "annotations": _PROXIED[mode],
+            "annotations": dict(MARKS["sidecar" if dataplane == "sidecar" else "ztunnel"]),
         },
         "spec": spec,
         "status": {"phase": "Running"},

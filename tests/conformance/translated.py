@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from gitmesh.diagnostics import Severity
-from tests.conformance.cluster import Mode, facts, named
+from tests.conformance.cluster import facts, named
 from tests.conformance.reading import RefusedError, policies_of
+from tests.lab.bookshop import Dataplane
 from tests.rendered import Rendered, rendered
 
 BASE = "mesh/manifests.yaml"
@@ -35,12 +36,12 @@ class Translated:
         return folder
 
 
-def translated(suite: Path, mode: Mode, folder: Path) -> Translated:
+def translated(suite: Path, dataplane: Dataplane, folder: Path) -> Translated:
     """All files of the suite in `suite`; each is said by itself, in a cluster of its own.
 
     `folder` is a new one, for what is discovered. What a finding that is an error is about is not replaced.
     """
-    known = facts(list(yaml.safe_load_all((suite / BASE).read_text())), mode, folder)
+    known = facts(list(yaml.safe_load_all((suite / BASE).read_text())), dataplane, folder)
     files = {path.stem: list(yaml.safe_load_all(path.read_text())) for path in _files(suite)}
     policies: dict[str, str] = {}
     unsaid: dict[str, str] = {}

@@ -13,11 +13,11 @@ from pydantic import BaseModel
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.facts import ClusterFacts, Mesh
-from gitmesh.model.features import Support, Supports
+from gitmesh.model.features import FEATURES, Support, Supports
 from gitmesh.model.manifests import Fragment, Phase, Translation
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, DestinationUnit, Grant, MeshUnit, Operation, Unit, UnitKey
+from gitmesh.model.units import AccessUnit, Grant, MeshUnit, Operation, RoutingUnit, Unit
 from tests.fake_mesh import GROUP, FakeMesh, supported
 
 _KINDS = ("Way", "Guard", "Whole")
@@ -45,15 +45,9 @@ class HonestMesh(FakeMesh):
             said = {"mtls": _plain(unit.mtls), "default": _plain(unit.access_default)}
             origins = [one.origin for one in (unit.mtls, unit.access_default) if one]
             return Translation(fragments=(_fragment("Whole", "", unit.mesh.name, said, origins),))
-        routing = self.routing(unit) if {"routing"} & {*unit.halves} else Translation()
-        access = self.access(unit, unit.access) if unit.access else Translation()
-        return Translation(
-            fragments=(*routing.fragments, *access.fragments),
-            diagnostics=(*routing.diagnostics, *access.diagnostics),
-            held=(*routing.held, *access.held),
-        )
+        return self.routing(unit) if isinstance(unit, RoutingUnit) else self.access(unit)
 
-    def routing(self, unit: DestinationUnit) -> Translation:
+    def routing(self, unit: RoutingUnit) -> Translation:
         """How requests go."""
         origins = [origin for route in unit.routes for origin in route.origins]
         origins += [one.origin for settings in unit.settings.values() for one in settings.values()]
@@ -66,8 +60,9 @@ class HonestMesh(FakeMesh):
         service = unit.service
         return Translation(fragments=(_fragment("Way", service.namespace, service.name, said, origins),))
 
-    def access(self, unit: DestinationUnit, access: Access) -> Translation:
+    def access(self, unit: AccessUnit) -> Translation:
         """Who may call: an Allow without what cannot be said, a Deny with more."""
+        access = unit.access
         headers = [one for one in (*access.allows, *access.denies) if any(o.headers for o in one.operations)]
         said = {
             "allows": sorted(str(_plain(_without_headers(one, drop=True))) for one in access.allows),
@@ -80,14 +75,8 @@ class HonestMesh(FakeMesh):
         service = unit.service
         return Translation(
             fragments=(_fragment("Guard", service.namespace, service.name, said, origins, Phase.ALLOW),),
-            diagnostics=tuple(_no_headers(one.origin, unit.cluster) for one in headers),
+            diagnostics=tuple(_no_headers(one.origin, unit.written) for one in headers),
         )
-
-    def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
-        if unit.kind == "Mesh":
-            return (_key("Whole", "", unit.name),)
-        kinds = {"routing": ("Way",), "access": ("Guard",), "": ("Way", "Guard")}[unit.half]
-        return tuple(_key(kind, unit.namespace, unit.name) for kind in kinds)
 
 
 def _without_headers(grant: Grant, *, drop: bool) -> Grant:
@@ -104,7 +93,10 @@ def _without_headers(grant: Grant, *, drop: bool) -> Grant:
 
 
 def _no_headers(origin: Origin, cluster: str) -> Diagnostic:
-    text = "it reads no headers: what asks for them is not admitted"
+    return _lacking("it reads no headers: what asks for them is not admitted", origin, cluster)
+
+
+def _lacking(text: str, origin: Origin, cluster: str) -> Diagnostic:
     return finding("GM301", text, at=origin.at, policy=origin.policy, field=origin.field, cluster=cluster)
 
 
@@ -148,6 +140,28 @@ def _plain(value: Any) -> Any:
     return value
 
 
+class RoutingMesh(HonestMesh):
+    """Has no object by which it says who may call, and writes none."""
+
+    name = "router"
+    supports = supported(
+        {
+            feature: Support(level="none", note="it only routes", side="server")
+            for feature in FEATURES
+            if feature.startswith(("AccessPolicy.", "VirtualMesh."))
+        }
+    )
+
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        if isinstance(unit, MeshUnit):
+            origins = [one.origin for one in (unit.mtls, unit.access_default) if one]
+            return Translation(diagnostics=(_lacking("it only routes", min(origins), unit.cluster),))
+        return super().translate(unit, meshes, facts)
+
+    def access(self, unit: AccessUnit) -> Translation:
+        return Translation()
+
+
 # --- those that lie
 
 
@@ -173,7 +187,7 @@ class Unfounded(HonestMesh):
 class Boastful(HonestMesh):
     """Claims to support what it leaves out."""
 
-    def routing(self, unit: DestinationUnit) -> Translation:
+    def routing(self, unit: RoutingUnit) -> Translation:
         routes = tuple(
             replace(route, fields={k: v for k, v in route.fields.items() if k != "cors"})
             for route in unit.routes
@@ -184,40 +198,45 @@ class Boastful(HonestMesh):
 class Tacit(HonestMesh):
     """Leaves out what it does not support, and does not say so."""
 
-    def access(self, unit: DestinationUnit, access: Access) -> Translation:
-        return replace(super().access(unit, access), diagnostics=())
+    def access(self, unit: AccessUnit) -> Translation:
+        return replace(super().access(unit), diagnostics=())
 
 
 class Open(HonestMesh):
     """Writes nothing where it cannot say all, which leaves the destination open."""
 
-    def access(self, unit: DestinationUnit, access: Access) -> Translation:
-        made = super().access(unit, access)
+    def access(self, unit: AccessUnit) -> Translation:
+        made = super().access(unit)
         return replace(made, fragments=()) if made.diagnostics else made
 
 
+class Feigning(RoutingMesh):
+    """Writes an object that looks as if it guarded what it cannot guard."""
+
+    def access(self, unit: AccessUnit) -> Translation:
+        return HonestMesh.access(self, unit)
+
+
 class Tied(HonestMesh):
-    """Holds access for what it cannot say of routing."""
+    """Holds access for what routing it was asked for before: it keeps what it should not."""
 
-    def routing(self, unit: DestinationUnit) -> Translation:
-        return Translation(held=("",)) if unit.settings else super().routing(unit)
+    def __init__(self) -> None:
+        super().__init__()
+        self._unsaid: set[tuple[str, str]] = set()
 
-    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
-        made = super().translate(unit, meshes, facts)
-        return Translation(held=("",)) if made.held else made
+    def routing(self, unit: RoutingUnit) -> Translation:
+        if unit.settings:
+            self._unsaid.add(unit.service.key)
+        return super().routing(unit)
+
+    def access(self, unit: AccessUnit) -> Translation:
+        return Translation(held=True) if unit.service.key in self._unsaid else super().access(unit)
 
 
 class Stray(HonestMesh):
     """Writes a kind that it does not declare."""
 
     resources = HonestMesh.resources[1:]
-
-
-class Greedless(HonestMesh):
-    """Claims nothing."""
-
-    def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
-        return ()
 
 
 class Ignored(HonestMesh):
@@ -242,7 +261,7 @@ class Fickle(HonestMesh):
 
     _numbers = count()
 
-    def routing(self, unit: DestinationUnit) -> Translation:
+    def routing(self, unit: RoutingUnit) -> Translation:
         made = super().routing(unit)
         spec = {**made.fragments[0].spec, "number": next(self._numbers)}
         return replace(made, fragments=(replace(made.fragments[0], spec=spec),))
@@ -251,7 +270,7 @@ class Fickle(HonestMesh):
 class Meddling(HonestMesh):
     """Changes what it is given."""
 
-    def routing(self, unit: DestinationUnit) -> Translation:
+    def routing(self, unit: RoutingUnit) -> Translation:
         made = super().routing(unit)
         for route in unit.routes:
             cast("dict[str, Any]", route.fields).clear()
@@ -261,7 +280,7 @@ class Meddling(HonestMesh):
 class Clumsy(HonestMesh):
     """Falls over a feature."""
 
-    def routing(self, unit: DestinationUnit) -> Translation:
+    def routing(self, unit: RoutingUnit) -> Translation:
         if any("cors" in route.fields for route in unit.routes):
             raise KeyError("cors")
         return super().routing(unit)
@@ -282,8 +301,8 @@ LIARS: Sequence[tuple[type[HonestMesh], str]] = (
     (Tacit, "honest"),
     (Open, "closed"),
     (Tied, "apart"),
+    (Feigning, "apart"),
     (Stray, "declared"),
-    (Greedless, "claimed"),
     (Ignored, "in_force"),
     (Nameless, "explained"),
     (Fickle, "deterministic"),

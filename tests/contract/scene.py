@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 from msgspec.structs import replace
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Service, ServicePort, Workload
+from gitmesh.model.features import decides_access
 from gitmesh.model.units import Unit
 from gitmesh.ports import Translator
 from gitmesh.resolution.resolve import resolve
@@ -17,6 +18,7 @@ from tests.factories import policies_of
 from tests.rendered import Rendered, rendered
 
 _HTTP = ServicePort(number=80, name="http", target=9080, protocol="http")
+_ADMIN = ServicePort(number=81, name="http-admin", target=9081, protocol="http")
 _RAW = ServicePort(number=9090, name="tcp-raw", target=9090, protocol="tcp")
 
 
@@ -42,7 +44,7 @@ _EAST = ClusterFacts(
     cluster="east",
     namespaces={"shop": {}, "web": {}, "mesh-system": {}},
     service_accounts=frozenset({("shop", "reviews"), ("shop", "ratings"), ("web", "frontend")}),
-    services=(_service("ratings", _HTTP, _RAW), _service("reviews", _HTTP)),
+    services=(_service("ratings", _HTTP, _RAW), _service("reviews", _HTTP, _ADMIN)),
     workloads=(
         _pods("ratings"),
         _pods("reviews-v1", app="reviews", version="v1"),
@@ -59,6 +61,11 @@ class Subject:
     translator: Translator
 
     @property
+    def decides_access(self) -> bool:
+        """Whether the mesh has any object by which it says who may call; else all of it is unenforced."""
+        return decides_access(self.translator.supports)
+
+    @property
     def facts(self) -> ClusterFacts:
         """The cluster, with a mesh of the translator in a version that nobody knows."""
         name = self.translator.name
@@ -69,7 +76,8 @@ class Subject:
             root_namespace="mesh-system",
             trust_domain="cluster.local",
         )
-        pods = tuple(replace(one, mesh=name) for one in _EAST.workloads)
+        open_ports = () if self.decides_access else (PortRange(first=1, last=65535),)
+        pods = tuple(replace(one, mesh=name, unguarded=open_ports) for one in _EAST.workloads)
         return replace(_EAST, meshes=(mesh,), workloads=pods)
 
     def render(self, *policies: Mapping[str, Any], **changes: Any) -> Rendered:

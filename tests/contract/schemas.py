@@ -4,7 +4,7 @@ none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,10 @@ from gitmesh.model.objects import ApiKind
 from tests.lab.fixtures import not_available
 
 CRDS = Path(__file__).parents[3] / "shared" / "crds"
-ROUTES = CRDS / "gateway-api" / "standard" / "gateway.networking.k8s.io_httproutes.yaml"
+ROUTES = tuple(
+    CRDS / "gateway-api" / "standard" / f"gateway.networking.k8s.io_{plural}.yaml"
+    for plural in ("httproutes", "grpcroutes", "referencegrants")
+)
 FILES = {
     "1.30": CRDS / "istio" / "crd-all.gen.yaml",
     "1.31": CRDS / "istio" / "1.31.0-rc.0" / "crd-all.gen.yaml",
@@ -33,15 +36,26 @@ def need_crds() -> None:
 @cache
 def crds(release: str) -> tuple[Mapping[str, Any], ...]:
     """The CRDs of an Istio release, and of the routes that it reads."""
-    texts = [path.read_text(encoding="utf-8") for path in (FILES[release], ROUTES)]
+    texts = [path.read_text(encoding="utf-8") for path in (FILES[release], *ROUTES)]
     documents = (document for text in texts for document in yaml.load_all(text, Loader=yaml.CSafeLoader))
     return tuple(document for document in documents if document)
 
 
 def kinds(release: str) -> tuple[ApiKind, ...]:
     """What a cluster with this release serves."""
-    found = (api_kind(crd, frozenset({crd["spec"]["group"]})) for crd in crds(release))
-    return tuple(kind for kind in found if kind is not None)
+    return _kinds(crds(release))
+
+
+@cache
+def experimental() -> tuple[ApiKind, ...]:
+    """The routes of the Gateway API's experimental channel, which have fields more."""
+    texts = [(path.parents[1] / "experimental" / path.name).read_text(encoding="utf-8") for path in ROUTES]
+    return _kinds(yaml.load(text, Loader=yaml.CSafeLoader) for text in texts)
+
+
+def _kinds(found: Iterable[Mapping[str, Any]]) -> tuple[ApiKind, ...]:
+    made = (api_kind(crd, frozenset({crd["spec"]["group"]})) for crd in found)
+    return tuple(kind for kind in made if kind is not None)
 
 
 @cache

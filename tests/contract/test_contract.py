@@ -1,5 +1,5 @@
-"""Every installed translator keeps every clause of the contract, and so does an honest one of another mesh;
-one that lies is found out by the clause that it breaks."""
+"""Every installed translator keeps every clause of the contract, and so do honest ones of other meshes, be it
+one that only routes; one that lies is found out by the clause that it breaks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from gitmesh.model.features import FEATURES
 from gitmesh.plugins import load_translators
 from gitmesh.ports import Translator
 from tests.contract.clauses import CLAUSES
-from tests.contract.honest_mesh import LIARS, HonestMesh
+from tests.contract.honest_mesh import LIARS, HonestMesh, RoutingMesh
 from tests.contract.samples import SAMPLES
 from tests.contract.scene import Subject
 
-TRANSLATORS: dict[str, Translator] = {**load_translators(), "honest": HonestMesh()}
+TRANSLATORS: dict[str, Translator] = {
+    **load_translators(),
+    "honest": HonestMesh(),
+    "router": RoutingMesh(),
+}
 
 
 def test_every_feature_has_a_sample() -> None:

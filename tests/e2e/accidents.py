@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.integration.webhook import Webhook, Words
-from tests.lab.apiclient import ApiError
+from tests.integration.webhook import Webhook, WebhookWords
+from tests.lab.apiclient import LabApiError
 from tests.lab.apiserver import ApiServer
 from tests.lab.audit import AuditEvent
 from tests.lab.process import wait_until
@@ -60,7 +60,7 @@ def is_agents_write(event: AuditEvent) -> bool:
 
 
 @dataclass
-class Gate(Words):
+class Gate(WebhookWords):
     """Holds back the write of one object, until it is opened or the API server loses patience."""
 
     kind: str = ""
@@ -77,7 +77,7 @@ class Gate(Words):
 
 
 @contextlib.contextmanager
-def admission(api: ApiServer, words: Words) -> Iterator[None]:
+def admission(api: ApiServer, words: WebhookWords) -> Iterator[None]:
     """While the block runs, these words decide what the API server takes, beside istiod's."""
     words.refusals[_PROBE] = "the lab asks whether this admission is in force"
     with Webhook(api.ca_file.parent) as webhook:
@@ -99,6 +99,6 @@ def _takes_probe(api: ApiServer) -> bool:
         api.apply(
             [{**head, "metadata": {"name": _PROBE, "namespace": "bookshop"}, "spec": route}], dry_run=True
         )
-    except ApiError:
+    except LabApiError:
         return False
     return True

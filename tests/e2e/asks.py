@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.e2e.cases import repository
-from tests.e2e.stage import Stage
-from tests.lab.wire import Request
+from tests.e2e.stage import LiveStage
+from tests.lab.wire import WireRequest
 from tests.shop import text_of, traffic
 
 FILE = "policies.yaml"
@@ -46,12 +46,12 @@ class Ask:
     won: str | None = None
     pods: Sequence[str] = ()
 
-    def wrong(self, stage: Stage) -> str:
+    def wrong(self, stage: LiveStage) -> str:
         """What is different; "" for nothing."""
         answer = (
             stage.world.clusters[self.cluster]
             .pods[self.client]
-            .send([Request(f"http://{self.host}:9080/")])[0]
+            .send([WireRequest(f"http://{self.host}:9080/")])[0]
         )
         found = (answer.status, answer.headers.get("x-won") if answer.seen else None)
         pod = answer.seen.pod if answer.seen else ""
@@ -63,7 +63,7 @@ class Ask:
         return "" if held else f"{found} {answer.error} by {pod or 'nobody'}, not {self}"
 
 
-def hold(stage: Stage, *asked: Ask) -> None:
+def hold(stage: LiveStage, *asked: Ask) -> None:
     """Everything that is asked comes back as it should."""
     wrong = [text for one in asked for _ in range(_TIMES) if (text := one.wrong(stage))]
     assert not wrong, "\n".join(wrong)

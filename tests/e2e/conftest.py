@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cases import HERE, repository
-from tests.e2e.stage import Stage
-from tests.e2e.summary import FILE_VARIABLE, Summary
+from tests.e2e.stage import LiveStage
+from tests.e2e.summary import FILE_VARIABLE, SuiteSummary
 from tests.lab.build import Binaries
 from tests.lab.fixtures import binaries, mesh_binaries
 from tests.lab.installation import OWN_NAMESPACE
-from tests.lab.world import World, bookshop
+from tests.lab.world import LabWorld, bookshop
 from tests.shop import Shop
 
 __all__ = ["binaries", "mesh_binaries"]
@@ -26,13 +26,13 @@ SETTLE = "2s"
 write in half a second.
 """
 LABS = (HERE / "test_lab.py", HERE / "test_ambient_lab.py")
-_SUMMARY = pytest.StashKey[Summary]()
+_SUMMARY = pytest.StashKey[SuiteSummary]()
 
 
 @pytest.fixture(scope="session")
-def summary(request: pytest.FixtureRequest) -> Summary:
+def summary(request: pytest.FixtureRequest) -> SuiteSummary:
     """The figures of this run, printed at its end."""
-    return request.config.stash.setdefault(_SUMMARY, Summary())
+    return request.config.stash.setdefault(_SUMMARY, SuiteSummary())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,21 +43,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def world(mesh_binaries: Binaries) -> Iterator[World]:
+def world(mesh_binaries: Binaries) -> Iterator[LabWorld]:
     """Two clusters with the bookshop."""
     with bookshop(mesh_binaries) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def ambient_world(mesh_binaries: Binaries) -> Iterator[World]:
+def ambient_world(mesh_binaries: Binaries) -> Iterator[LabWorld]:
     """The same pods in ambient, with a waypoint in each namespace of the mesh."""
     with bookshop(mesh_binaries, dataplane="ambient") as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def stage(world: World, summary: Summary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(
+    world: LabWorld, summary: SuiteSummary, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveStage]:
     """The world, a repository with the base policies, and the agent between them."""
     with _staged(world, summary, tmp_path_factory.mktemp("stage")) as made:
         yield made
@@ -65,15 +67,15 @@ def stage(world: World, summary: Summary, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def ambient_stage(
-    ambient_world: World, summary: Summary, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stage]:
+    ambient_world: LabWorld, summary: SuiteSummary, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveStage]:
     """The same in ambient."""
     with _staged(ambient_world, summary, tmp_path_factory.mktemp("ambient")) as made:
         yield made
 
 
 @contextlib.contextmanager
-def _staged(world: World, summary: Summary, root: Path) -> Iterator[Stage]:
+def _staged(world: LabWorld, summary: SuiteSummary, root: Path) -> Iterator[LiveStage]:
     shop = Shop(
         root,
         [connected(root, name) for name in world.clusters],
@@ -84,7 +86,7 @@ def _staged(world: World, summary: Summary, root: Path) -> Iterator[Stage]:
         cluster.kubeconfig(root / f"{name}.kubeconfig")
         cluster.api.apply([OWN_NAMESPACE])
     with shop.agent() as agent:
-        made = Stage(world, shop.repo, agent, summary.effects)
+        made = LiveStage(world, shop.repo, agent, summary.effects)
         made.commit(repository({}), watches=())
         yield made
 

@@ -29,7 +29,7 @@ def world_facts(dataplane: Dataplane = "sidecar") -> Mapping[str, ClusterFacts]:
     return {name: _facts(cluster) for name, cluster in bookshop.DATAPLANES[dataplane].items()}
 
 
-def _facts(cluster: bookshop.Cluster) -> ClusterFacts:
+def _facts(cluster: bookshop.LabCluster) -> ClusterFacts:
     return ClusterFacts(
         cluster=cluster.name,
         namespaces={**cluster.namespaces, SYSTEM: {}},
@@ -40,7 +40,7 @@ def _facts(cluster: bookshop.Cluster) -> ClusterFacts:
     )
 
 
-def _service(one: bookshop.Service, cluster: bookshop.Cluster) -> Service:
+def _service(one: bookshop.LabService, cluster: bookshop.LabCluster) -> Service:
     ports = (
         ServicePort(number=number, name=name, target=target, protocol=one.protocol)
         for name, (number, target) in one.ports.items()
@@ -55,7 +55,7 @@ def _service(one: bookshop.Service, cluster: bookshop.Cluster) -> Service:
     )
 
 
-def _workload(one: bookshop.Workload) -> Workload:
+def _workload(one: bookshop.LabWorkload) -> Workload:
     return Workload(
         kind="Deployment",
         namespace=one.namespace,
@@ -68,7 +68,7 @@ def _workload(one: bookshop.Workload) -> Workload:
     )
 
 
-def _mesh(cluster: bookshop.Cluster) -> Mesh:
+def _mesh(cluster: bookshop.LabCluster) -> Mesh:
     return Mesh(
         translator="istio",
         name="istio",
@@ -82,7 +82,7 @@ def _mesh(cluster: bookshop.Cluster) -> Mesh:
     )
 
 
-def _waypoints(cluster: bookshop.Cluster) -> Mapping[str, str]:
+def _waypoints(cluster: bookshop.LabCluster) -> Mapping[str, str]:
     """As `gitmesh_istio.waypoints` keeps them: which there are, and the namespaces that are bound to one."""
     places = [f"{one.namespace}/{one.name}" for one in cluster.workloads if one.proxy == "waypoint"]
     if not places:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tests.e2e.bounds import FALSE_ALARM, binomial_bounds
 from tests.e2e.schema import NOBODY, Count, Expect, HeaderValues, Pattern, Received, Slow, Took
-from tests.lab.wire import Answer, Seen
+from tests.lab.wire import Seen, WireAnswer
 
 Calls = Mapping[str, int]
 """Pod -> how often it was called."""
@@ -23,7 +23,7 @@ def is_called(name: str, pod: str, account: str) -> bool:
     return name in (pod, re.sub(r"-\d+$", "", pod), account)
 
 
-def disagreements(expect: Expect, answers: Sequence[Answer]) -> list[str]:
+def disagreements(expect: Expect, answers: Sequence[WireAnswer]) -> list[str]:
     """What is different from what the row expects, but for the calls, which the servers count."""
     found = [text for answer in answers for text in _one(expect, answer)]
     repeated = Counter(found)
@@ -31,7 +31,7 @@ def disagreements(expect: Expect, answers: Sequence[Answer]) -> list[str]:
     return [*texts, *_together(expect, answers)]
 
 
-def _one(expect: Expect, answer: Answer) -> Iterator[str]:
+def _one(expect: Expect, answer: WireAnswer) -> Iterator[str]:
     yield from _outcome(expect, answer)
     if expect.by is not None and not _is_by(expect.by, answer.seen):
         yield f"answered by {answer.seen.pod if answer.seen else NOBODY}, not by {expect.by}"
@@ -44,7 +44,7 @@ def _one(expect: Expect, answer: Answer) -> Iterator[str]:
         yield from _took(expect.took, answer)
 
 
-def _outcome(expect: Expect, answer: Answer) -> Iterator[str]:
+def _outcome(expect: Expect, answer: WireAnswer) -> Iterator[str]:
     if expect.error is not None and answer.error not in expect.error:
         yield f"{answer.error or answer.status}, not {' or '.join(expect.error)}"
     wanted = expect.only_status
@@ -85,7 +85,7 @@ def _received(wanted: Received, seen: Seen | None) -> Iterator[str]:
     yield from _headers(wanted.headers, seen.headers, "request at the server")
 
 
-def _took(wanted: Took, answer: Answer) -> Iterator[str]:
+def _took(wanted: Took, answer: WireAnswer) -> Iterator[str]:
     millis = answer.seconds * 1000
     if millis < wanted.at_least:
         yield f"answered before {wanted.at_least} ms had passed"
@@ -93,7 +93,7 @@ def _took(wanted: Took, answer: Answer) -> Iterator[str]:
         yield f"took {wanted.below} ms or more"
 
 
-def _together(expect: Expect, answers: Sequence[Answer]) -> Iterator[str]:
+def _together(expect: Expect, answers: Sequence[WireAnswer]) -> Iterator[str]:
     total = len(answers)
     for status, often in (expect.statuses or {}).items():
         yield from _often(
@@ -118,7 +118,7 @@ def _together(expect: Expect, answers: Sequence[Answer]) -> Iterator[str]:
             )
 
 
-def _slow(slow: Slow, answers: Sequence[Answer]) -> Iterator[str]:
+def _slow(slow: Slow, answers: Sequence[WireAnswer]) -> Iterator[str]:
     count = sum(answer.seconds * 1000 >= slow.at_least for answer in answers)
     return _often(f"answers after {slow.at_least} ms", count, Count(percent=slow.percent), len(answers), 1)
 

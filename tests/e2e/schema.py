@@ -148,7 +148,7 @@ class Call(Data):
     body: str = ""
 
 
-class Row(Call):
+class CaseRow(Call):
     """Requests and what must come back."""
 
     note: str = Field("", description="Why, where it is not plain.")
@@ -197,7 +197,7 @@ class CaseFile(Data):
     verdict: dict[str, str] = Field(
         default_factory=dict, description="Kind/namespace/name -> what the mesh says of it."
     )
-    requests: Annotated[tuple[Row, ...], Field(strict=False, min_length=1)]
+    requests: Annotated[tuple[CaseRow, ...], Field(strict=False, min_length=1)]
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.e2e.judging import call_disagreements, disagreements
-from tests.e2e.schema import App, Call, CaseFile, Row
+from tests.e2e.schema import App, Call, CaseFile, CaseRow
 from tests.lab.mesh import MeshCluster
 from tests.lab.pod import Pod
 from tests.lab.process import LabError, wait_until
-from tests.lab.wire import Answer, Request
-from tests.lab.world import World
+from tests.lab.wire import WireAnswer, WireRequest
+from tests.lab.world import LabWorld
 
 PORT = 9080
 COUNTED = 3.0
@@ -35,17 +35,17 @@ class Sent:
     """A row that was sent: its number in the case, from 1, and what was different."""
 
     number: int
-    row: Row
-    answers: Sequence[Answer]
+    row: CaseRow
+    answers: Sequence[WireAnswer]
     disagreements: Sequence[str]
 
 
-def send_rows(world: World, said: CaseFile, name: str) -> list[Sent]:
+def send_rows(world: LabWorld, said: CaseFile, name: str) -> list[Sent]:
     """Send every row of a case, one after the other."""
     return [_send(world, said, row, number, name) for number, row in enumerate(said.requests, 1)]
 
 
-def _send(world: World, said: CaseFile, row: Row, number: int, name: str) -> Sent:
+def _send(world: LabWorld, said: CaseFile, row: CaseRow, number: int, name: str) -> Sent:
     cluster = world.clusters[said.cluster]
     mark = f"{name}#{number}-{next(_RUNS)}"
     request = request_of(row, said, {**_steering(row.app), "x-lab-id": mark}, row.timeout / 1000)
@@ -58,10 +58,10 @@ def _send(world: World, said: CaseFile, row: Row, number: int, name: str) -> Sen
 
 def request_of(
     call: Call, said: CaseFile, more: Mapping[str, str] | None = None, timeout: float = 5.0
-) -> Request:
+) -> WireRequest:
     """What the client is asked to send."""
     host, _, port = (call.to or said.to).partition(":")
-    return Request(
+    return WireRequest(
         url=f"http://{host}:{port or PORT}{call.path}",
         method=call.method,
         headers={**(more or {}), **call.headers},
@@ -86,7 +86,7 @@ def _steering(app: App) -> dict[str, str]:
     return {**given, **({"x-lab-fail-reset": "1"} if app.fail_reset else {})}
 
 
-def _count(world: World, cluster: MeshCluster, row: Row, mark: str) -> list[str]:
+def _count(world: LabWorld, cluster: MeshCluster, row: CaseRow, mark: str) -> list[str]:
     """Differences in the servers' counts. Copies arrive after the answer, so counts that are too small are
     waited for.
     """

@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from tests.e2e.cases import HERE, CaseError
-from tests.e2e.schema import Call, CaseFile, Data, Row
+from tests.e2e.schema import Call, CaseFile, CaseRow, Data
 from tests.e2e.sending import request_of
 from tests.e2e.stage import BASE_WATCHES, PATIENCE, Watch
 from tests.shop import policy, text_of
@@ -28,7 +28,7 @@ machine time to work.
 _Calls = Annotated[tuple[Call, ...], Field(strict=False)]
 
 
-class Said(Data):
+class SuitePolicy(Data):
     """A policy without what is the same for all of this suite."""
 
     kind: str
@@ -36,11 +36,11 @@ class Said(Data):
     spec: dict[str, Any]
 
 
-class State(Data):
+class SequenceState(Data):
     """What the repository says, what is watched on the way there, and what holds once it is in force."""
 
     note: str = Field(min_length=5, description="What changes.")
-    policies: Annotated[tuple[Said, ...], Field(strict=False)] = Field(
+    policies: Annotated[tuple[SuitePolicy, ...], Field(strict=False)] = Field(
         (), description="All policies beside the base."
     )
     never: _Calls = Field((), description="Must not get through on the way from the state before.")
@@ -51,7 +51,7 @@ class State(Data):
             "Why the mesh itself loses requests on the way: then who must get through is not watched."
         ),
     )
-    then: Annotated[tuple[Row, ...], Field(strict=False)] = Field(
+    then: Annotated[tuple[CaseRow, ...], Field(strict=False)] = Field(
         (), description="Requests once it is in force."
     )
 
@@ -65,7 +65,7 @@ class JourneyFile(Data):
     to: str = Field("reviews", description="Destination of requests that name none.")
     never: _Calls = ()
     always: _Calls = ()
-    states: Annotated[tuple[State, ...], Field(strict=False, min_length=2)]
+    states: Annotated[tuple[SequenceState, ...], Field(strict=False, min_length=2)]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Journey:
     name: str
     said: JourneyFile
 
-    def case(self, state: State) -> CaseFile:
+    def case(self, state: SequenceState) -> CaseFile:
         """The requests of a state as those of a case."""
         said = self.said
         head = {
@@ -85,9 +85,9 @@ class Journey:
             "from": said.from_,
             "to": said.to,
         }
-        return CaseFile.model_validate({**head, "requests": state.then or (Row.model_validate({}),)})
+        return CaseFile.model_validate({**head, "requests": state.then or (CaseRow.model_validate({}),)})
 
-    def watches(self, state: State) -> list[Watch]:
+    def watches(self, state: SequenceState) -> list[Watch]:
         """Everybody who is watched on the way to a state: the sequence's first of each kind at the full rate
         (the base's where it has none), the others beside them."""
         said, case = self.said, self.case(state)
@@ -108,7 +108,7 @@ class Journey:
         return [watch for watch in rated if not (watch.admitted and state.interrupts)]
 
 
-def files_of(state: State) -> Mapping[str, str]:
+def files_of(state: SequenceState) -> Mapping[str, str]:
     """The policies of a state by file name; none for the base alone."""
     documents = [policy(one.kind, one.name, one.spec) for one in state.policies]
     return {FILE: text_of(*documents)} if documents else {}

@@ -1,7 +1,7 @@
 """The stage that every case plays on: a world, a repository, and the real agent that brings one to the other.
 
-`Stage.commit` is one change: it is committed, watched by steady streams, and awaited until every proxy has
-it.
+`LiveStage.commit` is one change: it is committed, watched by steady streams, and awaited until every proxy
+has it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import yaml
 
 from tests.e2e.cases import POLICIES
 from tests.gitrepo import Repo
-from tests.lab.wire import Request, Tally
-from tests.lab.world import World
+from tests.lab.wire import Tally, WireRequest
+from tests.lab.world import LabWorld
 from tests.shop import Agent
 
 STATUS = "gitmesh-status"
@@ -39,7 +39,7 @@ class Watch:
 
     cluster: str
     client: str
-    request: Request
+    request: WireRequest
     admitted: bool
     per_second: float = 200.0
 
@@ -57,13 +57,13 @@ BASE_WATCHES = (
     Watch(
         cluster="east",
         client="probe",
-        request=Request(url="http://vault:9080/", timeout=PATIENCE),
+        request=WireRequest(url="http://vault:9080/", timeout=PATIENCE),
         admitted=False,
     ),
     Watch(
         cluster="east",
         client="productpage",
-        request=Request(url="http://lighthouse:9080/", timeout=PATIENCE),
+        request=WireRequest(url="http://lighthouse:9080/", timeout=PATIENCE),
         admitted=True,
     ),
 )
@@ -117,7 +117,7 @@ class Streamed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effect:
+class ArrivedChange:
     """A change that has arrived, and what the streams saw of it."""
 
     commit: str
@@ -131,22 +131,22 @@ class Effect:
 
 
 @dataclass
-class Stage:
+class LiveStage:
     """World, repository and agent. `effects` are all changes so far."""
 
-    world: World
+    world: LabWorld
     repo: Repo
     agent: Agent
-    effects: list[Effect] = field(default_factory=list)
+    effects: list[ArrivedChange] = field(default_factory=list)
     _heals: float = 0
 
-    def commit(self, files: Mapping[str, str], watches: Sequence[Watch] = BASE_WATCHES) -> Effect:
+    def commit(self, files: Mapping[str, str], watches: Sequence[Watch] = BASE_WATCHES) -> ArrivedChange:
         """Commit these files as the repository's whole content, and wait until all proxies have what they
         say.
         """
         return self.change(lambda: self.repo.commit(files), watches)
 
-    def change(self, act: Callable[[], str], watches: Sequence[Watch] = BASE_WATCHES) -> Effect:
+    def change(self, act: Callable[[], str], watches: Sequence[Watch] = BASE_WATCHES) -> ArrivedChange:
         """Do what moves the branch to the commit that it answers, and wait until all proxies have it."""
         with self.watching(watches) as streamed:
             began = time.time()
@@ -157,7 +157,7 @@ class Stage:
             ended = time.time()
         taken = self._taken(commit, began, converged)
         seconds = Seconds(fetch=taken - began, apply=converged - taken, proxies=ended - converged)
-        effect = Effect(commit=commit, seconds=seconds, streamed=streamed)
+        effect = ArrivedChange(commit=commit, seconds=seconds, streamed=streamed)
         self.effects.append(effect)
         return effect
 

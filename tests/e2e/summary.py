@@ -8,21 +8,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.e2e.stage import Effect
+from tests.e2e.stage import ArrivedChange
 
 FILE_VARIABLE = "GITMESH_E2E_SUMMARY"
 """Environment variable that names the file to write the figures to."""
 
 
 @dataclass
-class Summary:
+class SuiteSummary:
     """What the suite has done so far. `generated` are requests under random policies."""
 
     cases: int = 0
     requests: int = 0
     generated: int = 0
     disagreements: int = 0
-    effects: list[Effect] = field(default_factory=list)
+    effects: list[ArrivedChange] = field(default_factory=list)
 
     def figures(self) -> dict[str, Any]:
         """All figures; seconds are rounded to hundredths."""

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.lab.mesh import MeshCluster
-from tests.lab.wire import Answer, Request
-from tests.lab.world import World
+from tests.lab.wire import WireAnswer, WireRequest
+from tests.lab.world import LabWorld
 
 pytestmark = pytest.mark.e2e
 SECURITY, GATEWAY = "security.istio.io/v1", "gateway.networking.k8s.io/v1"
@@ -21,7 +21,7 @@ PRODUCTPAGE = {"from": [{"source": {"principals": ["east.local/ns/bookshop/sa/pr
 
 
 @pytest.fixture
-def east(ambient_world: World) -> MeshCluster:
+def east(ambient_world: LabWorld) -> MeshCluster:
     return ambient_world.clusters["east"]
 
 
@@ -77,7 +77,7 @@ def test_a_route_holds_as_soon_as_the_mesh_is_settled(east: MeshCluster) -> None
         {**teapot, "backendRefs": [{"name": "reviews-next", "port": 9080}]},
         {"backendRefs": [{"name": "reviews", "port": 9080}]},
     ]
-    many = [Request(REVIEWS, headers={"x-who": who}) for who in ("next", "other")] * 10
+    many = [WireRequest(REVIEWS, headers={"x-who": who}) for who in ("next", "other")] * 10
     pods = east.pods["productpage"]
     with _applied(east, GATEWAY, "HTTPRoute", {"parentRefs": [parent], "rules": rules}):
         found = [answer.seen.service_account for answer in pods.send(many, parallel=4) if answer.seen]
@@ -86,8 +86,8 @@ def test_a_route_holds_as_soon_as_the_mesh_is_settled(east: MeshCluster) -> None
     assert found == ["reviews"] * 20
 
 
-def _sent(cluster: MeshCluster, client: str, url: str) -> Answer:
-    return cluster.pods[client].send([Request(url)])[0]
+def _sent(cluster: MeshCluster, client: str, url: str) -> WireAnswer:
+    return cluster.pods[client].send([WireRequest(url)])[0]
 
 
 @contextlib.contextmanager

@@ -8,8 +8,8 @@ import pytest
 
 from tests.e2e.cases import Case, all_cases, repository
 from tests.e2e.sending import request_of, send_rows
-from tests.e2e.stage import BASE_WATCHES, PATIENCE, Stage, Watch
-from tests.e2e.summary import Summary
+from tests.e2e.stage import BASE_WATCHES, PATIENCE, LiveStage, Watch
+from tests.e2e.summary import SuiteSummary
 from tests.lab.process import LabError, wait_until
 
 VERDICT = 30.0
@@ -18,7 +18,7 @@ VERDICT = 30.0
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.name)
-def test_case(case: Case, stage: Stage, summary: Summary) -> None:
+def test_case(case: Case, stage: LiveStage, summary: SuiteSummary) -> None:
     wrong = stage.commit(repository(case.before)).broken if case.before else []
     effect = stage.commit(repository(case.after), _watches(case))
     sent = send_rows(stage.world, case.said, case.name)
@@ -55,7 +55,7 @@ def _watches(case: Case) -> list[Watch]:
     return [watch for watch in (*BASE_WATCHES, *own) if not (watch.admitted and said.interrupts)]
 
 
-def _findings(case: Case, stage: Stage) -> list[str]:
+def _findings(case: Case, stage: LiveStage) -> list[str]:
     """Differences in the findings. Those that rest on what the mesh says come a while after the change, so
     they are waited for.
     """
@@ -69,7 +69,7 @@ def _findings(case: Case, stage: Stage) -> list[str]:
     ]
 
 
-def _restless(stage: Stage) -> list[str]:
+def _restless(stage: LiveStage) -> list[str]:
     """What the agent corrected although nobody had changed it: objects that the cluster keeps in other words
     than ours.
     """
@@ -81,7 +81,7 @@ def _restless(stage: Stage) -> list[str]:
     )
 
 
-def _verdicts(case: Case, stage: Stage) -> None:
+def _verdicts(case: Case, stage: LiveStage) -> None:
     for policy, verdict in case.said.verdict.items():
         stage.agent.until(
             lambda p=policy, v=verdict: stage.verdict(p, case.said.cluster) == v,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conformance.cluster import Mode
 from tests.conformance.expected import ROUTES, UNSAID
 from tests.conformance.translated import Translated, translated
+from tests.lab.bookshop import Dataplane
 from tests.lab.build import Binaries, ConformancePrograms
 from tests.lab.conformance import ConformanceCluster, SuiteRun, conformance_cluster
 from tests.lab.fixtures import conformance_programs
@@ -21,8 +21,14 @@ __all__ = ["conformance_programs"]
 
 pytestmark = pytest.mark.e2e
 
-SKIPPED_ON_SIDECARS = ["MeshFrontendHostname"]
-"""The only test of the suite that asks for a feature which Istio's sidecars lack."""
+SKIPPED: Mapping[Dataplane, Sequence[str]] = {
+    "sidecar": ["MeshFrontendHostname"],
+    "ambient": ["MeshConsumerRoute"],
+}
+"""The only test each of the suite that asks for a feature which Istio lacks there. Every list of clusters has
+them in this order, so that pytest starts each once.
+"""
+TESTS = 21
 POD_SECONDS = 60.0
 
 
@@ -43,21 +49,30 @@ SPOILT = [
 
 @pytest.fixture(scope="module")
 def cluster(
-    mesh_binaries: Binaries, conformance_programs: ConformancePrograms
+    request: pytest.FixtureRequest, mesh_binaries: Binaries, conformance_programs: ConformancePrograms
 ) -> Iterator[ConformanceCluster]:
-    with conformance_cluster(mesh_binaries, conformance_programs) as made:
-        yield made
+    with conformance_cluster(mesh_binaries, conformance_programs, request.param) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
 def made(
     conformance_programs: ConformancePrograms, tmp_path_factory: pytest.TempPathFactory
-) -> Mapping[Mode, Translated]:
+) -> Mapping[Dataplane, Translated]:
     """The suite's routes as ours."""
     folder = tmp_path_factory.mktemp("facts")
-    return {mode: translated(conformance_programs.manifests, mode, folder / mode) for mode in UNSAID}
+    return {one: translated(conformance_programs.manifests, one, folder / one) for one in UNSAID}
 
 
+@pytest.mark.parametrize(("dataplane", "unsaid"), UNSAID.items(), ids=UNSAID)
+def test_which_routes_of_the_suite_are_not_said(
+    made: Mapping[Dataplane, Translated], dataplane: Dataplane, unsaid: Mapping[str, str]
+) -> None:
+    assert made[dataplane].unsaid == unsaid
+    assert len(made[dataplane].objects) + len(unsaid) == ROUTES
+
+
+@pytest.mark.parametrize("cluster", ["sidecar"], indirect=True)
 def test_controllers_and_kubelet_make_pods_of_deployments(cluster: ConformanceCluster) -> None:
     api = cluster.api
     namespace = api.new_namespace("kubelet")
@@ -95,47 +110,53 @@ def test_controllers_and_kubelet_make_pods_of_deployments(cluster: ConformanceCl
     wait_until(lambda: len(before - cluster.networks()) == 2, "end of the pods' networks", POD_SECONDS)
 
 
+@pytest.mark.parametrize("cluster", SKIPPED, indirect=True)
 def test_the_suite_passes_with_its_own_routes(cluster: ConformanceCluster) -> None:
     run = cluster.run()
     assert run.passed, _failures(run)
-    assert run.tests("SKIP") == SKIPPED_ON_SIDECARS
-    assert len(run.tests("PASS")) >= 21
+    assert run.tests("SKIP") == SKIPPED[cluster.dataplane]
+    assert len(run.tests("PASS")) >= TESTS
 
 
-@pytest.mark.parametrize(("mode", "unsaid"), UNSAID.items(), ids=UNSAID)
-def test_which_routes_of_the_suite_are_not_said(
-    made: Mapping[Mode, Translated], mode: Mode, unsaid: Mapping[str, str]
-) -> None:
-    assert made[mode].unsaid == unsaid
-    assert len(made[mode].objects) + len(unsaid) == ROUTES
-
-
-@pytest.mark.parametrize("mode", UNSAID)
+@pytest.mark.parametrize("cluster", SKIPPED, indirect=True)
 def test_the_suite_passes_with_our_routes(
-    cluster: ConformanceCluster, made: Mapping[Mode, Translated], mode: Mode, tmp_path: Path
+    cluster: ConformanceCluster, made: Mapping[Dataplane, Translated], tmp_path: Path
 ) -> None:
-    run = cluster.run(overlay=made[mode].write(tmp_path))
-    assert run.passed, _failures(run)
-    assert run.tests("SKIP") == SKIPPED_ON_SIDECARS
-    for objects in made[mode].objects.values():
-        assert objects
-        assert all(f"Creating {one['metadata']['name']} {one['kind']}\n" in run.text for one in objects)
+    _passes(cluster, made[cluster.dataplane], tmp_path)
 
 
-@pytest.mark.parametrize(("test", "file", "spoil"), SPOILT)
+@pytest.mark.parametrize("cluster", ["sidecar"], indirect=True)
+def test_sidecars_read_our_routes_for_waypoints_alike(
+    cluster: ConformanceCluster, made: Mapping[Dataplane, Translated], tmp_path: Path
+) -> None:
+    _passes(cluster, made["ambient"], tmp_path)
+
+
+@pytest.mark.parametrize("cluster", SKIPPED, indirect=True)
+@pytest.mark.parametrize(("test", "file", "spoil"), SPOILT, ids=[test for test, _, _ in SPOILT])
 def test_a_spoilt_route_of_ours_fails(
     cluster: ConformanceCluster,
-    made: Mapping[Mode, Translated],
+    made: Mapping[Dataplane, Translated],
     tmp_path: Path,
     test: str,
     file: str,
     spoil: Callable[[Any], None],
 ) -> None:
-    (route,) = copy.deepcopy(made["waypoint"].objects[file])
+    (route,) = copy.deepcopy(made["ambient"].objects[file])
     spoil(route["spec"]["rules"])
-    run = cluster.run(overlay=Translated({file: [route]}, {}).write(tmp_path), only=test, patience=5)
+    run = cluster.run(overlay=Translated({file: [route]}, {}).write(tmp_path), only=test, patience=3)
     assert not run.passed
     assert run.tests("FAIL") == [test]
+
+
+def _passes(cluster: ConformanceCluster, routes: Translated, folder: Path) -> None:
+    run = cluster.run(overlay=routes.write(folder))
+    assert run.passed, _failures(run)
+    assert run.tests("SKIP") == SKIPPED[cluster.dataplane]
+    assert len(run.tests("PASS")) >= TESTS
+    for objects in routes.objects.values():
+        assert objects
+        assert all(f"Creating {one['metadata']['name']} {one['kind']}\n" in run.text for one in objects)
 
 
 def _failures(run: SuiteRun) -> str:

@@ -16,9 +16,9 @@ import pytest
 
 from tests.e2e.cases import documents, repository
 from tests.e2e.facts import world_facts
-from tests.e2e.stage import SOURCE, Stage
-from tests.e2e.summary import Summary
-from tests.lab.wire import Answer
+from tests.e2e.stage import SOURCE, LiveStage
+from tests.e2e.summary import SuiteSummary
+from tests.lab.wire import WireAnswer
 from tests.shop import text_of
 from tests.soundness.generated import (
     REQUESTS,
@@ -46,7 +46,7 @@ def seeds() -> range:
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("seed", seeds(), ids=lambda seed: f"seed-{seed}")
-def test_evaluator_calculator_and_proxies_agree(seed: int, stage: Stage, summary: Summary) -> None:
+def test_evaluator_calculator_and_proxies_agree(seed: int, stage: LiveStage, summary: SuiteSummary) -> None:
     policies, sendings = random_case(seed)
     files = repository({FILE: text_of(*policies)})
     effect = stage.commit(files)
@@ -67,7 +67,7 @@ def _oracles(files: Mapping[str, str]) -> Mapping[str, Oracle]:
     return {"evaluator": by_evaluator(said, facts), "calculator": by_calculator(said, facts)}
 
 
-def _sent(stage: Stage, sendings: Sequence[Sending]) -> list[Answer]:
+def _sent(stage: LiveStage, sendings: Sequence[Sending]) -> list[WireAnswer]:
     """The answers in the order of the requests; some at once, as many wait for a slow answer."""
     with ThreadPoolExecutor(PARALLEL) as pool:
         return list(
@@ -79,7 +79,7 @@ def _sent(stage: Stage, sendings: Sequence[Sending]) -> list[Answer]:
 
 
 def _disagreements(
-    oracles: Mapping[str, Oracle], sendings: Sequence[Sending], answers: Sequence[Answer]
+    oracles: Mapping[str, Oracle], sendings: Sequence[Sending], answers: Sequence[WireAnswer]
 ) -> list[str]:
     return [
         f"{name}: {one.cluster}/{one.client} {one.request.method} {one.request.url}"

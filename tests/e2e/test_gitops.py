@@ -16,11 +16,11 @@ import yaml
 from tests.e2e.accidents import Gate, admission, edit, is_agents_write, killed, paused
 from tests.e2e.asks import FILE, Ask, files, hold, marked
 from tests.e2e.cases import POLICIES
-from tests.e2e.stage import ARRIVAL, BASE_WATCHES, PATIENCE, STATUS, Stage, Watch
-from tests.e2e.summary import Summary
+from tests.e2e.stage import ARRIVAL, BASE_WATCHES, PATIENCE, STATUS, LiveStage, Watch
+from tests.e2e.summary import SuiteSummary
 from tests.lab.audit import AuditEvent
 from tests.lab.process import wait_until
-from tests.lab.wire import Request
+from tests.lab.wire import WireRequest
 from tests.shop import environment, policy, traffic
 
 pytestmark = pytest.mark.e2e
@@ -33,7 +33,7 @@ def watch(client: str, host: str, path: str = "/", *, admitted: bool) -> Watch:
     return Watch(
         cluster="east",
         client=client,
-        request=Request(f"http://{host}:9080{path}", timeout=PATIENCE),
+        request=WireRequest(f"http://{host}:9080{path}", timeout=PATIENCE),
         admitted=admitted,
     )
 
@@ -49,7 +49,7 @@ def routed(service: str, **spec: Any) -> dict[str, Any]:
     return traffic(service, **{"destinations": [{"name": service, **EAST}], **spec})
 
 
-def live(stage: Stage, cluster: str = "east") -> dict[str, Any]:
+def live(stage: LiveStage, cluster: str = "east") -> dict[str, Any]:
     """Objects that carry our label: `Kind/namespace/name` -> spec."""
     listed = stage.world.clusters[cluster].api.kubectl("get", KINDS, "-A", "-l", MANAGED, "-o", "yaml").stdout
     items = yaml.safe_load(listed)["items"]
@@ -71,7 +71,7 @@ class TestRevert:
         allow("details", "probe"),
     )
 
-    def test_git_revert_gives_the_earlier_behaviour_back(self, stage: Stage, tmp_path: Path) -> None:
+    def test_git_revert_gives_the_earlier_behaviour_back(self, stage: LiveStage, tmp_path: Path) -> None:
         watches = [
             *BASE_WATCHES,
             watch("productpage", "reviews", admitted=True),
@@ -92,7 +92,7 @@ class TestRevert:
         assert there.broken + back.broken == []
 
 
-def reverted(stage: Stage, folder: Path) -> str:
+def reverted(stage: LiveStage, folder: Path) -> str:
     """`git revert` of the tip in a clone, pushed; the new tip."""
     who = {
         f"GIT_{role}_{key}": value
@@ -166,7 +166,7 @@ class TestHandEdits:
     )
 
     @pytest.mark.parametrize("name", EDITS)
-    def test_a_hand_edit_is_healed_and_the_traffic_is_back(self, name: str, stage: Stage) -> None:
+    def test_a_hand_edit_is_healed_and_the_traffic_is_back(self, name: str, stage: LiveStage) -> None:
         edited, api = EDITS[name], stage.world.clusters["east"].api
         stage.commit(files(*self.POLICIES))
         objects, before = live(stage), healed(stage)
@@ -188,13 +188,13 @@ class TestHandEdits:
         )
 
 
-def healed(stage: Stage) -> float:
+def healed(stage: LiveStage) -> float:
     """How many objects the agent has put right in east so far."""
     return stage.agent.metrics().get('gitmesh_drift_healed_total{cluster="east"}', 0.0)
 
 
 class TestBadCommit:
-    def test_it_changes_nothing_and_the_status_branch_says_why(self, stage: Stage) -> None:
+    def test_it_changes_nothing_and_the_status_branch_says_why(self, stage: LiveStage) -> None:
         """While it stands, the last good revision is kept up: a hand edit is healed towards it."""
         api = stage.world.clusters["east"].api
         good = stage.commit(files(marked("ratings", "good", "east"), allow("ratings", "productpage")))
@@ -233,7 +233,7 @@ SERVICES = ("reviews", "reviews-next", "ratings", "details", "lighthouse", "vaul
 
 
 @dataclass(frozen=True)
-class Revision:
+class LargeRevision:
     """A revision of many objects: the subset of reviews that is asked, its pods, and who may call besides
     productpage.
     """
@@ -244,11 +244,11 @@ class Revision:
     caller: str
 
 
-OLD = Revision("old", "v1", ["reviews-v1-0"], "ratings")
-NEWER = Revision("newer", "v2", ["reviews-v2-0", "reviews-v2-1"], "details")
+OLD = LargeRevision("old", "v1", ["reviews-v1-0"], "ratings")
+NEWER = LargeRevision("newer", "v2", ["reviews-v2-0", "reviews-v2-1"], "details")
 
 
-def many(revision: Revision) -> list[dict[str, Any]]:
+def many(revision: LargeRevision) -> list[dict[str, Any]]:
     """Routes, settings and access of every service."""
     version = revision.name
     pool = {"http": {"maxRequests": 1000 + len(version)}}
@@ -269,10 +269,10 @@ class TestKilled:
             ("AuthorizationPolicy/ratings-allow", NEWER, OLD),
             ("VirtualService/reviews", OLD, NEWER),
         ],
-        ids=lambda one: one.name if isinstance(one, Revision) else one,
+        ids=lambda one: one.name if isinstance(one, LargeRevision) else one,
     )
     def test_killed_while_it_writes_and_started_again_it_ends_in_the_right_state(
-        self, held: str, before: Revision, after: Revision, stage: Stage
+        self, held: str, before: LargeRevision, after: LargeRevision, stage: LiveStage
     ) -> None:
         """The write of one object hangs in the API server's admission; killed once another was seen in its
         audit log.
@@ -311,13 +311,13 @@ class TestKilled:
         assert effect.broken == []
 
 
-def status_objects(stage: Stage) -> set[str]:
+def status_objects(stage: LiveStage) -> set[str]:
     """The objects that the status branch lists for east."""
     listed = yaml.safe_load(stage.repo.files(STATUS)["clusters/east.yaml"])["objects"]
     return {f"{one['kind']}/{one['namespace']}/{one['name']}" for one in listed}
 
 
-def test_figures_of_all_changes_are_kept(stage: Stage, summary: Summary) -> None:
+def test_figures_of_all_changes_are_kept(stage: LiveStage, summary: SuiteSummary) -> None:
     """Every change that was committed is in the figures that are printed at the end, phase by phase."""
     count = len(summary.effects)
     effect = stage.commit(files(marked("ratings", "timed", "east")))

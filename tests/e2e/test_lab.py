@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 from tests.lab import netns
-from tests.lab.apiclient import ApiError
+from tests.lab.apiclient import LabApiError
 from tests.lab.build import Binaries
 from tests.lab.mesh import MeshCluster
 from tests.lab.process import LabError, wait_until
-from tests.lab.wire import Answer, Request
-from tests.lab.world import World
+from tests.lab.wire import WireAnswer, WireRequest
+from tests.lab.world import LabWorld
 from tests.shop import Shop
 
 pytestmark = pytest.mark.e2e
@@ -33,7 +33,7 @@ REVIEWS = "http://reviews:9080/"
 
 
 @pytest.fixture
-def east(world: World) -> MeshCluster:
+def east(world: LabWorld) -> MeshCluster:
     return world.clusters["east"]
 
 
@@ -66,7 +66,7 @@ class TestMesh:
             "ledger.office",
         ]
         answers = east.pods["probe"].send(
-            [Request(f"http://{name}:9080/") for name in names] + [Request("http://details:9090/")],
+            [WireRequest(f"http://{name}:9080/") for name in names] + [WireRequest("http://details:9090/")],
             parallel=4,
         )
         assert [answer.status for answer in answers] == [200] * 9
@@ -93,7 +93,7 @@ class TestMesh:
             "to": [{"operation": {"paths": ["/open"]}}],
         }
         spec = {"selector": {"matchLabels": {"app": "vault"}}, "rules": [rule]}
-        many = [Request("http://vault:9080/open"), Request("http://vault:9080/shut")] * 10
+        many = [WireRequest("http://vault:9080/open"), WireRequest("http://vault:9080/shut")] * 10
         assert {answer.status for answer in east.pods["probe"].send(many, parallel=4)} == {200}
         with _applied(east, SECURITY, "AuthorizationPolicy", spec):
             assert [answer.status for answer in east.pods["productpage"].send(many, parallel=4)] == [
@@ -104,7 +104,7 @@ class TestMesh:
             assert {(answer.status, answer.seen) for answer in refused} == {(403, None)}
         assert {answer.status for answer in east.pods["probe"].send(many, parallel=4)} == {200}
 
-    def test_subsets_faults_and_mirrors(self, east: MeshCluster, world: World) -> None:
+    def test_subsets_faults_and_mirrors(self, east: MeshCluster, world: LabWorld) -> None:
         call = uuid.uuid4().hex
         subsets = {"host": "reviews", "subsets": [{"name": "v2", "labels": {"version": "v2"}}]}
         fault = {"abort": {"httpStatus": 418, "percentage": {"value": 100}}}
@@ -119,7 +119,7 @@ class TestMesh:
         ):
             teapot = _send(east, "productpage", REVIEWS, {"x-who": "teapot"})
             assert (teapot.status, teapot.seen) == (418, None)
-            answers = east.pods["productpage"].send([Request(REVIEWS, headers={"x-lab-id": call})] * 10)
+            answers = east.pods["productpage"].send([WireRequest(REVIEWS, headers={"x-lab-id": call})] * 10)
             assert {answer.seen.pod for answer in answers if answer.seen} <= {"reviews-v2-0", "reviews-v2-1"}
             wait_until(lambda: world.calls(call).get("reviews-next-0") == 10, "mirrored calls", 5.0)
         mirrored = [seen for seen in world.seen(call) if seen.pod == "reviews-next-0"]
@@ -127,7 +127,7 @@ class TestMesh:
 
     def test_istio_refuses_what_is_invalid_to_it(self, east: MeshCluster) -> None:
         with pytest.raises(
-            ApiError, match=r'admission webhook "validation.istio.io" denied the request'
+            LabApiError, match=r'admission webhook "validation.istio.io" denied the request'
         ) as refused:
             _apply(east, NETWORKING, "VirtualService", {"hosts": ["reviews"], "http": [{"timeout": "1s"}]})
         assert "route" in refused.value.message
@@ -169,28 +169,28 @@ class TestSteering:
         assert (answer.status, answer.headers["x-made"]) == (299, "to order")
         assert 0.3 <= answer.seconds < 5
 
-    def test_the_first_calls_of_an_id_fail(self, east: MeshCluster, world: World) -> None:
+    def test_the_first_calls_of_an_id_fail(self, east: MeshCluster, world: LabWorld) -> None:
         call = uuid.uuid4().hex
         headers = {"x-lab-id": call, "x-lab-fail": "2", "x-lab-fail-status": "500"}
-        answers = east.pods["productpage"].send([Request("http://details:9080/", headers=headers)] * 3)
+        answers = east.pods["productpage"].send([WireRequest("http://details:9080/", headers=headers)] * 3)
         assert [answer.status for answer in answers] == [500, 500, 200]
         assert world.calls(call) == {"details-v1-0": 3}
 
     def test_a_failing_call_can_end_in_a_reset(self, east: MeshCluster) -> None:
         headers = {"x-lab-id": uuid.uuid4().hex, "x-lab-fail": "1", "x-lab-fail-reset": "1"}
-        answers = east.pods["plain"].send([Request("http://plain:1/", timeout=1.0)])
+        answers = east.pods["plain"].send([WireRequest("http://plain:1/", timeout=1.0)])
         assert answers[0].error == "refused"
         assert _send(east, "probe", "http://details:9080/", headers).status in (200, 503)
 
     def test_one_pod_can_fail(self, east: MeshCluster) -> None:
         answers = east.pods["plain"].send(
-            [Request("http://reviews.bookshop:9080/", headers={"x-lab-fail-pod": "reviews-v1-0"})] * 30
+            [WireRequest("http://reviews.bookshop:9080/", headers={"x-lab-fail-pod": "reviews-v1-0"})] * 30
         )
         found = {(answer.seen.pod, answer.status) for answer in answers if answer.seen}
         assert found == {("reviews-v1-0", 503), ("reviews-v2-0", 200), ("reviews-v2-1", 200)}
 
     def test_bodies_methods_and_authorities_arrive(self, east: MeshCluster) -> None:
-        sent = Request(
+        sent = WireRequest(
             REVIEWS, "POST", {"X-Case": "a, b"}, authority="reviews.bookshop.svc.cluster.local", body="ä\n"
         )
         seen = east.pods["probe"].send([sent])[0].seen
@@ -203,11 +203,15 @@ class TestSteering:
         assert seen.headers["x-case"] == "a, b"
 
     def test_a_slow_answer_is_a_timeout(self, east: MeshCluster) -> None:
-        answer = east.pods["probe"].send([Request(REVIEWS, headers={"x-lab-delay": "3s"}, timeout=0.3)])[0]
+        answer = east.pods["probe"].send([WireRequest(REVIEWS, headers={"x-lab-delay": "3s"}, timeout=0.3)])[
+            0
+        ]
         assert (answer.status, answer.error) == (0, "timeout")
 
     def test_a_stream_keeps_its_rate_while_policies_change(self, east: MeshCluster) -> None:
-        with east.pods["productpage"].stream(Request("http://lighthouse:9080/"), per_second=200) as stream:
+        with east.pods["productpage"].stream(
+            WireRequest("http://lighthouse:9080/"), per_second=200
+        ) as stream:
             with _applied(east, SECURITY, "PeerAuthentication", {"mtls": {"mode": "STRICT"}}):
                 pass
             tally = stream.stop()
@@ -296,8 +300,8 @@ def test_a_killed_run_leaves_nothing_behind(mesh_binaries: Binaries, tmp_path: P
     assert left == []
 
 
-def _send(cluster: MeshCluster, client: str, url: str, headers: dict[str, str] | None = None) -> Answer:
-    return cluster.pods[client].send([Request(url, headers=headers or {})])[0]
+def _send(cluster: MeshCluster, client: str, url: str, headers: dict[str, str] | None = None) -> WireAnswer:
+    return cluster.pods[client].send([WireRequest(url, headers=headers or {})])[0]
 
 
 def _plain_status(cluster: MeshCluster) -> int:

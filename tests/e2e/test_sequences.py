@@ -11,8 +11,8 @@ from tests.e2e.cases import repository
 from tests.e2e.facts import world_facts
 from tests.e2e.sending import send_rows
 from tests.e2e.sequences import Journey, all_sequences, files_of
-from tests.e2e.stage import BASE_WATCHES, Stage
-from tests.e2e.summary import Summary
+from tests.e2e.stage import BASE_WATCHES, LiveStage
+from tests.e2e.summary import SuiteSummary
 from tests.rendered import rendered
 
 SEQUENCES = all_sequences()
@@ -31,7 +31,7 @@ def test_every_state_is_without_errors_and_warnings(sequence: Journey) -> None:
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("sequence", SEQUENCES, ids=lambda one: one.name)
-def test_sequence(sequence: Journey, stage: Stage, summary: Summary) -> None:
+def test_sequence(sequence: Journey, stage: LiveStage, summary: SuiteSummary) -> None:
     wrong: list[str] = []
     for number, state in enumerate(sequence.said.states):
         effect = stage.commit(

@@ -14,14 +14,14 @@ from tests.e2e.accidents import admission
 from tests.e2e.asks import FILE, Ask, files, hold, marked
 from tests.e2e.cases import POLICIES
 from tests.e2e.conftest import connected
-from tests.e2e.stage import ARRIVAL, BASE_WATCHES, PATIENCE, Stage, Watch
-from tests.integration.webhook import Words
+from tests.e2e.stage import ARRIVAL, BASE_WATCHES, PATIENCE, LiveStage, Watch
+from tests.integration.webhook import WebhookWords
 from tests.lab.apiclient import MERGE_PATCH
 from tests.lab.apiserver import ApiServer
 from tests.lab.bookshop import WEST
 from tests.lab.build import Binaries
 from tests.lab.installation import OWN_NAMESPACE, control_plane, pod_places, pod_status, world
-from tests.lab.wire import Request
+from tests.lab.wire import WireRequest
 from tests.shop import policy
 
 pytestmark = pytest.mark.e2e
@@ -44,19 +44,19 @@ def page(cluster: str, host: str = "ratings", status: int = 200, won: str | None
 
 
 def watch(cluster: str, client: str = "productpage", host: str = "ratings", *, admitted: bool) -> Watch:
-    request = Request(f"http://{host}:9080/", timeout=PATIENCE)
+    request = WireRequest(f"http://{host}:9080/", timeout=PATIENCE)
     return Watch(cluster=cluster, client=client, request=request, admitted=admitted, per_second=100)
 
 
 PLAIN = tuple(watch(cluster, "plain", "ratings.bookshop", admitted=False) for cluster in BOTH)
 
 
-def state(stage: Stage, cluster: str) -> str:
+def state(stage: LiveStage, cluster: str) -> str:
     """What the status branch says of a cluster."""
     return str(stage.status().get("clusters", {}).get(cluster, {}).get("state", ""))
 
 
-def principals(stage: Stage, cluster: str) -> list[str]:
+def principals(stage: LiveStage, cluster: str) -> list[str]:
     """Whom the live object of ratings admits."""
     found = stage.world.clusters[cluster].api.get(
         "security.istio.io/v1", "AuthorizationPolicy", "bookshop", "ratings-allow"
@@ -66,7 +66,7 @@ def principals(stage: Stage, cluster: str) -> list[str]:
     return sorted(name for source in sources for name in source.get("principals", ()))
 
 
-def test_a_policy_acts_in_the_clusters_that_it_selects(stage: Stage) -> None:
+def test_a_policy_acts_in_the_clusters_that_it_selects(stage: LiveStage) -> None:
     effects = [stage.commit(files(marked("ratings", "west", "west"), marked("reviews", "both")))]
     hold(
         stage,
@@ -86,7 +86,7 @@ def test_a_policy_acts_in_the_clusters_that_it_selects(stage: Stage) -> None:
 
 
 class TestIdentitiesOfOneCluster:
-    def test_the_same_name_in_another_cluster_is_somebody_else(self, stage: Stage) -> None:
+    def test_the_same_name_in_another_cluster_is_somebody_else(self, stage: LiveStage) -> None:
         """Watched while it changes over from the one to the other: who has no identity never gets in."""
         effects = [stage.commit(files(access("page", {**PAGE, "cluster": "east"})))]
         hold(stage, page("east"), page("west", status=403))
@@ -104,7 +104,7 @@ class TestIdentitiesOfOneCluster:
         hold(stage, page("east", status=403), page("west"))
         assert [text for effect in effects for text in effect.broken] == []
 
-    def test_a_deny_of_one_clusters_caller(self, stage: Stage) -> None:
+    def test_a_deny_of_one_clusters_caller(self, stage: LiveStage) -> None:
         effects = [stage.commit(files(access("not", {**PAGE, "cluster": "west"}, action="Deny")))]
         hold(stage, page("east"), page("west", status=403))
         watches = [*PLAIN, watch("east", admitted=True), watch("west", admitted=False)]
@@ -113,7 +113,7 @@ class TestIdentitiesOfOneCluster:
         assert [text for effect in effects for text in effect.broken] == []
 
     def test_where_two_meshes_share_a_trust_domain_nobody_is_taken_for_somebody_else(
-        self, stage: Stage, mesh_binaries: Binaries, tmp_path: Path
+        self, stage: LiveStage, mesh_binaries: Binaries, tmp_path: Path
     ) -> None:
         """A third cluster comes whose mesh has east's trust domain: `productpage of east` cannot be told any
         more, and is closed.
@@ -143,7 +143,7 @@ class TestIdentitiesOfOneCluster:
         assert [str(one) for one in streamed if one.watch in PLAIN and one.forbidden] == []
 
 
-def codes(stage: Stage) -> set[str]:
+def codes(stage: LiveStage) -> set[str]:
     """Codes of the findings at the policies of this module."""
     return {code for code, _ in stage.findings([FILE])}
 
@@ -165,7 +165,7 @@ def twin(binaries: Binaries, folder: Path) -> Iterator[ApiServer]:
 
 
 @contextlib.contextmanager
-def managed(stage: Stage, name: str, api: ApiServer) -> Iterator[None]:
+def managed(stage: LiveStage, name: str, api: ApiServer) -> Iterator[None]:
     """The agent manages one more cluster while the block runs."""
     shop, before = stage.agent.shop, stage.agent.shop.clusters
     api.kubeconfig(shop.root / f"{name}.kubeconfig")
@@ -176,7 +176,7 @@ def managed(stage: Stage, name: str, api: ApiServer) -> Iterator[None]:
         reconfigure(stage, before)
 
 
-def reconfigure(stage: Stage, clusters: Sequence[Mapping[str, Any]]) -> None:
+def reconfigure(stage: LiveStage, clusters: Sequence[Mapping[str, Any]]) -> None:
     """End the agent as a deployment does, and start it with these clusters."""
     stage.agent.terminate()
     stage.agent.shop.clusters = clusters
@@ -185,14 +185,16 @@ def reconfigure(stage: Stage, clusters: Sequence[Mapping[str, Any]]) -> None:
 
 
 class TestOneClusterFails:
-    def test_what_one_cluster_refuses_leaves_the_other_and_the_rest_alone(self, stage: Stage) -> None:
+    def test_what_one_cluster_refuses_leaves_the_other_and_the_rest_alone(self, stage: LiveStage) -> None:
         """west's admission takes no object `ratings`: there ratings stay as they were, and all else follows
         the commit.
         """
         stage.commit(files(marked("ratings", "old"), marked("reviews", "old")))
         refused = files(marked("ratings", "new"), marked("reviews", "new"))
         watches = [*BASE_WATCHES, *(watch(cluster, admitted=True) for cluster in BOTH)]
-        with admission(stage.world.clusters["west"].api, Words(refusals={"ratings": "the shop is closed"})):
+        with admission(
+            stage.world.clusters["west"].api, WebhookWords(refusals={"ratings": "the shop is closed"})
+        ):
             effect = stage.commit(refused, watches)
             assert (state(stage, "east"), state(stage, "west")) == ("Synced", "Failed")
             found = {
@@ -216,7 +218,7 @@ class TestOneClusterFails:
         hold(stage, *(page(cluster, won="new") for cluster in BOTH))
         assert effect.broken == []
 
-    def test_one_cluster_is_down_and_comes_back(self, stage: Stage) -> None:
+    def test_one_cluster_is_down_and_comes_back(self, stage: LiveStage) -> None:
         """Down it keeps its traffic, the other one follows two commits and restarts of the agent; back it
         catches up.
         """
@@ -262,14 +264,14 @@ class TestOneClusterFails:
         assert [str(one) for one in streamed if one.lost or one.forbidden] == []
 
 
-def is_back(stage: Stage) -> bool:
+def is_back(stage: LiveStage) -> bool:
     """Whether west has the tip; its kubelet looks after istiod."""
     istiod = stage.world.clusters["west"].istiod
     istiod.revive()
     return istiod.ready() and stage.converged(stage.repo.tip()) and state(stage, "west") == "Synced"
 
 
-def east_has(stage: Stage, commit: str) -> bool:
+def east_has(stage: LiveStage, commit: str) -> bool:
     """Whether the status says that east has a commit, and that west does not answer."""
     said = stage.status()
     source = said.get("sources", {}).get("policies", {})

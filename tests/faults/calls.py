@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 
-class Fault(StrEnum):
+class CallFault(StrEnum):
     """What a call may meet."""
 
     NONE = "none"
@@ -33,12 +33,12 @@ class Fault(StrEnum):
 
 ARRIVES = frozenset(
     {
-        Fault.NONE,
-        Fault.DELAY,
-        Fault.RESET_AFTER,
-        Fault.ERROR_AFTER,
-        Fault.GARBAGE_AFTER,
-        Fault.HALF_OPEN_AFTER,
+        CallFault.NONE,
+        CallFault.DELAY,
+        CallFault.RESET_AFTER,
+        CallFault.ERROR_AFTER,
+        CallFault.GARBAGE_AFTER,
+        CallFault.HALF_OPEN_AFTER,
     }
 )
 """Those under which the server carries the request out."""
@@ -102,9 +102,9 @@ class Server:
         return context
 
 
-def no_fault(_asked: Asked) -> Fault:
+def no_fault(_asked: Asked) -> CallFault:
     """Everything arrives and is answered."""
-    return Fault.NONE
+    return CallFault.NONE
 
 
 def nothing(_asked: Asked, _replied: Replied | None) -> Replied | None:
@@ -120,13 +120,13 @@ class Script:
     out, and what they return takes the place of the server's answer.
     """
 
-    choose: Callable[[Asked], Fault] = no_fault
+    choose: Callable[[Asked], CallFault] = no_fault
     before: Callable[[Asked, Replied | None], Replied | None] = nothing
     after: Callable[[Asked, Replied | None], Replied | None] = nothing
     delay: float = 0.3
-    met: Counter[Fault] = field(default_factory=Counter)
+    met: Counter[CallFault] = field(default_factory=Counter)
 
     @property
     def faults(self) -> int:
         """How many calls met a fault."""
-        return sum(count for fault, count in self.met.items() if fault is not Fault.NONE)
+        return sum(count for fault, count in self.met.items() if fault is not CallFault.NONE)

@@ -12,24 +12,24 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from tests.faults.calls import Asked, Fault, Script
+from tests.faults.calls import Asked, CallFault, Script
 from tests.faults.judge import STATUS, LawBrokenError
 from tests.faults.past import Past, View, lists, never, whole
 from tests.faults.scene import TIMEOUT, AgentPatience, Scene
-from tests.faults.steps import STEPS, Killer, Step
+from tests.faults.steps import STEPS, Killer, NamedStep
 from tests.shop import Agent
 
 _WEIGHTS = {
-    Fault.DELAY: 10,
-    Fault.RESET_BEFORE: 12,
-    Fault.RESET_AFTER: 12,
-    Fault.BUSY: 14,
-    Fault.ERROR_BEFORE: 12,
-    Fault.ERROR_AFTER: 12,
-    Fault.GARBAGE_BEFORE: 9,
-    Fault.GARBAGE_AFTER: 9,
-    Fault.HALF_OPEN_BEFORE: 1,
-    Fault.HALF_OPEN_AFTER: 1,
+    CallFault.DELAY: 10,
+    CallFault.RESET_BEFORE: 12,
+    CallFault.RESET_AFTER: 12,
+    CallFault.BUSY: 14,
+    CallFault.ERROR_BEFORE: 12,
+    CallFault.ERROR_AFTER: 12,
+    CallFault.GARBAGE_BEFORE: 9,
+    CallFault.GARBAGE_AFTER: 9,
+    CallFault.HALF_OPEN_BEFORE: 1,
+    CallFault.HALF_OPEN_AFTER: 1,
 }
 _SHARE = 0.25
 """Of all calls that meet a fault: every second cycle comes to an end, and every write is met now and then."""
@@ -63,7 +63,7 @@ def kills(scene: Scene, count: int, seed: str) -> Counter[str]:
     return done
 
 
-def _killed(scene: Scene, step: Step | None, seconds: float) -> str:
+def _killed(scene: Scene, step: NamedStep | None, seconds: float) -> str:
     """One agent from its start to its end; at what it was killed."""
     with contextlib.ExitStack() as stack:
         if step is not None:
@@ -105,17 +105,17 @@ def faulted_calls(scene: Scene, count: int, seed: str) -> Counter[str]:
                     assert agent.process.poll() is None, agent.log[-4000:]
                     time.sleep(0.1)
             for script in scripts:
-                met.update({kind.value: n for kind, n in script.met.items() if kind is not Fault.NONE})
+                met.update({kind.value: n for kind, n in script.met.items() if kind is not CallFault.NONE})
             scene.converge()
     _no_wider(scene)
     return met
 
 
 def _faulty(seed: str) -> Script:
-    def choose(asked: Asked) -> Fault:
+    def choose(asked: Asked) -> CallFault:
         chance = random.Random(f"{seed} {asked.number}")
         if chance.random() >= _SHARE:
-            return Fault.NONE
+            return CallFault.NONE
         return chance.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()))[0]
 
     return Script(choose=choose)

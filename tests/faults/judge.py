@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gitmesh.model.facts import Mesh
-from tests.faults.revisions import Key, Revision, World
+from tests.faults.revisions import FoundCluster, Key, Revision
 from tests.gitrepo import Repo
 from tests.lab import audit
 from tests.lab.apiserver import ApiServer
@@ -42,7 +42,7 @@ class Judge:
 
     server: ApiServer
     repo: Repo
-    world: World
+    world: FoundCluster
     strangers: Mapping[Key, Mapping[str, Any]]
     window: list[Revision] = field(default_factory=list)
     known: set[Key] = field(default_factory=set)

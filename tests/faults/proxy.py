@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 
-from tests.faults.calls import ARRIVES, GARBAGE, Asked, Fault, Replied, Script, Server
+from tests.faults.calls import ARRIVES, GARBAGE, Asked, CallFault, Replied, Script, Server
 from tests.serving import LoopbackServer
 
 LONGEST_HANG = 5.0
@@ -86,9 +86,9 @@ class _Handler(BaseHTTPRequestHandler):
         script = self.server.script
         asked = self._asked()
         replied = script.before(asked, None)
-        fault = Fault.NONE if replied else script.choose(asked)
+        fault = CallFault.NONE if replied else script.choose(asked)
         script.met[fault] += 1
-        if fault is Fault.DELAY:
+        if fault is CallFault.DELAY:
             self.server.over.wait(script.delay)
         if replied is None and fault in ARRIVES:
             replied = self._forwarded(asked)
@@ -127,16 +127,16 @@ class _Handler(BaseHTTPRequestHandler):
                     raise
         raise AssertionError("unreachable")
 
-    def _reply(self, fault: Fault, asked: Asked, replied: Replied | None) -> None:
-        if fault in (Fault.RESET_BEFORE, Fault.RESET_AFTER):
+    def _reply(self, fault: CallFault, asked: Asked, replied: Replied | None) -> None:
+        if fault in (CallFault.RESET_BEFORE, CallFault.RESET_AFTER):
             self._reset()
-        elif fault in (Fault.HALF_OPEN_BEFORE, Fault.HALF_OPEN_AFTER):
+        elif fault in (CallFault.HALF_OPEN_BEFORE, CallFault.HALF_OPEN_AFTER):
             self._hang()
-        elif fault is Fault.BUSY:
+        elif fault is CallFault.BUSY:
             self._send(Replied(429, (("Retry-After", "0"),), b"{}"))
-        elif fault in (Fault.ERROR_BEFORE, Fault.ERROR_AFTER):
+        elif fault in (CallFault.ERROR_BEFORE, CallFault.ERROR_AFTER):
             self._send(Replied((500, 502, 503, 504)[asked.number % 4], (), b"oops"))
-        elif fault in (Fault.GARBAGE_BEFORE, Fault.GARBAGE_AFTER):
+        elif fault in (CallFault.GARBAGE_BEFORE, CallFault.GARBAGE_AFTER):
             self._send(
                 Replied(200, (("Content-Type", "application/json"),), GARBAGE[asked.number % len(GARBAGE)])
             )

@@ -17,7 +17,7 @@ from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import decode
 from tests.rendered import rendered
 from tests.shop import policy, text_of, traffic
-from tests.soundness.requests import Call, Client, Request
+from tests.soundness.requests import ArrivingCall, AskedRequest, CallingPod
 from tests.soundness.unified import Unified
 
 Key = tuple[str, str, str]
@@ -35,29 +35,29 @@ _MESH = policy(
 
 
 @dataclass(frozen=True)
-class World:
+class FoundCluster:
     """The cluster as it was found, and every call that is asked about."""
 
     facts: ClusterFacts
 
     @cached_property
-    def calls(self) -> tuple[Call, ...]:
+    def calls(self) -> tuple[ArrivingCall, ...]:
         """Each account's and a stranger's requests to each pod."""
         return tuple(self._calls())
 
-    def _calls(self) -> Iterator[Call]:
+    def _calls(self) -> Iterator[ArrivingCall]:
         domain = self.facts.meshes[0].trust_domain
         clients = [
-            Client(cluster="east", namespace="bookshop", account=a, trust_domain=domain) for a in CLIENTS
+            CallingPod(cluster="east", namespace="bookshop", account=a, trust_domain=domain) for a in CLIENTS
         ]
-        clients.append(Client(cluster="east", namespace="bookshop", account="web", trust_domain=None))
+        clients.append(CallingPod(cluster="east", namespace="bookshop", account="web", trust_domain=None))
         for workload in self.facts.workloads:
             if workload.mesh and workload.namespace == "bookshop":
                 for port in sorted(set(workload.ports.values())):
                     for client in clients:
                         for method in METHODS:
-                            request = Request(method=method, host="x.bookshop")
-                            yield Call(
+                            request = AskedRequest(method=method, host="x.bookshop")
+                            yield ArrivingCall(
                                 client=client, cluster="east", workload=workload, port=port, request=request
                             )
 
@@ -67,7 +67,7 @@ class Revision:
     """Policies with what they mean in a world."""
 
     documents: Sequence[Document]
-    world: World = field(repr=False)
+    world: FoundCluster = field(repr=False)
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -92,7 +92,7 @@ class Revision:
         return frozenset(n for n, call in enumerate(self.world.calls) if unified.admitted(call))
 
 
-def draw(chance: random.Random, world: World) -> Revision:
+def draw(chance: random.Random, world: FoundCluster) -> Revision:
     """A revision: for each service perhaps a way of its requests, who may call it, and who may not."""
     documents = [_MESH]
     for service in SERVICES:

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import yaml
 
-from gitmesh.adapters.kube.client import Client
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.model.facts import ClusterFacts
 from tests.faults.calls import Server
 from tests.faults.judge import KINDS, USER, Judge, LawBrokenError
 from tests.faults.proxy import FaultProxy
-from tests.faults.revisions import Key, Revision, World, draw
+from tests.faults.revisions import FoundCluster, Key, Revision, draw
 from tests.lab.apiserver import ApiServer
 from tests.lab.build import Binaries
 from tests.lab.githttp import GitHttpServer
@@ -176,7 +176,7 @@ def scene(binaries: Binaries, root: Path) -> Iterator[Scene]:
         judge = Judge(
             server,
             shop.repo,
-            World(_facts(server, root)),
+            FoundCluster(_facts(server, root)),
             {("VirtualService", "bookshop", "productpage"): made},
         )
         found = Scene(server, shop, kube, git, judge)
@@ -223,7 +223,7 @@ def _shop(root: Path, server: ApiServer, kube: FaultProxy, git: FaultProxy) -> S
 
 def _facts(server: ApiServer, root: Path) -> ClusterFacts:
     endpoint = read_kubeconfig(server.kubeconfig(root / "admin.kubeconfig"))
-    client = Client(endpoint, timeout=30.0, user_agent="gitmesh-tests")
+    client = KubeClient(endpoint, timeout=30.0, user_agent="gitmesh-tests")
     cluster = KubeCluster("east", client, list(translators().values()))
     try:
         return cluster.facts()

@@ -43,7 +43,7 @@ def _is_fetch(asked: Asked) -> bool:
 
 
 @dataclass(frozen=True)
-class Step:
+class NamedStep:
     """The `nth` request that matches; `arrives`: the server carries it out, and then the agent is killed."""
 
     name: str
@@ -54,20 +54,20 @@ class Step:
 
 
 STEPS = (
-    Step("in the middle of a reading", _is_read, True, 7),
-    Step("before the intent is saved", _is_ledger, False),
-    Step("after the intent is saved", _is_ledger, True),
-    Step("before the first write", _is_write, False),
-    Step("after the first write", _is_write, True),
-    Step("before the second write", _is_write, False, 2),
-    Step("after the third write", _is_write, True, 3),
-    Step("before a deletion", _is_deletion, False),
-    Step("after a deletion", _is_deletion, True),
-    Step("before the truth is saved", _is_ledger, False, 2),
-    Step("after the truth is saved", _is_ledger, True, 2),
-    Step("before the status is pushed", _is_push, False, git=True),
-    Step("after the status is pushed", _is_push, True, git=True),
-    Step("in the middle of a fetch", _is_fetch, True, 2, git=True),
+    NamedStep("in the middle of a reading", _is_read, True, 7),
+    NamedStep("before the intent is saved", _is_ledger, False),
+    NamedStep("after the intent is saved", _is_ledger, True),
+    NamedStep("before the first write", _is_write, False),
+    NamedStep("after the first write", _is_write, True),
+    NamedStep("before the second write", _is_write, False, 2),
+    NamedStep("after the third write", _is_write, True, 3),
+    NamedStep("before a deletion", _is_deletion, False),
+    NamedStep("after a deletion", _is_deletion, True),
+    NamedStep("before the truth is saved", _is_ledger, False, 2),
+    NamedStep("after the truth is saved", _is_ledger, True, 2),
+    NamedStep("before the status is pushed", _is_push, False, git=True),
+    NamedStep("after the status is pushed", _is_push, True, git=True),
+    NamedStep("in the middle of a fetch", _is_fetch, True, 2, git=True),
 )
 
 
@@ -75,7 +75,7 @@ STEPS = (
 class Killer:
     """Kills once at a step, from the thread of the proxy that sees it; nothing is answered any more."""
 
-    step: Step
+    step: NamedStep
     kill: Callable[[], None]
     _seen: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from gitmesh.adapters.kube.client import Client
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
@@ -53,7 +53,7 @@ WRITER = cast(
 
 def cluster_at(endpoint: Endpoint, *, timeout: float = DEADLINE, enforce: bool = True) -> KubeCluster:
     """A cluster behind an endpoint."""
-    client = Client(endpoint, timeout=timeout, user_agent="gitmesh-tests", jitter=lambda: 0.5)
+    client = KubeClient(endpoint, timeout=timeout, user_agent="gitmesh-tests", jitter=lambda: 0.5)
     return KubeCluster("lab", client, [WRITER], enforce=enforce)
 
 

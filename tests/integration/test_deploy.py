@@ -62,7 +62,7 @@ class PodShop(Shop):
 
 
 @dataclass
-class Pod:
+class DeployedPod:
     """What a pod of the Deployment is given: environment, token and certificate; made by the manifests
     applied before.
     """
@@ -153,7 +153,7 @@ def test_observe_then_enforce_need_exactly_the_rights_that_the_manifests_give(
     server.kubectl("apply", "-k", str(DEPLOY / "observe"))
     shop = PodShop(tmp_path)
     shop.repo.commit(example_policies("here"))
-    pod = Pod(server, shop, tmp_path / "serviceaccount")
+    pod = DeployedPod(server, shop, tmp_path / "serviceaccount")
 
     mark = server.audit_mark()
     with pod.agent() as agent:
@@ -174,7 +174,7 @@ def test_observe_then_enforce_need_exactly_the_rights_that_the_manifests_give(
     enforced(server, pod)
 
 
-def enforced(server: ApiServer, pod: Pod) -> None:
+def enforced(server: ApiServer, pod: DeployedPod) -> None:
     """Apply, heal, prune, ledger and Events under the rights of deploy/enforce."""
     manifests = pod.shop.root / "deploy"
     shutil.copytree(DEPLOY, manifests)

@@ -51,7 +51,7 @@ def report(seen: str) -> Report:
     return Report(instance="shop", until=Stage.APPLY, sources=sources)
 
 
-class TestNames:
+class TestStoreNames:
     @pytest.mark.parametrize(
         "names", [("env", "env/prod"), ("env/prod", "env"), ("a/b/c", "a/b"), ("a/b", "a/b/c"), ("a", "a/b")]
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gitmesh.adapters.kube.client import Client
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.adapters.kube.discovery import Discovery
 from gitmesh.adapters.kube.rights import Right, ask
@@ -118,7 +118,7 @@ def test_K25_a_write_counts_only_where_the_answer_is_the_object(action: Action, 
 @pytest.mark.parametrize("content", [*NOT_OURS, {"metadata": {"uid": "1", "resourceVersion": "2"}}, made()])
 def test_K25_a_ledger_counts_as_read_or_saved_only_where_the_answer_is_the_ledger(content: object) -> None:
     with FaultServer(answered(content)) as server:
-        client = Client(Endpoint(server=server.url), timeout=5.0, user_agent="gitmesh-tests")
+        client = KubeClient(Endpoint(server=server.url), timeout=5.0, user_agent="gitmesh-tests")
         store = LedgerStore(client)
         with pytest.raises(ClusterError):
             store.load("x")
@@ -137,7 +137,7 @@ def test_a_ledger_that_is_said_to_be_saved_in_another_content_is_not() -> None:
         "data": {"ledger.json": "{}"},
     }
     with FaultServer(answered(before)) as server:
-        client = Client(Endpoint(server=server.url), timeout=5.0, user_agent="gitmesh-tests")
+        client = KubeClient(Endpoint(server=server.url), timeout=5.0, user_agent="gitmesh-tests")
         with pytest.raises(ClusterError):
             LedgerStore(client).save(Ledger(instance="x"), "2")
         client.close()
@@ -164,7 +164,7 @@ def test_a_refused_save_counts_only_where_the_ledger_moved_to_what_was_saved(
     }
     refusal = {"kind": "Status", "status": "Failure", "reason": "Conflict", "code": 409}
     with FaultServer(answered(refusal, 409), answered(there)) as server:
-        client = Client(Endpoint(server=server.url), timeout=5.0, user_agent="gitmesh-tests")
+        client = KubeClient(Endpoint(server=server.url), timeout=5.0, user_agent="gitmesh-tests")
         with nullcontext() if is_saved else pytest.raises(ClusterError, match="changed by somebody else"):
             assert LedgerStore(client).save(ledger, "2") == version
         client.close()
@@ -221,7 +221,7 @@ def test_a_schema_counts_only_where_the_answer_is_one() -> None:
     document = answered({"components": {"schemas": {"a": schema}}})
     empty = answered({})
     with FaultServer(served, empty, served, index, empty, served, index, document) as server:
-        client = Client(Endpoint(server=server.url), timeout=5.0, user_agent="gitmesh-tests")
+        client = KubeClient(Endpoint(server=server.url), timeout=5.0, user_agent="gitmesh-tests")
         found = Discovery(client, [KEY.group])
         for _ in range(2):
             with pytest.raises(ClusterError):
@@ -234,7 +234,7 @@ def test_a_schema_counts_only_where_the_answer_is_one() -> None:
 def test_a_right_counts_as_refused_only_where_the_answer_says_so() -> None:
     right = Right(group="", resource="pods", verb="list")
     with FaultServer(answered({"status": {"allowed": False}}), answered({})) as server:
-        client = Client(Endpoint(server=server.url), timeout=5.0, user_agent="gitmesh-tests")
+        client = KubeClient(Endpoint(server=server.url), timeout=5.0, user_agent="gitmesh-tests")
         assert not ask(client, [right])[0].allowed
         with pytest.raises(ClusterError):
             ask(client, [right])

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gitmesh.adapters.kube.client import Client
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import decode
 from gitmesh.model.plan import Action, Plan
-from gitmesh.model.units import UnitKey
+from gitmesh.model.units import half_key
 from tests.integration.kube_support import (
     DEADLINE,
     KINDS,
@@ -83,7 +83,7 @@ def test_what_relies_on_a_write_comes_when_the_cluster_has_settled(
     subset, route = (vs_key(apiserver.new_namespace(), name) for name in ("subset", "route"))
     seen: list[tuple[float, bool, bool]] = []
 
-    class Noting(Client):
+    class Noting(KubeClient):
         def pause(self, seconds: float) -> None:
             seen.append(
                 (seconds, spec_of(apiserver, subset) is not None, spec_of(apiserver, route) is not None)
@@ -275,7 +275,7 @@ def test_a_failed_step_stops_the_later_steps_of_its_unit_only(
 ) -> None:
     namespace = apiserver.new_namespace()
     cluster.observe(KINDS)
-    mine, other = (UnitKey(kind="Destination", namespace=namespace, name=name) for name in ("web", "other"))
+    mine, other = (half_key("routing", "east", (namespace, name)) for name in ("web", "other"))
     outcomes = carry_out(
         cluster,
         step(Action.CREATE, vs_key(namespace, "bad"), vs_spec(bogus=1), phase=Phase.DENY, units=(mine,)),

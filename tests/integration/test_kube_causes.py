@@ -19,7 +19,7 @@ from tests.integration.kube_support import KINDS, WRITER
 from tests.integration.test_kube_world_faults import Mixed, mixed
 from tests.lab.apiserver import ApiServer
 from tests.lab.process import wait_until
-from tests.shop import Report, traffic
+from tests.shop import SyncReport, traffic
 
 pytestmark = pytest.mark.lab
 
@@ -43,7 +43,7 @@ def finalizers(world: Mixed, names: list[str] | None) -> None:
     )
 
 
-def in_lab(report: Report) -> list[tuple[str, str]]:
+def in_lab(report: SyncReport) -> list[tuple[str, str]]:
     """Code and severity of the findings on lab."""
     return [(one["code"], one["severity"]) for one in report.findings if one.get("cluster") == "lab"]
 
@@ -53,7 +53,7 @@ def commits(world: Mixed) -> int:
     return len(world.shop.repo.log("gitmesh-status"))
 
 
-def again(world: Mixed, times: int = 3) -> list[Report]:
+def again(world: Mixed, times: int = 3) -> list[SyncReport]:
     """Cycles in which nothing changes: no write is tried in lab and no status commit made."""
     mark, before = world.server.audit_mark(), commits(world)
     reports = [world.shop.sync() for _ in range(times)]

@@ -13,7 +13,7 @@ from itertools import count
 import pytest
 
 from gitmesh.adapters.kube import lists
-from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.client import ApiRequest, KubeClient
 from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.store import LedgerStore
@@ -32,7 +32,7 @@ from tests.integration.faultserver import (
 from tests.integration.kube_support import KINDS, carry_out, cluster_at, step, vs_key, vs_spec
 from tests.patience import GIVEN_UP
 
-GET = Request(method="GET", path="/api/v1/namespaces")
+GET = ApiRequest(method="GET", path="/api/v1/namespaces")
 OK = says(200, b'{"kind": "NamespaceList", "metadata": {}, "items": []}')
 BUSY = says(429, b"{}", Retry_After="0")
 
@@ -40,10 +40,10 @@ BUSY = says(429, b"{}", Retry_After="0")
 @contextmanager
 def facing(
     *replies: Reply, timeout: float = 5.0, jitter: Callable[[], float] = lambda: 0.0
-) -> Iterator[tuple[Client, FaultServer]]:
+) -> Iterator[tuple[KubeClient, FaultServer]]:
     """A client whose server answers so."""
     with FaultServer(*replies) as server:
-        client = Client(
+        client = KubeClient(
             Endpoint(server=server.url), timeout=timeout, user_agent="gitmesh-tests", jitter=jitter
         )
         try:
@@ -52,14 +52,14 @@ def facing(
             client.close()
 
 
-def failure(client: Client, request: Request = GET) -> ClusterError:
+def failure(client: KubeClient, request: ApiRequest = GET) -> ClusterError:
     """What a request ends in."""
     with pytest.raises(ClusterError) as found:
         decoded(client, request)
     return found.value
 
 
-def decoded(client: Client, request: Request = GET) -> object:
+def decoded(client: KubeClient, request: ApiRequest = GET) -> object:
     """The object of an answer."""
     return client.send(request).json()
 
@@ -98,7 +98,7 @@ def test_K06_harmless_requests_are_tried_again_others_never(reply: Reply) -> Non
         decoded(client)
         assert len(server.seen) == 2
     with facing(reply, OK) as (client, server):
-        failure(client, Request(method="POST", path="/x", body=b"{}", safe=False))
+        failure(client, ApiRequest(method="POST", path="/x", body=b"{}", safe=False))
         assert len(server.seen) == 1
 
 
@@ -310,7 +310,7 @@ def test_warnings_of_the_server_are_kept() -> None:
 
 def test_a_path_reaches_the_server_as_it_was_guarded() -> None:
     with facing(OK) as (client, server):
-        decoded(client, Request(method="GET", path="/apis/a/%2e%2e", query={"continue": "a+b/c=&d"}))
+        decoded(client, ApiRequest(method="GET", path="/apis/a/%2e%2e", query={"continue": "a+b/c=&d"}))
     assert server.seen == [("GET", "/apis/a/%2e%2e?continue=a%2Bb/c%3D%26d")]
 
 
@@ -341,7 +341,7 @@ def test_K25_objects_of_a_strange_shape_end_in_an_error_or_are_left_out(body: by
 
 def test_a_client_that_is_closed_ends_what_still_waits() -> None:
     with FaultServer(trickles) as server:
-        client = Client(Endpoint(server=server.url), timeout=30.0, user_agent="gitmesh-tests")
+        client = KubeClient(Endpoint(server=server.url), timeout=30.0, user_agent="gitmesh-tests")
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(failure, client)
             assert server.asked.wait(5)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.client import ApiRequest, KubeClient
 from gitmesh.adapters.kube.cluster import KubeCluster, connect
 from gitmesh.adapters.kube.credentials import Endpoint, StaticToken, stamp
 from gitmesh.adapters.kube.transport import Pool
@@ -25,10 +25,10 @@ from gitmesh.model.config import ClusterConfig
 from tests.integration.faultserver import FaultServer, Handler, Reply
 from tests.integration.kube_support import KINDS, WRITER
 
-GET = Request(method="GET", path="/api/v1/namespaces")
+GET = ApiRequest(method="GET", path="/api/v1/namespaces")
 
 
-class World:
+class RotatingServer:
     """An API server with one ServiceAccount, which counts the requests that it refused."""
 
     def __init__(self, uid: str = "uid-1") -> None:
@@ -114,7 +114,7 @@ def failure(work: Callable[[], object]) -> ClusterError:
 
 
 def test_a_kubeconfig_that_comes_late_is_used_in_the_next_cycle(tmp_path: Path) -> None:
-    with serving(World()) as server, reached_by(tmp_path) as cluster:
+    with serving(RotatingServer()) as server, reached_by(tmp_path) as cluster:
         missing = failure(lambda: cycle(cluster))
         assert (missing.code, "does not exist" in str(missing), "path" in missing.hint) == (
             "GM502",
@@ -132,7 +132,7 @@ def test_the_last_good_kubeconfig_serves_while_the_new_one_is_unfit_and_that_is_
     damage: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "kc"
-    with serving(World()) as server, reached_by(tmp_path) as cluster:
+    with serving(RotatingServer()) as server, reached_by(tmp_path) as cluster:
         put(path, content(server))
         assert cycle(cluster) == ()
         put(path, content(server, **{"insecure-skip-tls-verify": True}) if damage == "insecure" else damage)
@@ -146,7 +146,7 @@ def test_the_last_good_kubeconfig_serves_while_the_new_one_is_unfit_and_that_is_
 def test_an_address_that_changed_is_taken_up_between_cycles_and_nobody_reconnects_without_need(
     tmp_path: Path,
 ) -> None:
-    with serving(World()) as old, serving(World()) as new, reached_by(tmp_path) as cluster:
+    with serving(RotatingServer()) as old, serving(RotatingServer()) as new, reached_by(tmp_path) as cluster:
         put(tmp_path / "kc", content(old))
         cycle(cluster)
         pool = cluster.client._started().pool
@@ -165,7 +165,7 @@ def test_an_address_that_changed_is_taken_up_between_cycles_and_nobody_reconnect
 
 
 def test_a_mounted_secret_is_swapped_by_a_link_to_a_folder(tmp_path: Path) -> None:
-    with serving(World()) as old, serving(World()) as new, reached_by(tmp_path) as cluster:
+    with serving(RotatingServer()) as old, serving(RotatingServer()) as new, reached_by(tmp_path) as cluster:
         for name, server in (("v1", old), ("v2", new)):
             (tmp_path / name).mkdir()
             (tmp_path / name / "kc").write_text(content(server))
@@ -180,7 +180,11 @@ def test_a_mounted_secret_is_swapped_by_a_link_to_a_folder(tmp_path: Path) -> No
 
 def test_a_kubeconfig_that_leads_to_another_cluster_is_refused_until_it_leads_back(tmp_path: Path) -> None:
     path = tmp_path / "kc"
-    with serving(World("uid-1")) as east, serving(World("uid-2")) as west, reached_by(tmp_path) as cluster:
+    with (
+        serving(RotatingServer("uid-1")) as east,
+        serving(RotatingServer("uid-2")) as west,
+        reached_by(tmp_path) as cluster,
+    ):
         put(path, content(east))
         cycle(cluster)
         put(path, content(west))
@@ -215,11 +219,11 @@ class Tokens:
 
 
 def test_refused_credentials_are_read_again_at_once_and_used_from_then_on() -> None:
-    world = World()
+    world = RotatingServer()
     world.token = "old"
     with serving(world) as server:
         access = Tokens(server.url)
-        client = Client(access, timeout=5.0, user_agent="gitmesh-tests")
+        client = KubeClient(access, timeout=5.0, user_agent="gitmesh-tests")
         assert client.send(GET).status == 200
         world.token, access.now = "new", Endpoint(server=server.url, tokens=StaticToken("new"))
         assert [client.send(GET).status, client.send(GET).status] == [200, 200]
@@ -228,11 +232,11 @@ def test_refused_credentials_are_read_again_at_once_and_used_from_then_on() -> N
 
 
 def test_refused_credentials_never_lead_to_another_address_in_the_middle_of_a_cycle() -> None:
-    world = World()
+    world = RotatingServer()
     world.token = "old"
-    with serving(world) as server, serving(World()) as other:
+    with serving(world) as server, serving(RotatingServer()) as other:
         access = Tokens(server.url)
-        client = Client(access, timeout=5.0, user_agent="gitmesh-tests")
+        client = KubeClient(access, timeout=5.0, user_agent="gitmesh-tests")
         client.send(GET)
         world.token, access.now = "new", Endpoint(server=other.url, tokens=StaticToken("new"))
         assert client.send(GET).status == 401
@@ -247,7 +251,7 @@ def test_refused_credentials_never_lead_to_another_address_in_the_middle_of_a_cy
 def test_a_list_of_services_without_the_api_servers_own_is_not_believed(
     services: list[tuple[str, str]], tmp_path: Path
 ) -> None:
-    world = World()
+    world = RotatingServer()
     with serving(world) as server, reached_by(tmp_path) as cluster:
         put(tmp_path / "kc", content(server))
         assert cycle(cluster) == ()

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.client import ApiRequest, KubeClient
 from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.errors import ClusterError
 from tests.lab.apiserver import ApiServer
 from tests.patience import GIVEN_UP
 
-GET = Request(method="GET", path="/x")
-ONCE = Request(method="POST", path="/x", body=b"{}", safe=False)
+GET = ApiRequest(method="GET", path="/x")
+ONCE = ApiRequest(method="POST", path="/x", body=b"{}", safe=False)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"
 
@@ -34,7 +34,7 @@ def _request(connection: socket.socket) -> bool:
     return True
 
 
-class Wire:
+class BareServer:
     """A server of bare bytes: `serve` is given each connection in turn, on one thread."""
 
     def __init__(self, serve: Callable[[socket.socket], None]) -> None:
@@ -67,10 +67,10 @@ class Wire:
 @contextmanager
 def facing(
     serve: Callable[[socket.socket], None], *, scheme: str = "http", timeout: float = 10.0
-) -> Iterator[tuple[Client, Wire]]:
+) -> Iterator[tuple[KubeClient, BareServer]]:
     """A client of such a server."""
-    wire = Wire(serve)
-    client = Client(
+    wire = BareServer(serve)
+    client = KubeClient(
         Endpoint(server=f"{scheme}://{wire.address}"),
         timeout=timeout,
         user_agent="gitmesh-tests",
@@ -147,7 +147,9 @@ def test_a_server_that_is_no_http_server_is_an_error() -> None:
 
 @pytest.mark.parametrize("host", ["a..b", f"{'a' * 70}.example", f"ü.{'a' * 60}"])
 def test_a_host_that_cannot_be_a_name_fails_its_cluster_alone(host: str) -> None:
-    client = Client(Endpoint(server=f"https://{host}:6443"), timeout=5, user_agent="test", jitter=lambda: 0.0)
+    client = KubeClient(
+        Endpoint(server=f"https://{host}:6443"), timeout=5, user_agent="test", jitter=lambda: 0.0
+    )
     with pytest.raises(ClusterError) as found:
         client.send(ONCE)
     assert "cannot connect" in found.value.detail
@@ -190,11 +192,11 @@ class Secure:
 
 
 @contextmanager
-def secured(server: ApiServer) -> Iterator[tuple[Client, Secure, socket.socket]]:
+def secured(server: ApiServer) -> Iterator[tuple[KubeClient, Secure, socket.socket]]:
     """A client of such a server, with the certificate of an API server."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        client = Client(
+        client = KubeClient(
             Endpoint(server=address, ca=server.ca_file),
             timeout=10.0,
             user_agent="gitmesh-tests",
@@ -206,7 +208,7 @@ def secured(server: ApiServer) -> Iterator[tuple[Client, Secure, socket.socket]]
             client.close()
 
 
-def exchanges(client: Client, server: Secure, listener: socket.socket, requests: int) -> None:
+def exchanges(client: KubeClient, server: Secure, listener: socket.socket, requests: int) -> None:
     """So many requests, each answered at last."""
     serving = threading.Thread(target=server.serve, args=(listener, requests + server.refusals))
     serving.start()

@@ -20,7 +20,7 @@ from tests.lab.build import Binaries
 from tests.lab.fixtures import not_available
 from tests.lab.installation import OWN_NAMESPACE
 from tests.patience import GIVEN_UP
-from tests.shop import Report, Shop, bookshop, policy, traffic
+from tests.shop import Shop, SyncReport, bookshop, policy, traffic
 
 pytestmark = [pytest.mark.lab, pytest.mark.e2e]
 
@@ -70,7 +70,7 @@ class Mixed:
         """Its timeout."""
         return str(self.live()["spec"]["http"][-1]["timeout"])
 
-    def fails(self, word: str, timeout: str, code: int = 3) -> Report:
+    def fails(self, word: str, timeout: str, code: int = 3) -> SyncReport:
         """A sync in which lab fails with a code or text and east gets its new timeout."""
         self.commit(timeout)
         report = self.shop.sync(code=code)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.lab import build
-from tests.lab.apiclient import ApiError
+from tests.lab.apiclient import LabApiError
 from tests.lab.apiserver import ApiServer
 from tests.lab.build import Binaries
 from tests.lab.process import Process
@@ -71,10 +71,12 @@ class TestApiServer:
 
     def test_strict_validation_names_the_unknown_field(self, apiserver: ApiServer) -> None:
         namespace = apiserver.new_namespace()
-        with pytest.raises(ApiError, match=r"\.spec\.hostz: field not declared in schema") as refused:
+        with pytest.raises(LabApiError, match=r"\.spec\.hostz: field not declared in schema") as refused:
             apiserver.apply(virtual_service(namespace, hostz=["web"]))
         assert refused.value.status == 500
-        with pytest.raises(ApiError, match=r'strict decoding error: unknown field "spec\.hostz"') as refused:
+        with pytest.raises(
+            LabApiError, match=r'strict decoding error: unknown field "spec\.hostz"'
+        ) as refused:
             apiserver.client.call(
                 "POST",
                 apiserver.client.resource_path(ISTIO, "VirtualService", namespace)

@@ -18,7 +18,7 @@ import pytest
 
 from tests.gitrepo import Repo
 from tests.lab import fixtures
-from tests.lab.apiclient import ApiError
+from tests.lab.apiclient import LabApiError
 from tests.lab.browser import Browser
 from tests.lab.gitea import Gitea
 from tests.lab.giteaclient import GiteaClient, GiteaPull
@@ -74,7 +74,7 @@ class TestRepositories:
     def test_a_token_may_what_its_scopes_say(self, gitea: Gitea, proposal: Proposal) -> None:
         reader = gitea.with_scopes(proposal.owner.account, ["read:repository", "read:issue"])
         assert reader.pull(proposal.repository, proposal.pull.number) == proposal.pull
-        with pytest.raises(ApiError, match="required scope"):
+        with pytest.raises(LabApiError, match="required scope"):
             reader.comment(proposal.repository, proposal.pull.number, "no")
 
     def test_a_private_repository_is_not_there_for_others(self, gitea: Gitea) -> None:
@@ -108,7 +108,7 @@ class TestPullRequests:
         for state in ("", "pending", "failure"):
             if state:
                 owner.set_status(repository, proposal.pull.head, CONTEXT, state)
-            with pytest.raises(ApiError, match="Not all required status checks successful"):
+            with pytest.raises(LabApiError, match="Not all required status checks successful"):
                 owner.merge_pull(repository, number)
         owner.set_status(repository, proposal.pull.head, CONTEXT, "success")
         assert owner.merge_pull(repository, number).merged

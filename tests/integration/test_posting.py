@@ -152,7 +152,7 @@ def _reviewed(forge: Forge, number: int, made: Publication) -> Posted:
     return publish(forge, pull, made)
 
 
-class Story:
+class PullRequestStory:
     """A pull request over its life, drawn from a seed: pushes, reviews alone and two at once, comments
     deleted and edited by people.
     """
@@ -203,6 +203,6 @@ def test_one_comment_and_the_final_state_whatever_befalls_three_of_ten_calls(
     troubles = [one for one in Trouble if one is not Trouble.SILENCE]
     for seed in range(batch * 10, batch * 10 + 10):
         server.faults = Faults(seed, 0.3, troubles)
-        story = Story(server, tmp_path, seed)
+        story = PullRequestStory(server, tmp_path, seed)
         for _ in range(story.draw.randint(2, 4)):
             story.step()

@@ -499,7 +499,7 @@ def _never(*arguments: object) -> Any:
 # --- facts alone (design.md, section 1: when their meaning changes, at most every ten minutes)
 
 
-class Clock:
+class EpochClock:
     """Seconds since the epoch, moved by a test."""
 
     def __init__(self) -> None:
@@ -520,7 +520,7 @@ def test_a_change_of_facts_alone_is_shown_ten_minutes_after_the_last_commit(
     fresh: bool, origin: Repo, reader: GitSource
 ) -> None:
     """In one process as in many: the time of the last commit stands on the branch."""
-    clock = Clock()
+    clock = EpochClock()
     kept = branch_of(reader, clock)
 
     def publish(given: Report) -> int:
@@ -566,7 +566,7 @@ def test_facts_that_wait_are_deleted_with_their_cluster(origin: Repo, reader: Gi
 
 
 def test_what_people_make_of_the_facts_is_undone(origin: Repo, reader: GitSource) -> None:
-    clock = Clock()
+    clock = EpochClock()
     branch = branch_of(reader, clock)
     branch.publish(seen_with("shop"))
     origin.update({"facts/east.yaml": "mine"}, branch=BRANCH)

@@ -15,8 +15,19 @@ import yaml
 from gitmesh.planning.ledger_codec import SCHEMA
 from tests.lab.apiserver import ApiServer
 from tests.lab.build import Binaries
-from tests.shop import Report
-from tests.takeover.state import CLUSTERS, HERE, STATUS, Taken, install, ledger, place, rows, world, written
+from tests.shop import SyncReport
+from tests.takeover.state import (
+    CLUSTERS,
+    HERE,
+    STATUS,
+    TakenOver,
+    install,
+    ledger,
+    place,
+    rows,
+    world,
+    written,
+)
 
 CYCLES = 3
 NEEDED = {"GM315", "GM507", "GM523"}
@@ -37,7 +48,7 @@ def objects(root: Path) -> Mapping[str, object]:
     return {str(path): (path.read_bytes(), path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
 
 
-def line_of(report: Report, code: str, field: str) -> str:
+def line_of(report: SyncReport, code: str, field: str) -> str:
     """The line that the hints of a code name, all of them the same."""
     hints = {one["hint"] for one in report.findings if one["code"] == code}
     found = {re.sub(r"(, or, where .*|\.)\Z", "", hint[hint.index(f"{field}: ") :]) for hint in hints}
@@ -45,13 +56,13 @@ def line_of(report: Report, code: str, field: str) -> str:
     return line
 
 
-def held(report: Report, cluster: str) -> list[str]:
+def held(report: SyncReport, cluster: str) -> list[str]:
     """The names of the objects that are left as they are."""
     (found,) = (one for one in report.document["clusters"] if one["name"] == cluster)
     return sorted(change["name"] for change in found["changes"] if change["action"] == "held")
 
 
-def go_through(shop: Taken, seen: Seen) -> None:
+def go_through(shop: TakenOver, seen: Seen) -> None:
     """Take the state over as it is, then with the first line that is asked for, then with the second."""
     before, tip = seen(), shop.repo.tip(STATUS)
     for _ in range(2):
@@ -79,7 +90,7 @@ def go_through(shop: Taken, seen: Seen) -> None:
     assert seen() == before
 
 
-def run_agent(shop: Taken) -> None:
+def run_agent(shop: TakenOver) -> None:
     """Some cycles of the agent, which come to no other end than a sync."""
     tip = shop.repo.tip(STATUS)
     with shop.agent() as agent:
@@ -89,7 +100,7 @@ def run_agent(shop: Taken) -> None:
     assert shop.repo.tip(STATUS) == tip
 
 
-def goes_on(shop: Taken, read: Callable[[str, str, str], Any], edit: Callable[[], object]) -> None:
+def goes_on(shop: TakenOver, read: Callable[[str, str, str], Any], edit: Callable[[], object]) -> None:
     """What was taken over is ours as ever: it is healed, and goes with its policy."""
     deny = read("east", "AuthorizationPolicy", "reviews-deny")
     edit()
@@ -129,11 +140,11 @@ def test_the_state_is_whole() -> None:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Taken:
-    return Taken(tmp_path)
+def shop(tmp_path: Path) -> TakenOver:
+    return TakenOver(tmp_path)
 
 
-def test_directory_clusters_are_taken_over_without_a_write(shop: Taken) -> None:
+def test_directory_clusters_are_taken_over_without_a_write(shop: TakenOver) -> None:
     assert ledger("east")["sources"] == {"policies": shop.commit_id}
     go_through(shop, lambda: objects(shop.root))
     for name in CLUSTERS:
@@ -146,17 +157,17 @@ def test_directory_clusters_are_taken_over_without_a_write(shop: Taken) -> None:
     goes_on(shop, lambda *place: read_file(shop, *place), lambda: open_by_hand(shop))
 
 
-def read_file(shop: Taken, cluster: str, kind: str, name: str) -> Any:
+def read_file(shop: TakenOver, cluster: str, kind: str, name: str) -> Any:
     paths = list((shop.root / "clusters" / cluster / "shop").glob(f"{kind.lower()}.*/{name}.yaml"))
     return yaml.safe_load(paths[0].read_text(encoding="utf-8"))["spec"] if paths else None
 
 
-def open_by_hand(shop: Taken) -> None:
+def open_by_hand(shop: TakenOver) -> None:
     (path,) = (shop.root / "clusters/east/shop").glob("authorizationpolicy.*/reviews-deny.yaml")
     path.write_text(path.read_text(encoding="utf-8").replace("sa/batch", "sa/nobody"), encoding="utf-8")
 
 
-def test_facts_of_an_older_version_are_read(shop: Taken) -> None:
+def test_facts_of_an_older_version_are_read(shop: TakenOver) -> None:
     ran = shop.gitmesh("render", str(HERE / "policies"), "--facts", str(HERE / "facts.yaml"), code=0)
     rendered = {
         (o["kind"], o["metadata"]["annotations"]["gitmesh.io/id"]) for o in yaml.safe_load_all(ran.out) if o
@@ -166,7 +177,7 @@ def test_facts_of_an_older_version_are_read(shop: Taken) -> None:
     }
 
 
-def test_a_revision_that_is_refused_now_leaves_everything_as_it_is(shop: Taken) -> None:
+def test_a_revision_that_is_refused_now_leaves_everything_as_it_is(shop: TakenOver) -> None:
     """It was in force, its source has no other, and the first run says what is wrong in it."""
     bad = shop.edit("traffic.yaml", 'exact: "https://shop.example"', 'prefix: "https://"')
     for name in CLUSTERS:
@@ -180,6 +191,17 @@ def test_a_revision_that_is_refused_now_leaves_everything_as_it_is(shop: Taken) 
     assert objects(shop.root) == before
     shop.edit("traffic.yaml", 'prefix: "https://"', 'exact: "https://shop.example"')
     assert shop.sync(code=2).codes() == {"GM315"}
+    assert objects(shop.root) == before
+
+
+def test_what_is_held_keeps_what_an_older_version_wrote(shop: TakenOver) -> None:
+    """Its ledger does not say whose the objects are."""
+    preview = "split: [{destination: {name: reviews, subset: {version: v2}}}]"
+    shop.edit("traffic.yaml", preview, "split: [{destination: {name: gone}}]")
+    shop.edit("traffic.yaml", "{name: reviews, namespace: shop}", "{name: renamed, namespace: shop}")
+    before = objects(shop.root)
+    for _ in range(2):
+        assert "GM208" in shop.sync(code=2).codes()
     assert objects(shop.root) == before
 
 
@@ -225,7 +247,7 @@ def test_real_clusters_are_taken_over_without_a_write_and_with_the_rights_of_bef
         server.apply(rights(name))
         path = server.serviceaccount_kubeconfig("gitmesh-system", "gitmesh", tmp_path / f"{name}.kubeconfig")
         clusters.append({"name": name, "kubeconfig": {"path": str(path)}})
-    shop = Taken(tmp_path, clusters=clusters)
+    shop = TakenOver(tmp_path, clusters=clusters)
     marks = {name: server.audit_mark() for name, server in servers.items()}
     go_through(shop, lambda: istio_writes(servers, marks))
     assert istio_writes(servers, marks) == {"east": [], "west": []}

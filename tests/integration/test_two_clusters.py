@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.apiserver import ApiServer
-from tests.lab.story import Story
+from tests.lab.story import LabStory
 
 pytestmark = pytest.mark.lab
 
@@ -17,7 +17,7 @@ def test_sync_heal_adopt_prune_guard_and_a_server_that_stops_or_hangs(
 ) -> None:
     lines: list[str] = []
     marks = [server.audit_mark() for server in apiserver_pair]
-    Story(tmp_path, apiserver_pair, lines.append).tell()
+    LabStory(tmp_path, apiserver_pair, lines.append).tell()
     for server, mark in zip(apiserver_pair, marks, strict=True):
         asked = [event for event in server.audit_events(mark) if event.user_agent.startswith("gitmesh/")]
         assert asked

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.webhook import Webhook, Words
+from tests.integration.webhook import Webhook, WebhookWords
 from tests.lab.apiserver import ApiServer
 from tests.lab.build import Binaries
 from tests.lab.installation import OWN_NAMESPACE
 from tests.lab.process import wait_until
-from tests.shop import Report, Shop, bookshop, traffic
+from tests.shop import Shop, SyncReport, bookshop, traffic
 
 pytestmark = pytest.mark.lab
 
@@ -51,7 +51,7 @@ def _analysing(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def words(server: ApiServer) -> Iterator[Words]:
+def words(server: ApiServer) -> Iterator[WebhookWords]:
     """What the webhook says, which is registered for the time of a test."""
     with Webhook(server.folder / "certs") as webhook:
         server.apply(webhook.configuration())
@@ -65,7 +65,7 @@ def words(server: ApiServer) -> Iterator[Words]:
         wait_until(lambda: not _is_asked(server, webhook.words), "the API server to ask no more", DEADLINE)
 
 
-def _is_asked(server: ApiServer, words: Words) -> bool:
+def _is_asked(server: ApiServer, words: WebhookWords) -> bool:
     """Whether a refusal of the webhook has an effect: the API server learns of registrations a moment
     later.
     """
@@ -97,7 +97,7 @@ def shop(server: ApiServer, tmp_path: Path, request: pytest.FixtureRequest) -> I
     server.client.call("DELETE", path)
 
 
-def verdict_of(report: Report, name: str, kind: str = "VirtualService") -> tuple[str, str]:
+def verdict_of(report: SyncReport, name: str, kind: str = "VirtualService") -> tuple[str, str]:
     """(verdict, text) of an object; Accepted where it is not listed."""
     (cluster,) = report.document["clusters"]
     rows = [
@@ -108,9 +108,9 @@ def verdict_of(report: Report, name: str, kind: str = "VirtualService") -> tuple
     return rows[0] if rows else ("Accepted", "")
 
 
-def until_accepted(shop: Shop, accepted: int) -> Report:
+def until_accepted(shop: Shop, accepted: int) -> SyncReport:
     """Sync until so many objects are accepted, and none is anything else."""
-    last: list[Report] = []
+    last: list[SyncReport] = []
 
     def look() -> bool:
         last[:] = [shop.sync()]
@@ -156,7 +156,7 @@ def analysed(server: ApiServer, name: str, level: str, generation: int, query: s
 
 
 def test_what_the_webhook_refuses_is_rejected_and_stops_nothing_else(
-    server: ApiServer, shop: Shop, words: Words
+    server: ApiServer, shop: Shop, words: WebhookWords
 ) -> None:
     words.refusals["reviews"] = REFUSAL
     shop.commit(traffic("ratings", timeout="2s"), traffic("reviews", timeout="3s"))
@@ -188,7 +188,9 @@ def test_what_the_webhook_refuses_is_rejected_and_stops_nothing_else(
     ), said
 
 
-def test_a_refused_update_leaves_the_object_as_it_was(server: ApiServer, shop: Shop, words: Words) -> None:
+def test_a_refused_update_leaves_the_object_as_it_was(
+    server: ApiServer, shop: Shop, words: WebhookWords
+) -> None:
     shop.commit(traffic("details", timeout="2s"))
     shop.sync(code=0)
     before = server.get(NETWORKING, "VirtualService", "bookshop", "details")
@@ -205,7 +207,9 @@ def test_a_refused_update_leaves_the_object_as_it_was(server: ApiServer, shop: S
     until_accepted(shop, 1)
 
 
-def test_a_warning_of_the_webhook_stays_until_the_object_is_written_anew(shop: Shop, words: Words) -> None:
+def test_a_warning_of_the_webhook_stays_until_the_object_is_written_anew(
+    shop: Shop, words: WebhookWords
+) -> None:
     words.warnings["reviews"] = "rule 0 will never match"
     shop.commit(traffic("reviews", timeout="2s"))
     first = shop.sync(code=0)
@@ -232,7 +236,7 @@ def test_a_warning_of_the_webhook_stays_until_the_object_is_written_anew(shop: S
     [("ERROR", "Rejected", "GM511", 2), ("WARNING", "Warned", "GM512", 0)],
 )
 def test_what_the_analysis_says_of_this_generation(
-    server: ApiServer, shop: Shop, words: Words, level: str, verdict: str, code: str, ends: int
+    server: ApiServer, shop: Shop, words: WebhookWords, level: str, verdict: str, code: str, ends: int
 ) -> None:
     shop.commit(traffic("reviews", timeout="2s"))
     until_accepted(shop, 1)
@@ -267,7 +271,7 @@ def commits(shop: Shop) -> int:
 
 @pytest.mark.parametrize(("level", "code", "ends"), [("ERROR", "GM511", 2), ("WARNING", "GM512", 0)])
 def test_an_analysis_with_other_words_each_time_is_a_commit_at_its_beginning_and_one_at_its_end(
-    server: ApiServer, shop: Shop, words: Words, level: str, code: str, ends: int
+    server: ApiServer, shop: Shop, words: WebhookWords, level: str, code: str, ends: int
 ) -> None:
     shop.commit(traffic("reviews", timeout="2s"))
     until_accepted(shop, 1)
@@ -282,7 +286,7 @@ def test_an_analysis_with_other_words_each_time_is_a_commit_at_its_beginning_and
 
 
 def test_a_refusal_with_other_words_each_time_is_a_commit_at_its_beginning_and_one_at_its_end(
-    shop: Shop, words: Words
+    shop: Shop, words: WebhookWords
 ) -> None:
     shop.commit(traffic("reviews", timeout="2s"))
     until_accepted(shop, 1)
@@ -298,7 +302,7 @@ def test_a_refusal_with_other_words_each_time_is_a_commit_at_its_beginning_and_o
 
 
 def test_the_agent_accepts_after_two_intervals_and_is_quiet_then(
-    server: ApiServer, shop: Shop, words: Words
+    server: ApiServer, shop: Shop, words: WebhookWords
 ) -> None:
     shop.commit(traffic("reviews", timeout="2s"), traffic("ratings", timeout="2s"))
     with shop.agent() as agent:
@@ -319,7 +323,7 @@ def test_the_agent_accepts_after_two_intervals_and_is_quiet_then(
 
 
 def test_where_nobody_must_be_asked_silence_is_no_consent(
-    server: ApiServer, shop: Shop, words: Words
+    server: ApiServer, shop: Shop, words: WebhookWords
 ) -> None:
     shop.commit(traffic("reviews", timeout="2s"))
     until_accepted(shop, 1)

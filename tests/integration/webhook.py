@@ -18,7 +18,7 @@ ISTIO = {"apiGroups": ["networking.istio.io", "security.istio.io"], "apiVersions
 
 
 @dataclass
-class Words:
+class WebhookWords:
     """The answers: name of an object -> why it is refused, or what it is warned of. All others are allowed in
     silence.
     """
@@ -44,7 +44,7 @@ class Webhook:
 
     def __init__(self, certs: Path) -> None:
         """`certs` holds apiserver.crt and apiserver.key."""
-        self.words = Words()
+        self.words = WebhookWords()
         self._certificate = certs / "apiserver.crt"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._certificate, certs / "apiserver.key")
@@ -85,7 +85,7 @@ class Webhook:
 
 
 def _handler(webhook: Webhook) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class WebhookHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 30
 
@@ -102,4 +102,4 @@ def _handler(webhook: Webhook) -> type[BaseHTTPRequestHandler]:
         def log_message(self, *_: object) -> None:
             """Nothing is printed."""
 
-    return Handler
+    return WebhookHandler

@@ -26,7 +26,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Object = dict[str, Any]
 
 
-class ApiError(LabError):
+class LabApiError(LabError):
     """The API server refused a request of the lab's client."""
 
     def __init__(self, method: str, path: str, status: int, message: str) -> None:
@@ -36,7 +36,7 @@ class ApiError(LabError):
 
 
 @dataclass(frozen=True)
-class Response:
+class LabResponse:
     """One answer of the API server."""
 
     status: int
@@ -80,7 +80,7 @@ class ApiClient:
         content_type: str = JSON,
         token: str | None = "",
         timeout: float = 30.0,
-    ) -> Response:
+    ) -> LabResponse:
         """Send one request; any status is an answer. An empty token means admin's, None means none."""
         headers = {"Accept": JSON}
         if token is not None:
@@ -95,7 +95,7 @@ class ApiClient:
         try:
             connection.request(method, path, body=payload, headers=headers)
             answer = connection.getresponse()
-            return Response(answer.status, dict(answer.getheaders()), answer.read())
+            return LabResponse(answer.status, dict(answer.getheaders()), answer.read())
         finally:
             connection.close()
 
@@ -103,7 +103,7 @@ class ApiClient:
         """Send one request as admin and return its object; a refusal raises ApiError."""
         response = self.request(method, path, body, content_type=content_type)
         if not response.ok:
-            raise ApiError(method, path, response.status, response.message)
+            raise LabApiError(method, path, response.status, response.message)
         return response.json() if response.body else None
 
     def get_all(self, paths: Iterable[str], timeout: float = 30.0) -> list[Any]:
@@ -118,9 +118,9 @@ class ApiClient:
                     "GET", path, headers={"Accept": JSON, "Authorization": f"Bearer {self._token}"}
                 )
                 answer = connection.getresponse()
-                response = Response(answer.status, dict(answer.getheaders()), answer.read())
+                response = LabResponse(answer.status, dict(answer.getheaders()), answer.read())
                 if not response.ok:
-                    raise ApiError("GET", path, response.status, response.message)
+                    raise LabApiError("GET", path, response.status, response.message)
                 found.append(response.json())
         finally:
             connection.close()
@@ -149,7 +149,7 @@ class ApiClient:
         if response.status == 404:
             return None
         if not response.ok:
-            raise ApiError("GET", path, response.status, response.message)
+            raise LabApiError("GET", path, response.status, response.message)
         found: Object = response.json()
         return found
 
@@ -213,7 +213,9 @@ class ApiClient:
         if response.status in (404, 503):
             return False
         if not response.ok:
-            raise ApiError("GET", f"/openapi/v3{_group_path(api_version)}", response.status, response.message)
+            raise LabApiError(
+                "GET", f"/openapi/v3{_group_path(api_version)}", response.status, response.message
+            )
         schemas = response.json()["components"]["schemas"].values()
         return wanted <= {
             mark["kind"] for schema in schemas for mark in schema.get("x-kubernetes-group-version-kind", ())
@@ -235,7 +237,7 @@ class ApiClient:
         if response.status in (404, 503):
             return {}
         if not response.ok:
-            raise ApiError("GET", _group_path(api_version), response.status, response.message)
+            raise LabApiError("GET", _group_path(api_version), response.status, response.message)
         resources = response.json()["resources"]
         return {r["kind"]: (r["name"], bool(r["namespaced"])) for r in resources if "/" not in r["name"]}
 

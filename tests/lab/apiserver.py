@@ -19,7 +19,7 @@ from typing import Any, Self
 import yaml
 
 from tests.lab import audit
-from tests.lab.apiclient import JSON, ApiClient, Object, Response
+from tests.lab.apiclient import JSON, ApiClient, LabResponse, Object
 from tests.lab.audit import AuditEvent
 from tests.lab.build import Binaries
 from tests.lab.controlplane import ControlPlane
@@ -226,7 +226,7 @@ class ApiServer:
         content_type: str = JSON,
         token: str | None = "",
         timeout: float = 30.0,
-    ) -> Response:
+    ) -> LabResponse:
         """Send one request (an empty token means admin's, None means anonymous); any status is an answer."""
         return self.client.request(
             method, path, body, content_type=content_type, token=token, timeout=timeout

@@ -25,7 +25,7 @@ Dataplane: TypeAlias = Literal["sidecar", "ambient"]
 
 
 @dataclass(frozen=True)
-class Workload:
+class LabWorkload:
     """A Deployment with its pods, all of one ServiceAccount."""
 
     namespace: str
@@ -38,7 +38,7 @@ class Workload:
 
 
 @dataclass(frozen=True)
-class Service:
+class LabService:
     """A Service over the pods of its namespace with the label `app`."""
 
     namespace: str
@@ -51,7 +51,7 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Cluster:
+class LabCluster:
     """One cluster of the world; `subnet` is the first half of its pods' addresses."""
 
     name: str
@@ -59,23 +59,23 @@ class Cluster:
     region: str
     subnet: str
     namespaces: Mapping[str, Mapping[str, str]]
-    workloads: tuple[Workload, ...]
-    services: tuple[Service, ...]
+    workloads: tuple[LabWorkload, ...]
+    services: tuple[LabService, ...]
     dataplane: Dataplane = "sidecar"
 
 
-def _client(namespace: str, name: str, *, proxy: Proxy = "sidecar") -> Workload:
-    return Workload(namespace, name, name, (name,), {"app": name}, proxy=proxy)
+def _client(namespace: str, name: str, *, proxy: Proxy = "sidecar") -> LabWorkload:
+    return LabWorkload(namespace, name, name, (name,), {"app": name}, proxy=proxy)
 
 
 def _server(
     app: str, *pods: str, version: str = "", namespace: str = "bookshop", ports: tuple[int, ...] = (APP_PORT,)
-) -> Workload:
+) -> LabWorkload:
     labels = {"app": app, **({"version": version} if version else {})}
-    return Workload(namespace, f"{app}-{version}" if version else app, app, pods, labels, ports)
+    return LabWorkload(namespace, f"{app}-{version}" if version else app, app, pods, labels, ports)
 
 
-EAST = Cluster(
+EAST = LabCluster(
     name="east",
     trust_domain="east.local",
     region="eu-east",
@@ -96,22 +96,22 @@ EAST = Cluster(
         _client("outside", "plain", proxy=""),
     ),
     services=(
-        Service("bookshop", "reviews", "reviews"),
-        Service("bookshop", "reviews-next", "reviews-next"),
-        Service("bookshop", "ratings", "ratings"),
-        Service(
+        LabService("bookshop", "reviews", "reviews"),
+        LabService("bookshop", "reviews-next", "reviews-next"),
+        LabService("bookshop", "ratings", "ratings"),
+        LabService(
             "bookshop",
             "details",
             "details",
             {"http": (SERVICE_PORT, APP_PORT), "admin": (ADMIN_PORT, ADMIN_PORT)},
         ),
-        Service("bookshop", "details-twin", "details"),
-        Service("bookshop", "vault", "vault"),
-        Service("bookshop", "lighthouse", "lighthouse"),
-        Service("office", "ledger", "ledger"),
+        LabService("bookshop", "details-twin", "details"),
+        LabService("bookshop", "vault", "vault"),
+        LabService("bookshop", "lighthouse", "lighthouse"),
+        LabService("office", "ledger", "ledger"),
     ),
 )
-WEST = Cluster(
+WEST = LabCluster(
     name="west",
     trust_domain="west.local",
     region="eu-west",
@@ -123,18 +123,18 @@ WEST = Cluster(
         _server("ratings", "ratings-v1-0", version="v1"),
         _client("outside", "plain", proxy=""),
     ),
-    services=(Service("bookshop", "reviews", "reviews"), Service("bookshop", "ratings", "ratings")),
+    services=(LabService("bookshop", "reviews", "reviews"), LabService("bookshop", "ratings", "ratings")),
 )
 
 
-def in_ambient(cluster: Cluster) -> Cluster:
+def in_ambient(cluster: LabCluster) -> LabCluster:
     """The same pods at the same addresses, with ztunnels, and a waypoint for the Services of each namespace
     that is in the mesh.
     """
     meshed = sorted(name for name, labels in cluster.namespaces.items() if labels == MESHED)
     labels = {"app": WAYPOINT, GATEWAY_NAME: WAYPOINT}
     waypoints = [
-        Workload(name, WAYPOINT, WAYPOINT, (f"{WAYPOINT}-{name}",), labels, proxy="waypoint")
+        LabWorkload(name, WAYPOINT, WAYPOINT, (f"{WAYPOINT}-{name}",), labels, proxy="waypoint")
         for name in meshed
     ]
     ports = {"mesh": (HBONE_PORT, HBONE_PORT)}
@@ -148,13 +148,13 @@ def in_ambient(cluster: Cluster) -> Cluster:
         ),
         services=(
             *cluster.services,
-            *(Service(name, WAYPOINT, WAYPOINT, ports, protocol="hbone") for name in meshed),
+            *(LabService(name, WAYPOINT, WAYPOINT, ports, protocol="hbone") for name in meshed),
         ),
     )
 
 
 CLUSTERS = {cluster.name: cluster for cluster in (EAST, WEST)}
-DATAPLANES: Mapping[Dataplane, Mapping[str, Cluster]] = {
+DATAPLANES: Mapping[Dataplane, Mapping[str, LabCluster]] = {
     "sidecar": CLUSTERS,
     "ambient": {name: in_ambient(cluster) for name, cluster in CLUSTERS.items()},
 }

@@ -10,13 +10,13 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.lab import netns
 from tests.lab.apiserver import ApiServer
-from tests.lab.bookshop import Cluster
+from tests.lab.bookshop import AMBIENT, Dataplane, LabCluster, Proxy
 from tests.lab.build import Binaries, ConformancePrograms
 from tests.lab.controllers import start_controllers
 from tests.lab.installation import SYSTEM, PodPlace
@@ -25,9 +25,10 @@ from tests.lab.kubelet import Kubelet, PodPrograms
 from tests.lab.netns import Network
 from tests.lab.process import LabError, Process, wait_until
 from tests.lab.proxy import XDS, ProxyPrograms, start_proxy
+from tests.lab.waypoint import waypoint
 
 READY_SECONDS = 120.0
-CLUSTER = Cluster(
+CLUSTER = LabCluster(
     name="conformance",
     trust_domain="cluster.local",
     region="eu",
@@ -36,10 +37,17 @@ CLUSTER = Cluster(
     workloads=(),
     services=(),
 )
-NOT_ISTIO = ("MeshClusterIPMatching",)
-"""Features of the suite that Istio's sidecars lack: they tell Services of one port apart by host names."""
+NAMESPACES = ("gateway-conformance-mesh", "gateway-conformance-mesh-consumer")
+"""Of the suite's pods."""
+LACKING: Mapping[Dataplane, Sequence[str]] = {
+    # Sidecars tell Services of one port apart by host names.
+    "sidecar": ("MeshClusterIPMatching",),
+    # A waypoint does not know where a request comes from.
+    "ambient": ("MeshConsumerRoute",),
+}
+"""Features of the suite that Istio does not have."""
 _RESULT = re.compile(r"^ {4}--- (PASS|FAIL|SKIP): Conformance/(\w+) ", re.MULTILINE)
-_SUITE_SECONDS = 300.0
+_SUITE_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,10 @@ class SuiteRun:
 class ConformanceCluster:
     """A started cluster. What the suite makes before its tests stays from one run to the next."""
 
-    def __init__(self, api: ApiServer, kubelet: Kubelet, suite: Path, folder: Path) -> None:
+    def __init__(
+        self, dataplane: Dataplane, api: ApiServer, kubelet: Kubelet, suite: Path, folder: Path
+    ) -> None:
+        self.dataplane = dataplane
         self.api = api
         self._kubelet = kubelet
         self._suite = suite
@@ -74,15 +85,15 @@ class ConformanceCluster:
         *,
         overlay: Path | None = None,
         only: str = "",
-        lacking: Collection[str] = NOT_ISTIO,
         patience: int | None = None,
     ) -> SuiteRun:
-        """Run the suite, or `only` one of its tests. Files below `overlay` stand for its own ones; `lacking`
-        are features that the mesh does not have, whose tests are skipped; `patience` is for how many seconds
-        it repeats a request that does not get the right answer.
+        """Run the suite, or `only` one of its tests. Files below `overlay` stand for its own ones; `patience`
+        is for how many seconds it repeats a request that does not get the right answer.
         """
         command: list[str | Path] = [self._suite, "-test.v", "-cleanup-base-resources=false"]
-        command += ["-without", ",".join(sorted(lacking))]
+        command += ["-without", ",".join(LACKING[self.dataplane])]
+        if self.dataplane == "ambient":
+            command += ["-namespace-labels", ",".join(f"{key}={value}" for key, value in AMBIENT.items())]
         command += ["-overlay", overlay] if overlay else []
         command += ["-run-test", only] if only else []
         command += ["-timeout-config-overrides", f"MaxTimeToConsistency:{patience}"] if patience else []
@@ -102,8 +113,12 @@ class ConformanceCluster:
 
 
 @contextlib.contextmanager
-def conformance_cluster(binaries: Binaries, programs: ConformancePrograms) -> Iterator[ConformanceCluster]:
-    """A cluster with sidecars in every pod; it ends with the block. Raises LabError where rights lack."""
+def conformance_cluster(
+    binaries: Binaries, programs: ConformancePrograms, dataplane: Dataplane
+) -> Iterator[ConformanceCluster]:
+    """A cluster with sidecars in every pod, or in ambient with a waypoint for each of the suite's namespaces;
+    it ends with the block. Raises LabError where rights lack.
+    """
     lacking = netns.missing_tools()
     if lacking or binaries.mesh is None or binaries.istio_crds is None:
         raise LabError(f"the mesh lab lacks {', '.join(lacking) or 'its programs: run make lab'}")
@@ -121,33 +136,33 @@ def conformance_cluster(binaries: Binaries, programs: ConformancePrograms) -> It
         stack.callback(start_controllers(programs.controllers, api).kill)
         api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}})
         istiod = Istiod(
-            binaries.mesh.istiod,
-            binaries.mesh.pod,
-            folder,
-            CLUSTER,
-            {"PILOT_ENABLE_ALPHA_GATEWAY_API": "true"},
+            binaries.mesh.istiod, binaries.mesh.pod, folder, replace(CLUSTER, dataplane=dataplane)
         )
         stack.callback(istiod.close)
         istiod.start(api.kubeconfig(folder / "istiod.kubeconfig"))
         network = Network(tag)
         stack.callback(network.close)
         wait_until(istiod.ready, "ready istiod", READY_SECONDS)
-        proxies = _Sidecars(api, ProxyPrograms.copied(binaries.mesh, folder))
+        if dataplane == "ambient":
+            api.apply([one for namespace in NAMESPACES for one in waypoint(namespace)])
+        proxies = _Proxies(api, ProxyPrograms.copied(binaries.mesh, folder))
+        carrying: Proxy = "ztunnel" if dataplane == "ambient" else "sidecar"
         kubelet = Kubelet(
+            f"{CLUSTER.name}-1",
             api,
             programs.kubelet,
-            PodPrograms(programs.echo, binaries.mesh.pod, f"{XDS}={istiod.socket}"),
+            PodPrograms(programs.echo, binaries.mesh.pod, f"{XDS}={istiod.socket}", carrying),
             network,
             folder,
             proxies.start,
         )
         stack.callback(kubelet.close)
         kubelet.start()
-        yield ConformanceCluster(api, kubelet, programs.suite, folder)
+        yield ConformanceCluster(dataplane, api, kubelet, programs.suite, folder)
 
 
-class _Sidecars:
-    """Sidecars for whatever pods come."""
+class _Proxies:
+    """What carries the connections of whatever pods come."""
 
     def __init__(self, api: ApiServer, programs: ProxyPrograms) -> None:
         self._api = api
@@ -155,7 +170,7 @@ class _Sidecars:
         self._found: list[str] = []
 
     def start(self, place: PodPlace, namespace: str, folder: Path) -> Process:
-        """Start the sidecar of a pod."""
+        """Start that of a pod."""
         account = (place.workload.namespace, place.workload.service_account)
         return start_proxy(
             self._programs,

@@ -15,7 +15,7 @@ from tests.lab.build import Binaries, ConformancePrograms, find, find_conformanc
 from tests.lab.gitea import Gitea
 from tests.lab.githttp import GitHttpServer
 from tests.lab.meshup import lacking
-from tests.lab.world import World, bookshop
+from tests.lab.world import LabWorld, bookshop
 
 __all__ = [
     "apiserver",
@@ -79,7 +79,7 @@ def apiserver_pair(apiserver: ApiServer, second_apiserver: ApiServer) -> tuple[A
 
 
 @pytest.fixture(scope="session")
-def bookshop_world(mesh_binaries: Binaries) -> Iterator[World]:
+def bookshop_world(mesh_binaries: Binaries) -> Iterator[LabWorld]:
     """The bookshop in two real meshes for the whole run, started when the first test asks for it."""
     with bookshop(mesh_binaries) as world:
         yield world

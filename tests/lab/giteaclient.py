@@ -14,7 +14,7 @@ from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from tests.lab.apiclient import JSON, ApiError, Response
+from tests.lab.apiclient import JSON, LabApiError, LabResponse
 from tests.lab.process import LOOPBACK, wait_until
 
 _SECONDS = 60.0
@@ -76,7 +76,7 @@ class GiteaClient:
         """The account's name."""
         return self.account.name
 
-    def request(self, method: str, path: str, body: Any = None) -> Response:
+    def request(self, method: str, path: str, body: Any = None) -> LabResponse:
         """Send one request to a path below /api/v1; any status is an answer."""
         headers = {"Accept": JSON, "Content-Type": JSON, "Authorization": self._authorization()}
         connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=_SECONDS)
@@ -85,7 +85,7 @@ class GiteaClient:
                 method, f"/api/v1{path}", body=None if body is None else json.dumps(body), headers=headers
             )
             answer = connection.getresponse()
-            return Response(answer.status, dict(answer.getheaders()), answer.read())
+            return LabResponse(answer.status, dict(answer.getheaders()), answer.read())
         finally:
             connection.close()
 
@@ -93,7 +93,7 @@ class GiteaClient:
         """Send one request and return its object; a refusal raises ApiError."""
         response = self.request(method, path, body)
         if not response.ok:
-            raise ApiError(method, path, response.status, response.message)
+            raise LabApiError(method, path, response.status, response.message)
         return response.json() if response.body else None
 
     def new_token(self, scopes: Sequence[str]) -> str:
@@ -111,7 +111,7 @@ class GiteaClient:
             )
             answer = connection.getresponse()
             if answer.status != 303:
-                raise ApiError(
+                raise LabApiError(
                     "POST", "/user/login", answer.status, answer.read().decode(errors="replace")[:200]
                 )
             cookies = SimpleCookie(

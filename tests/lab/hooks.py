@@ -82,7 +82,7 @@ class HookReceiver:
 
 
 def _handler(receiver: HookReceiver) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class HookHandler(BaseHTTPRequestHandler):
         timeout = 30
 
         def do_POST(self) -> None:
@@ -94,4 +94,4 @@ def _handler(receiver: HookReceiver) -> type[BaseHTTPRequestHandler]:
         def log_message(self, *_: object) -> None:
             """Nothing is printed."""
 
-    return Handler
+    return HookHandler

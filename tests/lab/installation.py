@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from tests.lab.apiclient import Object
-from tests.lab.bookshop import HBONE_PORT, WAYPOINT, Cluster, Proxy, Service, Workload
+from tests.lab.bookshop import HBONE_PORT, WAYPOINT, LabCluster, LabService, LabWorkload, Proxy
 
 SYSTEM = "istio-system"
 REVISION = "default"
@@ -41,7 +41,7 @@ _AMBIENT_ENV = {
     "AMBIENT_ENABLE_MULTI_NETWORK_WAYPOINT": "false",
     "AMBIENT_ENABLE_BAGGAGE": "false",
 }
-_MARKS: Mapping[Proxy, Mapping[str, str]] = {
+MARKS: Mapping[Proxy, Mapping[str, str]] = {
     "sidecar": {"sidecar.istio.io/status": json.dumps({"containers": ["istio-proxy"], "revision": REVISION})},
     "ztunnel": {"ambient.istio.io/redirection": "enabled"},
 }
@@ -56,12 +56,12 @@ _HASH_LABEL = "pod-template-hash"
 class PodPlace:
     """A pod with its address."""
 
-    workload: Workload
+    workload: LabWorkload
     name: str
     ip: str
 
 
-def pod_places(cluster: Cluster) -> tuple[PodPlace, ...]:
+def pod_places(cluster: LabCluster) -> tuple[PodPlace, ...]:
     """All pods of the table with the addresses that they get, in order."""
     listed = [(workload, pod) for workload in cluster.workloads for pod in workload.pods]
     return tuple(
@@ -70,7 +70,7 @@ def pod_places(cluster: Cluster) -> tuple[PodPlace, ...]:
     )
 
 
-def cluster_ips(cluster: Cluster) -> dict[tuple[str, str], str]:
+def cluster_ips(cluster: LabCluster) -> dict[tuple[str, str], str]:
     """(namespace, name) of every Service to its cluster IP."""
     return {
         (service.namespace, service.name): f"10.96.1.{number}"
@@ -89,12 +89,12 @@ def service_names(namespace: str, ips: Mapping[tuple[str, str], str]) -> dict[st
     return names
 
 
-def istiod_env(cluster: Cluster) -> dict[str, str]:
+def istiod_env(cluster: LabCluster) -> dict[str, str]:
     """Environment of istiod, of the process and of the Deployment that stands for it."""
     return {**_ISTIOD_ENV, **(_AMBIENT_ENV if cluster.dataplane == "ambient" else {})}
 
 
-def backends(service: Service, places: Iterable[PodPlace]) -> list[PodPlace]:
+def backends(service: LabService, places: Iterable[PodPlace]) -> list[PodPlace]:
     """The pods behind a Service."""
     return [
         p
@@ -103,7 +103,7 @@ def backends(service: Service, places: Iterable[PodPlace]) -> list[PodPlace]:
     ]
 
 
-def mesh_config(cluster: Cluster, more: Mapping[str, object]) -> str:
+def mesh_config(cluster: LabCluster, more: Mapping[str, object]) -> str:
     """MeshConfig as YAML, with `more` keys: in istiod's file and in the ConfigMap."""
     config = {
         "trustDomain": cluster.trust_domain,
@@ -117,13 +117,13 @@ def mesh_config(cluster: Cluster, more: Mapping[str, object]) -> str:
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def config_map(cluster: Cluster, more: Mapping[str, object]) -> Object:
+def config_map(cluster: LabCluster, more: Mapping[str, object]) -> Object:
     """Where an installation keeps its MeshConfig."""
     data = {"mesh": mesh_config(cluster, more), "meshNetworks": "networks: {}"}
     return _object("v1", "ConfigMap", {"name": "istio", "namespace": SYSTEM, "labels": _LABELS}, data=data)
 
 
-def control_plane(cluster: Cluster, validation_url: str) -> list[Object]:
+def control_plane(cluster: LabCluster, validation_url: str) -> list[Object]:
     """istiod's objects; its validation is open until istiod itself has found that it works, as after any
     installation.
     """
@@ -190,7 +190,7 @@ def _validation(url: str) -> Object:
     )
 
 
-def world(cluster: Cluster) -> list[Object]:
+def world(cluster: LabCluster) -> list[Object]:
     """All other objects, in an order that the API server takes; the status of pods comes apart
     (`pod_status`).
     """
@@ -207,11 +207,11 @@ def world(cluster: Cluster) -> list[Object]:
         *(_pod(cluster, place) for place in places),
         *(_service(service, ips) for service in cluster.services),
         *(_slice(cluster, service, backends(service, places)) for service in cluster.services),
-        *(_waypoint(one.namespace) for one in cluster.workloads if one.proxy == "waypoint"),
+        *(waypoint_gateway(one.namespace) for one in cluster.workloads if one.proxy == "waypoint"),
     ]
 
 
-def _waypoint(namespace: str) -> Object:
+def waypoint_gateway(namespace: str) -> Object:
     """The Gateway that asks for a waypoint (istio.io, 'Configure waypoint proxies')."""
     return _object(
         "gateway.networking.k8s.io/v1",
@@ -258,12 +258,12 @@ def pod_status(place: PodPlace) -> Object:
     return {"status": {"phase": "Running", **address, "conditions": ready, "containerStatuses": containers}}
 
 
-def _accounts(cluster: Cluster) -> Iterator[Object]:
+def _accounts(cluster: LabCluster) -> Iterator[Object]:
     for namespace, name in sorted({(w.namespace, w.service_account) for w in cluster.workloads}):
         yield _object("v1", "ServiceAccount", {"name": name, "namespace": namespace})
 
 
-def _node(cluster: Cluster) -> Object:
+def _node(cluster: LabCluster) -> Object:
     name = f"{cluster.name}-1"
     zone = {
         "topology.kubernetes.io/region": cluster.region,
@@ -272,7 +272,7 @@ def _node(cluster: Cluster) -> Object:
     return _object("v1", "Node", {"name": name, "labels": {"kubernetes.io/hostname": name, **zone}})
 
 
-def _controllers(workload: Workload) -> list[Object]:
+def _controllers(workload: LabWorkload) -> list[Object]:
     meta = {"name": workload.name, "namespace": workload.namespace, "labels": dict(workload.labels)}
     containers = _containers(workload) if workload.proxy == "waypoint" else [_application(workload)]
     spec = {"serviceAccountName": workload.service_account, "containers": containers}
@@ -298,7 +298,7 @@ def _deployment(
     return _object("apps/v1", "Deployment", meta, spec=spec)
 
 
-def _pod(cluster: Cluster, place: PodPlace) -> Object:
+def _pod(cluster: LabCluster, place: PodPlace) -> Object:
     workload = place.workload
     meta = {
         "name": place.name,
@@ -306,8 +306,8 @@ def _pod(cluster: Cluster, place: PodPlace) -> Object:
         "labels": pod_labels(place),
         "ownerReferences": [_owner("ReplicaSet", _replica_set(workload))],
     }
-    if workload.proxy in _MARKS:
-        meta["annotations"] = _MARKS[workload.proxy]
+    if workload.proxy in MARKS:
+        meta["annotations"] = MARKS[workload.proxy]
     spec = {
         "serviceAccountName": workload.service_account,
         "nodeName": f"{cluster.name}-1",
@@ -316,7 +316,7 @@ def _pod(cluster: Cluster, place: PodPlace) -> Object:
     return _object("v1", "Pod", meta, spec=spec)
 
 
-def _containers(workload: Workload) -> list[Object]:
+def _containers(workload: LabWorkload) -> list[Object]:
     proxy = {
         "name": "istio-proxy",
         "image": f"docker.io/istio/proxyv2:{ISTIO_VERSION}",
@@ -328,7 +328,7 @@ def _containers(workload: Workload) -> list[Object]:
     ]
 
 
-def _application(workload: Workload) -> Object:
+def _application(workload: LabWorkload) -> Object:
     ports = [{"containerPort": port} for port in workload.ports]
     return {
         "name": workload.labels["app"],
@@ -337,7 +337,7 @@ def _application(workload: Workload) -> Object:
     }
 
 
-def _service(service: Service, ips: Mapping[tuple[str, str], str]) -> Object:
+def _service(service: LabService, ips: Mapping[tuple[str, str], str]) -> Object:
     ports = [
         {"name": name, "port": port, "targetPort": target, "protocol": "TCP", "appProtocol": service.protocol}
         for name, (port, target) in service.ports.items()
@@ -355,7 +355,7 @@ def _service(service: Service, ips: Mapping[tuple[str, str], str]) -> Object:
     )
 
 
-def _slice(cluster: Cluster, service: Service, places: Iterable[PodPlace]) -> Object:
+def _slice(cluster: LabCluster, service: LabService, places: Iterable[PodPlace]) -> Object:
     meta = {
         "name": f"{service.name}-lab",
         "namespace": service.namespace,
@@ -390,11 +390,11 @@ def _owner(kind: str, name: str) -> Object:
     }
 
 
-def _hash(workload: Workload) -> str:
+def _hash(workload: LabWorkload) -> str:
     return f"{zlib.crc32(workload.name.encode()):08x}"
 
 
-def _replica_set(workload: Workload) -> str:
+def _replica_set(workload: LabWorkload) -> str:
     return f"{workload.name}-{_hash(workload)}"
 
 

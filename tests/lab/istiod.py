@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.lab.bookshop import Cluster
+from tests.lab.bookshop import LabCluster
 from tests.lab.installation import SYSTEM, VALIDATION, istiod_env, mesh_config
 from tests.lab.process import LOOPBACK, LabError, Process, free_ports, hold_port
 
@@ -20,16 +20,7 @@ _DEBOUNCED = re.compile(r"Push debounce stable\[\d+\] (\d+) for ")
 class Istiod:
     """One control plane, in the folder of its cluster; whoever makes one must close it."""
 
-    def __init__(
-        self,
-        program: Path,
-        pod_program: Path,
-        folder: Path,
-        cluster: Cluster,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        """`env` adds to the environment of every istiod of the lab."""
-        self._env = env or {}
+    def __init__(self, program: Path, pod_program: Path, folder: Path, cluster: LabCluster) -> None:
         self._program = program
         self._pod_program = pod_program
         self._folder = folder
@@ -112,7 +103,6 @@ class Istiod:
             "ISTIOD_CUSTOM_HOST": "localhost",
             "VALIDATION_WEBHOOK_CONFIG_NAME": VALIDATION,
             "INJECTION_WEBHOOK_CONFIG_NAME": "",
-            **self._env,
         }
 
     def close(self) -> None:

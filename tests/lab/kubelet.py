@@ -11,46 +11,52 @@ import contextlib
 import itertools
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab.apiclient import MERGE_PATCH, Object
+from tests.lab.apiclient import MERGE_PATCH, LabApiError, Object
 from tests.lab.apiserver import ApiServer
-from tests.lab.bookshop import Workload
-from tests.lab.installation import PodPlace, service_names
+from tests.lab.bookshop import LabWorkload, Proxy
+from tests.lab.installation import MARKS, PodPlace, service_names
 from tests.lab.netns import Network, inside
 from tests.lab.pod import Pod
 from tests.lab.process import LabError, Process, free_ports
-from tests.lab.wire import Request
+from tests.lab.wire import WireRequest
 
-NODE = "kubelet"
 ECHO_IMAGE = "echo-advanced"
 """Istio's echo server, under the name that the Gateway API's suite has for it."""
-APP_PORT = 8080
+PROXY_IMAGE = "proxyv2"
+"""As the only container of a pod: a waypoint."""
 _POLL_SECONDS = 0.2
-_INJECTED = {
-    # Without it the callers of a pod use no mTLS.
-    "labels": {"security.istio.io/tlsMode": "istio"},
-    "annotations": {"sidecar.istio.io/status": "{}"},
+_CHANGED_MEANWHILE = (404, 409)
+"""The pod has gone or is going; the next list tells."""
+# Without it the callers of a pod use no mTLS.
+_LABELS: Mapping[Proxy, Mapping[str, str]] = {"sidecar": {"security.istio.io/tlsMode": "istio"}}
+_APPLICATION, _ENVOY = "http://127.0.0.1:8080/", "http://127.0.0.1:15021/healthz/ready"
+_ZTUNNEL = "http://127.0.0.1:15008/"
+"""It answers no HTTP there, but once it is ready it does not refuse to be connected."""
+_PROBES: Mapping[Proxy, Sequence[str]] = {
+    "sidecar": (_APPLICATION, _ENVOY),
+    "ztunnel": (_APPLICATION, _ZTUNNEL),
+    "waypoint": (_ENVOY,),
 }
-"""What injection leaves in a pod's metadata."""
-_READY = (f"http://127.0.0.1:{APP_PORT}/", "http://127.0.0.1:15021/healthz/ready")
 
 StartProxy = Callable[[PodPlace, str, Path], Process]
-"""The place of a pod, its network namespace and a new folder -> its proxy."""
+"""The place of a pod, its network namespace and a new folder -> what carries its connections."""
 
 
 @dataclass(frozen=True)
 class PodPrograms:
-    """What runs in pods: the folder of the application with its client, the lab's own program, and the way to
-    the control plane: ADDRESS=SOCKET.
+    """What runs in pods: the folder of the application with its client, the lab's own program, the way to the
+    control plane (ADDRESS=SOCKET), and what carries the connections of an application.
     """
 
     echo: Path
     pod: Path
     forward: str
+    proxy: Proxy
 
 
 @dataclass
@@ -66,6 +72,7 @@ class Kubelet:
 
     def __init__(
         self,
+        name: str,
         api: ApiServer,
         program: Path,
         programs: PodPrograms,
@@ -73,7 +80,10 @@ class Kubelet:
         folder: Path,
         start_proxy: StartProxy,
     ) -> None:
-        """`folder` must be readable for everybody; addresses are those of 10.23.0.0/16."""
+        """`name` is the node's; `folder` must be readable for everybody; addresses are those of
+        10.23.0.0/16.
+        """
+        self._name = name
         self._api = api
         self._programs = programs
         self._network = network
@@ -97,13 +107,13 @@ class Kubelet:
 
     def start(self) -> None:
         """Announce the node and begin to work."""
-        self._api.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
+        self._api.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": self._name}})
         status = {
             "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
             "conditions": [{"type": "Ready", "status": "True"}],
         }
-        self._patch(f"/api/v1/nodes/{NODE}/status", {"status": status})
+        self._patch(f"/api/v1/nodes/{self._name}/status", {"status": status})
         self._work = self._pool.submit(self._run)
 
     def check(self) -> None:
@@ -151,40 +161,52 @@ class Kubelet:
         for uid in [uid for uid in self._pods if uid not in listed]:
             self._end(uid)
         for uid, pod in listed.items():
-            if "deletionTimestamp" in pod["metadata"]:
-                self._end(uid)
-                self._api.request("DELETE", _path(pod), {"gracePeriodSeconds": 0})
-            elif uid not in self._pods:
-                self._begin(uid, pod)
-            elif not self._pods[uid].ready:
-                self._probe(self._pods[uid], pod)
+            try:
+                self._look_at(uid, pod)
+            except LabApiError as error:
+                if error.status not in _CHANGED_MEANWHILE:
+                    raise
+
+    def _look_at(self, uid: str, pod: Object) -> None:
+        if "deletionTimestamp" in pod["metadata"]:
+            self._end(uid)
+            self._api.request("DELETE", _path(pod), {"gracePeriodSeconds": 0})
+        elif uid not in self._pods:
+            self._begin(uid, pod)
+        elif not self._pods[uid].ready:
+            self._probe(self._pods[uid], pod)
 
     def _begin(self, uid: str, pod: Object) -> None:
         meta, spec = pod["metadata"], pod["spec"]
-        (container,) = spec["containers"]
-        if ECHO_IMAGE not in container["image"]:
-            raise LabError(f"no program for image {container['image']}")
         if not spec.get("nodeName"):
-            target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
+            target = {"apiVersion": "v1", "kind": "Node", "name": self._name}
             binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": meta["name"]}}
             self._api.client.call("POST", f"{_path(pod)}/binding", {**binding, "target": target})
         number = next(self._numbers)
-        place = _place(pod, f"10.23.{number // 200}.{number % 200 + 10}")
-        netns = self._network.pod(
-            f"pod{number}", place.ip, service_names(meta["namespace"], self._names), redirect=True
-        )
+        (container,) = spec["containers"]
+        proxy = self._proxy_of(container["image"])
+        place = _place(pod, f"10.23.{number // 200}.{number % 200 + 10}", proxy)
+        hosts = service_names(meta["namespace"], self._names)
+        netns = self._network.pod(f"pod{number}", place.ip, hosts, redirect=proxy != "waypoint")
         folder = self._folder / f"pod{number}"
         folder.mkdir()
         running = _Running((meta["namespace"], meta["name"]), _inner(place, netns, folder))
         self._pods[uid] = running
-        running.processes += [
-            self._start_forward(running.inner, folder),
-            self._start_echo(place, netns, folder, container),
-        ]
-        self._patch(_path(pod), {"metadata": _INJECTED})
+        running.processes.append(self._start_forward(running.inner, folder))
+        if proxy != "waypoint":
+            running.processes.append(self._start_echo(place, netns, folder, container))
+            marks = {"labels": _LABELS.get(proxy, {}), "annotations": MARKS[proxy]}
+            self._patch(_path(pod), {"metadata": marks})
         running.processes.append(self._start_proxy(place, netns, folder))
         (self._known / f"{meta['namespace']}_{meta['name']}").write_text(netns)
         self._report(running, pod)
+
+    def _proxy_of(self, image: str) -> Proxy:
+        if PROXY_IMAGE in image:
+            return "waypoint"
+        if ECHO_IMAGE in image:
+            return self._programs.proxy
+        raise LabError(f"no program for image {image}")
 
     def _start_forward(self, inner: Pod, folder: Path) -> Process:
         command: list[str | Path] = [self._programs.pod, "-name", inner.name]
@@ -212,8 +234,12 @@ class Kubelet:
             process.check()
         if not running.inner.control.exists():
             return
-        answers = running.inner.send([Request(url, timeout=1.0) for url in _READY])
-        running.ready = all(answer.status == 200 for answer in answers)
+        probes = _PROBES[running.inner.proxy]
+        answers = running.inner.send([WireRequest(url, timeout=1.0) for url in probes])
+        running.ready = all(
+            answer.status == 200 or (url == _ZTUNNEL and answer.error != "refused")
+            for url, answer in zip(probes, answers, strict=True)
+        )
         if running.ready:
             self._report(running, pod)
 
@@ -259,10 +285,10 @@ def _path(pod: Object) -> str:
     return f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
 
 
-def _place(pod: Object, address: str) -> PodPlace:
-    meta = pod["metadata"]
+def _place(pod: Object, address: str, proxy: Proxy) -> PodPlace:
+    meta, labels = pod["metadata"], pod["metadata"]["labels"]
     account = pod["spec"].get("serviceAccountName", "default")
-    workload = Workload(meta["namespace"], meta["labels"]["app"], account, (meta["name"],), meta["labels"])
+    workload = LabWorkload(meta["namespace"], labels["app"], account, (meta["name"],), labels, proxy=proxy)
     return PodPlace(workload, meta["name"], address)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.lab.apiclient import MERGE_PATCH, Object
 from tests.lab.apiserver import ApiServer
-from tests.lab.bookshop import Cluster
+from tests.lab.bookshop import LabCluster
 from tests.lab.build import Binaries, MeshPrograms
 from tests.lab.installation import (
     SYSTEM,
@@ -27,7 +27,7 @@ from tests.lab.installation import (
     world,
 )
 from tests.lab.istiod import Istiod
-from tests.lab.netns import Forward, Network, inside
+from tests.lab.netns import ClusterIpForward, Network, inside
 from tests.lab.pod import Pod
 from tests.lab.process import Process, wait_until
 from tests.lab.proxy import XDS, ProxyPrograms, start_proxy
@@ -44,7 +44,7 @@ class MeshCluster:
     """
 
     def __init__(
-        self, binaries: Binaries, cluster: Cluster, folder: Path, tag: str, proxies: ProxyPrograms
+        self, binaries: Binaries, cluster: LabCluster, folder: Path, tag: str, proxies: ProxyPrograms
     ) -> None:
         assert binaries.mesh is not None
         self.name = cluster.name
@@ -139,7 +139,7 @@ class MeshCluster:
             netns = network.pod(place.name, place.ip, hosts, redirect=redirected)
             self.pods[place.name] = self._start_application(place, netns)
         network.forward(
-            Forward(
+            ClusterIpForward(
                 ips[service.namespace, service.name],
                 port,
                 tuple(f"{place.ip}:{target}" for place in backends(service, places)),

@@ -19,7 +19,7 @@ import yaml
 from tests.lab import build, netns
 from tests.lab.holding import Holder
 from tests.lab.installation import OWN_NAMESPACE
-from tests.lab.world import World, bookshop
+from tests.lab.world import LabWorld, bookshop
 
 HOLDER = Holder("mesh")
 _CONFIG, _POLICIES = "gitmesh.yaml", "policies"
@@ -55,14 +55,14 @@ def run() -> int:
 
 
 @contextlib.contextmanager
-def _announced(world: World) -> Iterator[None]:
+def _announced(world: LabWorld) -> Iterator[None]:
     HOLDER.folder.mkdir(parents=True, exist_ok=True)
     _playground(HOLDER.folder, world)
     with HOLDER.announced(_help(HOLDER.folder, world)):
         yield
 
 
-def _help(folder: Path, world: World) -> str:
+def _help(folder: Path, world: LabWorld) -> str:
     """Lines to copy."""
     config = folder / _CONFIG
     lines = ["", "gitmesh:"]
@@ -90,7 +90,7 @@ def _help(folder: Path, world: World) -> str:
     return "\n".join(lines)
 
 
-def _playground(folder: Path, world: World) -> None:
+def _playground(folder: Path, world: LabWorld) -> None:
     """What `gitmesh` needs for these clusters: their kubeconfigs, a repository with a first policy, a
     configuration between them.
 

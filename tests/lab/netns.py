@@ -105,7 +105,7 @@ def _is_orphan(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Forward:
+class ClusterIpForward:
     """One port of a Service: what kube-proxy does with connections to its cluster IP."""
 
     cluster_ip: str
@@ -153,7 +153,7 @@ class Network:
         remove_namespace(namespace)
         self._names.remove(namespace)
 
-    def forward(self, forwards: Iterable[Forward]) -> None:
+    def forward(self, forwards: Iterable[ClusterIpForward]) -> None:
         """Let cluster IPs lead to endpoints, for traffic that no proxy has given another target."""
         _restore(self.node, [rule for forward in forwards for rule in _forward_rules(forward)])
 
@@ -235,7 +235,7 @@ def _redirect_rules() -> list[str]:
     ]
 
 
-def _forward_rules(forward: Forward) -> list[str]:
+def _forward_rules(forward: ClusterIpForward) -> list[str]:
     match = f"-A PREROUTING -d {forward.cluster_ip}/32 -p tcp --dport {forward.port}"
     rules = []
     for left, target in zip(range(len(forward.targets), 0, -1), forward.targets, strict=True):

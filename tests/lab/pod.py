@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from tests.lab.bookshop import Proxy
 from tests.lab.process import LabError
-from tests.lab.wire import Answer, Request, Seen, Tally
+from tests.lab.wire import Seen, Tally, WireAnswer, WireRequest
 
 _MARGIN = 30.0
 """Seconds on top of all the requests' own timeouts after which a pod that says nothing is broken."""
@@ -35,7 +35,7 @@ class Pod:
     control: Path
     proxy: Proxy
 
-    def send(self, requests: Sequence[Request], parallel: int = 1) -> list[Answer]:
+    def send(self, requests: Sequence[WireRequest], parallel: int = 1) -> list[WireAnswer]:
         """Send these from here, at most `parallel` at a time; answers in the order of the requests."""
         patience = sum(request.timeout for request in requests) + _MARGIN
         with _Line(self.control, patience) as line:
@@ -51,7 +51,7 @@ class Pod:
             return [Seen(**item) for item in line.read()]
 
     @contextlib.contextmanager
-    def stream(self, request: Request, per_second: float = 200) -> Iterator[Stream]:
+    def stream(self, request: WireRequest, per_second: float = 200) -> Iterator[Stream]:
         """Send one request at a steady rate, whatever the answers are; running once its first answer is
         there.
         """
@@ -110,10 +110,10 @@ class _Line:
         return json.loads(line)
 
 
-def _wire(request: Request) -> dict[str, Any]:
+def _wire(request: WireRequest) -> dict[str, Any]:
     return {**dataclasses.asdict(request), "headers": dict(request.headers)}
 
 
-def _answer(found: Mapping[str, Any]) -> Answer:
+def _answer(found: Mapping[str, Any]) -> WireAnswer:
     seen = Seen(**found["seen"]) if found["seen"] else None
-    return Answer(**{**found, "headers": found["headers"] or {}, "seen": seen})
+    return WireAnswer(**{**found, "headers": found["headers"] or {}, "seen": seen})

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tests.lab.apiclient import ApiError
+from tests.lab.apiclient import LabApiError
 from tests.lab.apiserver import ApiServer
 from tests.lab.istiod import Istiod
 from tests.lab.pod import Pod
 from tests.lab.process import LabError, wait_until
-from tests.lab.wire import Request
+from tests.lab.wire import WireRequest
 
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 # The gauges of a proxy that still changes over: what warms is not used yet, what drains still serves its old
@@ -36,7 +36,7 @@ _RECEIVED, _PUSHED, _TAKEN = (
 """istiod's counters: events that ask for a push, pushes handed to all proxies, and pushes that a proxy's
 connection has taken up.
 """
-_STATS = Request(
+_STATS = WireRequest(
     "http://127.0.0.1:15000/stats?filter=^(listener_manager.total|cluster_manager.warming)", timeout=1.0
 )
 
@@ -85,7 +85,7 @@ class Settling:
             return ""
         try:
             newest = self._written()
-        except ApiError as error:  # it has just come back: kinds are served one after the other
+        except LabApiError as error:  # it has just come back: kinds are served one after the other
             newest = {(error.message,)}
         read, routes = self._read()
         if newest != read or routes != self._routes():

@@ -35,7 +35,7 @@ _HANDS_OFF = {
 
 
 @dataclass
-class Story:
+class LabStory:
     """The two clusters, a repository and a configuration; `say` gets every line of the transcript."""
 
     root: Path

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.lab.apiserver import ApiServer
 from tests.lab.build import find
-from tests.lab.story import Story
+from tests.lab.story import LabStory
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
     ):
         for server in (east, west):
             server.install_crds(binaries.istio_crds)
-        Story(Path(folder), (east, west), _print).tell()
+        LabStory(Path(folder), (east, west), _print).tell()
     return 0
 
 

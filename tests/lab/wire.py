@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Request:
+class WireRequest:
     """One HTTP exchange. Host and port of ``url`` decide where it goes."""
 
     url: str
@@ -38,7 +38,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Answer:
+class WireAnswer:
     """What came back for one request."""
 
     status: int
@@ -61,6 +61,6 @@ class Tally:
     by_status: Mapping[int, int]
     """How many answers of each status; 0 counts those without an HTTP answer."""
     errors: Mapping[str, int]
-    """How many requests ended in each kind of error, in the words of :class:`Answer`."""
+    """How many requests ended in each kind of error, in the words of :class:`WireAnswer`."""
     gaps: tuple[float, ...]
     """Seconds of every pause between two sendings that was much longer than the stream's rate allows."""

@@ -22,7 +22,7 @@ from tests.lab.wire import Seen
 
 
 @dataclass(frozen=True)
-class World:
+class LabWorld:
     """Clusters by name."""
 
     clusters: Mapping[str, MeshCluster]
@@ -54,7 +54,7 @@ def bookshop(
     clusters: Sequence[str] = ("east", "west"),
     say: Callable[[str], None] = lambda _line: None,
     dataplane: Dataplane = "sidecar",
-) -> Iterator[World]:
+) -> Iterator[LabWorld]:
     """Start these clusters at once, and end them with the block; what killed runs have left is removed first.
 
     `say` gets a line with the seconds since the start for each phase. Raises LabError where programs or
@@ -86,7 +86,7 @@ def bookshop(
         pool = stack.enter_context(ThreadPoolExecutor(len(made)))
         for start in [pool.submit(cluster.start, partial(phase, name)) for name, cluster in made.items()]:
             start.result()
-        yield World(made, folder)
+        yield LabWorld(made, folder)
 
 
 def _folder(tag: str) -> Path:

@@ -83,7 +83,7 @@ class Recalled(MemoryCluster):
         self.past.append((dict(self.objects), stored.load(INSTANCE)))
 
 
-class World(RuleBasedStateMachine):
+class CycleWorld(RuleBasedStateMachine):
     """Two sources, two clusters in memory, and everything that can happen to them.
 
     `foreign` are the objects of others as they must stay, `ours` the uids of those that the product made.

@@ -14,7 +14,7 @@ from hypothesis import assume, given, note
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gitmesh.model.comparison import AccessChange, Effect
+from gitmesh.model.comparison import AccessChange, RightChange
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Policy
 from gitmesh.parsing.parse import parse
@@ -184,16 +184,19 @@ def agree_on_somebody_somewhere(question: Question, old: Known, new: Known) -> N
     assert pods(before) == pods(after) or Answer.UNKNOWN in (before.answer, after.answer), nowhere
 
 
-def effect(before: Admission, after: Admission) -> tuple[Effect, str, str]:
+def effect(before: Admission, after: Admission) -> tuple[RightChange, str, str]:
     """What a change of an answer is called."""
     answers = (before.answer, after.answer)
-    named = {(Answer.DENIED, Answer.ALLOWED): Effect.GAINED, (Answer.ALLOWED, Answer.DENIED): Effect.LOST}
-    found = Effect.UNKNOWN if Answer.UNKNOWN in answers else named.get(answers, Effect.CHANGED)
+    named = {
+        (Answer.DENIED, Answer.ALLOWED): RightChange.GAINED,
+        (Answer.ALLOWED, Answer.DENIED): RightChange.LOST,
+    }
+    found = RightChange.UNKNOWN if Answer.UNKNOWN in answers else named.get(answers, RightChange.CHANGED)
     return found, before.answer.value, after.answer.value
 
 
 def swapped(change: AccessChange) -> object:
-    other = {Effect.GAINED: Effect.LOST, Effect.LOST: Effect.GAINED}
+    other = {RightChange.GAINED: RightChange.LOST, RightChange.LOST: RightChange.GAINED}
     return (
         change.service,
         change.ports,

@@ -22,7 +22,7 @@ from tests.soundness.access_documents import as_files, policy_sets
 from tests.soundness.calculator import admits, known
 from tests.soundness.istio import Istio
 from tests.soundness.profile import searching
-from tests.soundness.requests import Call
+from tests.soundness.requests import ArrivingCall
 from tests.soundness.unified import Unified, behind, pairs, selects
 from tests.soundness.worlds import PORTS, REQUESTS, clients, worlds
 
@@ -56,14 +56,16 @@ def held(found: Rendered, cluster: str, facts: ClusterFacts, workload: Workload)
     )
 
 
-def calls(world: Mapping[str, ClusterFacts], cluster: str, workload: Workload) -> Iterator[Call]:
+def calls(world: Mapping[str, ClusterFacts], cluster: str, workload: Workload) -> Iterator[ArrivingCall]:
     for port in PORTS:
         for client in clients(world):
             for request in REQUESTS:
-                yield Call(client=client, cluster=cluster, workload=workload, port=port, request=request)
+                yield ArrivingCall(
+                    client=client, cluster=cluster, workload=workload, port=port, request=request
+                )
 
 
-def speaks(facts: ClusterFacts, call: Call) -> bool:
+def speaks(facts: ClusterFacts, call: ArrivingCall) -> bool:
     """Whether the proxy may see the request as it is: HTTP is not seen on ports that are declared TCP."""
     said = [
         port.protocol
@@ -156,7 +158,7 @@ def test_what_is_closed_or_open_by_itself_is_so(
             for port, caller, request in product(service.ports, clients(world), REQUESTS):
                 answer = can(admits(caller, service.key, port.number, request), calculators[cluster])
                 for workload, number, ruling in answer.pods:
-                    call = Call(
+                    call = ArrivingCall(
                         client=caller, cluster=cluster, workload=workload, port=number, request=request
                     )
                     open_ = told_open(ruling) and not explained(found, unified, cluster, workload)

@@ -23,7 +23,7 @@ from tests.soundness.access_documents import policy_sets
 from tests.soundness.ambient import USE, WAYPOINTS, Ambient, ambient
 from tests.soundness.calculator import admits
 from tests.soundness.profile import searching
-from tests.soundness.requests import Call
+from tests.soundness.requests import ArrivingCall
 from tests.soundness.unified import Unified, pairs
 from tests.soundness.worlds import REQUESTS, clients, worlds
 
@@ -112,7 +112,7 @@ def test_what_the_calculator_says_is_allowed_pods_take(
                 for workload, number, ruling in can(question, calculator).pods:
                     if workload.dataplane != "ambient" or ruling.answer is not Answer.ALLOWED:
                         continue
-                    call = Call(
+                    call = ArrivingCall(
                         client=caller, cluster=cluster, workload=workload, port=number, request=request
                     )
                     taken = (

@@ -23,10 +23,10 @@ from tests.soundness.access_documents import as_files, policy_sets
 from tests.soundness.bookshelf import DESTINATION, OTHERS, WORLD, questions
 from tests.soundness.calculator import admits, known, treated
 from tests.soundness.profile import FACTOR, searching
-from tests.soundness.requests import Call
-from tests.soundness.traffic_documents import REQUESTS, WITH_ACCOUNTS, Traffic
+from tests.soundness.requests import ArrivingCall
+from tests.soundness.traffic_documents import REQUESTS, WITH_ACCOUNTS, DrawnTraffic
 from tests.soundness.unified import Unified
-from tests.soundness.unified_routing import AmbiguousError, Asked, decided
+from tests.soundness.unified_routing import AmbiguousError, RoutedRequest, decided
 from tests.soundness.worlds import REQUESTS as REQUESTS_OF_ACCESS
 from tests.soundness.worlds import clients, worlds
 
@@ -70,7 +70,7 @@ def admitted_alike(world: dict[str, ClusterFacts], policies: list[dict[str, Any]
                 answer = can(admits(caller, service.key, port.number, request), calculators[cluster])
                 for workload, number, ruling in answer.pods:
                     if ruling.basis not in (Basis.HELD, Basis.CLOSED):  # what no policy says
-                        call = Call(
+                        call = ArrivingCall(
                             client=caller, cluster=cluster, workload=workload, port=number, request=request
                         )
                         expected = not workload.mesh or unified.admitted(call)
@@ -82,7 +82,7 @@ def admitted_alike(world: dict[str, ClusterFacts], policies: list[dict[str, Any]
 def agreed(seed: int) -> int:
     """Requests of one seed on which both agree."""
     random = Random(seed)
-    policies = Traffic(random, WITH_ACCOUNTS).sets()
+    policies = DrawnTraffic(random, WITH_ACCOUNTS).sets()
     parsed, found = parse(snapshot_of(as_files(policies)))
     errors = [one for one in (*found, *check(parsed, LABELS)) if one.is_error and one.code != "GM210"]
     assert not errors, (seed, errors)
@@ -104,7 +104,7 @@ def agreed(seed: int) -> int:
     return compared
 
 
-def shown(seed: int, one: Asked, policies: list[dict[str, Any]]) -> str:
+def shown(seed: int, one: RoutedRequest, policies: list[dict[str, Any]]) -> str:
     """For whoever reads a failure."""
     return (
         f"seed {seed}: {one.facts.cluster}/{one.service.name}:{one.port}, {one.client.name},"

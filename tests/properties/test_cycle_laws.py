@@ -27,7 +27,7 @@ from gitmesh.pipeline import Memo, run
 from gitmesh.planning.ownership import ADOPT, is_marked
 from gitmesh.planning.rows import is_same
 from tests.factories import snapshot_of
-from tests.properties.cycle_world import WRITES, Killed, Place, World
+from tests.properties.cycle_world import WRITES, CycleWorld, Killed, Place
 from tests.properties.history import (
     INSTANCE,
     NAMES,
@@ -51,7 +51,7 @@ STAGES = 3
 """
 
 
-class Cycles(World):
+class Cycles(CycleWorld):
     """`tick` is the agent's cycle, and every check of a law stands beside it."""
 
     @rule()

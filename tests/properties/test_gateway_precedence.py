@@ -14,7 +14,7 @@ from gitmesh.diagnostics import Location
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import DirectResponse, Headers
-from gitmesh.model.units import Decided, DestinationUnit, NamedCondition, RequestMatch, Route, TextCondition
+from gitmesh.model.units import Decided, NamedCondition, RequestMatch, Route, RoutingUnit, TextCondition
 from gitmesh.resolution.matching import Request, matches
 from tests.contract.schemas import CRDS
 from tests.factories import service
@@ -74,13 +74,13 @@ request_matches = st.builds(
 )
 
 
-def unit(*found: RequestMatch) -> DestinationUnit:
+def unit(*found: RequestMatch) -> RoutingUnit:
     """A destination whose n-th row has a timeout of n seconds."""
     rows = tuple(
         Route(match=match, fields={"timeout": Decided(value=1000 * number, origin=origin(number))})
         for number, match in enumerate(found, start=1)
     )
-    return DestinationUnit(cluster="east", service=service(ports=PORTS), routes=rows)
+    return RoutingUnit(home="east", written="east", service=service(ports=PORTS), routes=rows)
 
 
 def origin(number: int) -> Origin:
@@ -118,7 +118,7 @@ def test_the_most_specific_rule_is_the_first_row(found: tuple[RequestMatch, ...]
         assert timeouts(rules) == {first(found, request)}, request
 
 
-def answering(unanswered: frozenset[int], *found: RequestMatch) -> DestinationUnit:
+def answering(unanswered: frozenset[int], *found: RequestMatch) -> RoutingUnit:
     """The same destination, but that these of its rows answer 404, and so does one behind all of them."""
     rows = [
         replace(row, fields={"direct_response": Decided(value=DirectResponse(status=404), origin=origin(n))})
@@ -203,7 +203,7 @@ def test_of_calls_the_most_specific_rule_is_the_first_row(found: tuple[RequestMa
         for number, match in enumerate(found, start=1)
     )
     port = ServicePort(number=80, name="grpc", protocol="grpc")
-    one = DestinationUnit(cluster="east", service=service(ports=(port,)), routes=rows)
+    one = RoutingUnit(home="east", written="east", service=service(ports=(port,)), routes=rows)
     answer = http_routes(one, (80,), GRPC)
     codes = {remark.code for remark in answer.remarks}
     if "GM301" in codes:

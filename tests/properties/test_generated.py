@@ -45,15 +45,15 @@ def test_a_seed_is_a_case() -> None:
 
 def test_answers_are_compared_with_what_was_expected() -> None:
     seen = wire.Seen("reviews-v1-0", "reviews", "GET", "/new", "", "reviews:9080", 8080, {"x-a": "1"}, "")
-    answer = wire.Answer(200, "", {"x-c": "1"}, "", 0.1, seen)
+    answer = wire.WireAnswer(200, "", {"x-c": "1"}, "", 0.1, seen)
     wanted = Expectation(
         outcomes=frozenset({(200, "reviews-v1"), (403, "")}),
         seen={"path": "/new", "header:x-a": "1", "header:x-b": None},
         headers={"x-c": "1"},
     )
     assert wanted.disagreements(answer) == []
-    assert wanted.disagreements(wire.Answer(403, "", {}, "", 0.1, None)) == []
-    assert wanted.disagreements(wire.Answer(503, "", {}, "", 0.1, None)) == [
+    assert wanted.disagreements(wire.WireAnswer(403, "", {}, "", 0.1, None)) == []
+    assert wanted.disagreements(wire.WireAnswer(503, "", {}, "", 0.1, None)) == [
         "(503, ''), expected (200, 'reviews-v1') or (403, '')"
     ]
     other = Expectation(
@@ -61,7 +61,7 @@ def test_answers_are_compared_with_what_was_expected() -> None:
     )
     assert other.disagreements(answer) == ["path is '/new', expected '/api'", "x-c is '1', expected None"]
     moved = Expectation(outcomes=frozenset({(302, "")}), location={"hostname": "else.example", "path": "/x"})
-    gone = wire.Answer(302, "", {"location": "http://else.example/y?q=1"}, "", 0.1, None)
+    gone = wire.WireAnswer(302, "", {"location": "http://else.example/y?q=1"}, "", 0.1, None)
     assert moved.disagreements(gone) == ["path is '/y', expected '/x'"]
 
 
@@ -73,7 +73,7 @@ def test_a_share_of_a_split_is_expected_with_its_own_headers() -> None:
     sent = Sending(
         cluster="east",
         client="productpage",
-        request=wire.Request("http://ratings:9080/", headers={"x-a": "1", "x-b": "0"}),
+        request=wire.WireRequest("http://ratings:9080/", headers={"x-a": "1", "x-b": "0"}),
     )
     for oracle in (by_evaluator(policies, world_facts()), by_calculator(policies, world_facts())):
         ways = oracle.expected(sent)
@@ -84,7 +84,7 @@ def test_a_share_of_a_split_is_expected_with_its_own_headers() -> None:
         ]
 
 
-def answered(seen: dict[str, str], headers: dict[str, str]) -> wire.Answer:
+def answered(seen: dict[str, str], headers: dict[str, str]) -> wire.WireAnswer:
     """An answer of ratings that saw these headers."""
     there = wire.Seen("ratings-v1-0", "ratings", "GET", "/", "", "ratings:9080", 8080, seen, "")
-    return wire.Answer(200, "", headers, "", 0.1, there)
+    return wire.WireAnswer(200, "", headers, "", 0.1, there)

@@ -19,7 +19,7 @@ from gitmesh.discovery.reducer import Reducer
 from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import ObjectKey, canonical, decode
-from gitmesh.model.units import DestinationUnit, RequestMatch, Route, Subset
+from gitmesh.model.units import RequestMatch, Route, RoutingUnit, Subset
 from gitmesh.ports import Translator, Versions
 from tests.properties.malformed import ODD, malformed
 from tests.rendered import rendered, translators
@@ -43,8 +43,9 @@ def _golden(name: str) -> tuple[ClusterFacts, Mapping[ObjectKey, Manifest]]:
     return facts["east"], {manifest.key: manifest for found in cases for manifest in found}
 
 
-UNIT = DestinationUnit(
-    cluster="east",
+UNIT = RoutingUnit(
+    home="east",
+    written="east",
     service=Service(namespace="shop", name="reviews"),
     subsets=(Subset(labels=(("version", "v1"),)),),
     routes=(Route(match=RequestMatch(), fields={}),),

@@ -25,7 +25,7 @@ from tests.properties.test_access_soundness import calls, speaks
 from tests.rendered import translators
 from tests.soundness.istio import Istio
 from tests.soundness.profile import searching
-from tests.soundness.requests import Call
+from tests.soundness.requests import ArrivingCall
 from tests.soundness.unified import Unified, behind, selects
 
 Documents = list[dict[str, Any]]
@@ -206,7 +206,7 @@ def held_pods(faulty: dict[str, Any], facts: ClusterFacts) -> list[Workload]:
     ]
 
 
-def asked(facts: ClusterFacts, pods: list[Workload]) -> Iterator[Call]:
+def asked(facts: ClusterFacts, pods: list[Workload]) -> Iterator[ArrivingCall]:
     for pod in pods:
         for call in calls({facts.cluster: facts}, facts.cluster, pod):
             if speaks(facts, call):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gitmesh.model.base import Disabled
 from gitmesh.model.policies import Policy
 from gitmesh.model.traffic import ROUTING_FIELDS, TrafficPolicySpec
-from gitmesh.model.units import DestinationUnit, NamedCondition, RequestMatch, SourceCondition, TextCondition
+from gitmesh.model.units import NamedCondition, RequestMatch, RoutingUnit, SourceCondition, TextCondition
 from gitmesh.resolution.matching import Disjoint, Request, conjunction, implies, matches, normal
 from gitmesh.resolution.resolve import Resolution, resolve
 from tests.factories import shop, traffic
@@ -323,7 +323,7 @@ def _rank(spec: TrafficPolicySpec, match: Any, source: Any) -> tuple[int, ...]:
     )
 
 
-def _listed(unit: DestinationUnit | None, request: Request) -> dict[str, Any]:
+def _listed(unit: RoutingUnit | None, request: Request) -> dict[str, Any]:
     for route in unit.routes if unit else ():
         if matches(route.match, request):
             fields = {name: decided.value for name, decided in route.fields.items()}
@@ -341,9 +341,9 @@ def _listed(unit: DestinationUnit | None, request: Request) -> dict[str, Any]:
     return {}
 
 
-def _reviews(resolution: Resolution) -> DestinationUnit | None:
+def _reviews(resolution: Resolution) -> RoutingUnit | None:
     found = [
-        u for u in resolution.units["east"] if isinstance(u, DestinationUnit) and u.service.name == "reviews"
+        u for u in resolution.units["east"] if isinstance(u, RoutingUnit) and u.service.name == "reviews"
     ]
     return found[0] if found else None
 

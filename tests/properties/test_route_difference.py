@@ -19,7 +19,7 @@ from tests.soundness.access_documents import as_files
 from tests.soundness.bookshelf import DESTINATION, OTHERS, WORLD, questions
 from tests.soundness.calculator import known, treated
 from tests.soundness.profile import FACTOR
-from tests.soundness.traffic_documents import REQUESTS, WITH_ACCOUNTS, Traffic
+from tests.soundness.traffic_documents import REQUESTS, WITH_ACCOUNTS, DrawnTraffic
 from tests.soundness.unified_routing import Decision
 
 Documents = list[dict[str, object]]
@@ -38,10 +38,10 @@ def test_every_request_that_is_treated_otherwise_is_told() -> None:
 def agreed(seed: int) -> tuple[int, int]:
     """How many requests of one seed were looked at, and how many of them differ."""
     random = Random(seed)
-    old = Traffic(random, WITH_ACCOUNTS).sets()
+    old = DrawnTraffic(random, WITH_ACCOUNTS).sets()
     new = [
         *(one for one in old if random.randrange(3)),
-        *(Traffic(random, WITH_ACCOUNTS).sets()[:1] if random.randrange(2) else []),
+        *(DrawnTraffic(random, WITH_ACCOUNTS).sets()[:1] if random.randrange(2) else []),
     ]
     names = [f"{number}" for number in range(len(new))]
     new = [
@@ -73,7 +73,7 @@ def parsed(documents: Documents) -> tuple[Policy, ...]:
 
 
 def changes(before: Known, after: Known, service: tuple[str, str]) -> tuple[RouteChange, ...]:
-    return route_changes(before.destinations.get(service), after.destinations.get(service))
+    return route_changes(before.routing.get(service), after.routing.get(service))
 
 
 def difference(was: Decision | None, now: Decision | None) -> set[str]:
@@ -104,7 +104,7 @@ def _routing(was: object, now: object) -> set[str]:
 
 def test_a_revision_and_itself_differ_in_nothing() -> None:
     for seed in range(60):
-        documents = Traffic(Random(seed), WITH_ACCOUNTS).sets()
+        documents = DrawnTraffic(Random(seed), WITH_ACCOUNTS).sets()
         one, other = (known(parsed(order), WORLD, LABELS) for order in (documents, documents[::-1]))
         for cluster in WORLD:
             for to in (DESTINATION, *OTHERS):

@@ -20,7 +20,7 @@ from tests.soundness.istio_routing import done, host
 from tests.soundness.profile import searching
 from tests.soundness.traffic_documents import REQUESTS, traffic_sets
 from tests.soundness.unified_fields import effect
-from tests.soundness.unified_routing import AmbiguousError, Asked, Decision, decided
+from tests.soundness.unified_routing import AmbiguousError, Decision, RoutedRequest, decided
 
 Policies = list[dict[str, Any]]
 _REDIRECTS_BY_PREFIX = "1.31.0"
@@ -40,7 +40,7 @@ def render(policies: Policies, facts: ClusterFacts) -> Rendered:
     return found
 
 
-def asked(facts: ClusterFacts, part: int) -> Iterator[Asked]:
+def asked(facts: ClusterFacts, part: int) -> Iterator[RoutedRequest]:
     """One part in STRIDE of all questions."""
     return questions(facts, DESTINATION, REQUESTS[part::STRIDE])
 
@@ -50,7 +50,7 @@ def held(found: Rendered) -> bool:
     return any((key.namespace, key.name) == DESTINATION.key for key in found.builds["east"].held)
 
 
-def expected(policies: Policies, one: Asked) -> Decision:
+def expected(policies: Policies, one: RoutedRequest) -> Decision:
     """Where the client's proxy answers itself, nothing is forwarded, so what shapes forwarding has no place;
     a share of 0 is none; without a routing field requests go where they were sent."""
     found = decided(policies, one)
@@ -85,7 +85,7 @@ def test_every_request_is_treated_as_decided(facts: ClusterFacts, policies: Poli
         assert happens(bodies, one) == wanted, f"not what was decided: {one}"
 
 
-def happens(bodies: list[dict[str, Any]], one: Asked) -> Decision:
+def happens(bodies: list[dict[str, Any]], one: RoutedRequest) -> Decision:
     """What Istio does. What no object speaks of goes where it was sent."""
     return {**(done(bodies, one) or expected([], one)), **connected(bodies, one, host(*one.service.key))}
 

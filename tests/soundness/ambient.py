@@ -13,10 +13,10 @@ from msgspec.structs import replace as with_fields
 
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
 from tests.soundness.istio import Istio, decides
-from tests.soundness.requests import Call, Client, Request
+from tests.soundness.requests import ArrivingCall, AskedRequest, CallingPod
 
 Body = Mapping[str, Any]
-BLIND = Request(http=False)
+BLIND = AskedRequest(http=False)
 """What a ztunnel sees of any request: an ALLOW loses rules with HTTP in them, a DENY what is HTTP in them."""
 WAYPOINTS = ("waypoint", "other")
 USE = "istio.io/use-waypoint"
@@ -30,17 +30,17 @@ class Ambient:
     meshes: Sequence[Mesh]
     pods: Istio
 
-    def direct(self, call: Call) -> bool:
+    def direct(self, call: ArrivingCall) -> bool:
         """Whether pods take a request that comes to them past any waypoint."""
         return self.pods.admitted(_seen(call))
 
-    def through(self, call: Call, service: Service, port: ServicePort) -> bool:
+    def through(self, call: ArrivingCall, service: Service, port: ServicePort) -> bool:
         """Whether it is taken by way of the Service's waypoint, which shows its own identity to the pods."""
         mesh = next(mesh for mesh in self.meshes if mesh.name == call.workload.mesh)
         request = BLIND if port.protocol == "tcp" else call.request
         # It sees no address (its listener is an internal one), and the Service's port.
         asked = replace(call, port=port.number, request=request, client=replace(call.client, ip="240.0.0.1"))
-        own = Client(
+        own = CallingPod(
             cluster=call.cluster,
             namespace=service.namespace,
             account=service.labels[USE],
@@ -60,7 +60,7 @@ class Ambient:
         ]
 
 
-def _seen(call: Call) -> Call:
+def _seen(call: ArrivingCall) -> ArrivingCall:
     return replace(call, request=BLIND) if call.workload.dataplane == "ambient" else call
 
 

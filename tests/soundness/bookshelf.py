@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
 from tests.factories import facts, service, workload
-from tests.soundness.requests import Request
-from tests.soundness.unified_routing import Asked
+from tests.soundness.requests import AskedRequest
+from tests.soundness.unified_routing import RoutedRequest
 
 PORTS = (
     ServicePort(number=80, name="http", target=8080),
@@ -41,10 +41,13 @@ WORLD = {name: bookshelf(name) for name in ("east", "west")}
 
 
 def questions(
-    facts: ClusterFacts, to: Service, requests: tuple[Request, ...], clients: tuple[Workload, ...] = CLIENTS
-) -> Iterator[Asked]:
+    facts: ClusterFacts,
+    to: Service,
+    requests: tuple[AskedRequest, ...],
+    clients: tuple[Workload, ...] = CLIENTS,
+) -> Iterator[RoutedRequest]:
     """Every request of every client to every port of the Service."""
     for client in clients:
         for port in to.ports:
             for request in requests:
-                yield Asked(client=client, facts=facts, service=to, port=port.number, request=request)
+                yield RoutedRequest(client=client, facts=facts, service=to, port=port.number, request=request)

@@ -14,10 +14,10 @@ from gitmesh.reasoning.routing import Found, Routing, route
 from gitmesh.render.answers import spelt
 from gitmesh.resolution.resolve import resolve
 from tests.rendered import translators
-from tests.soundness.requests import Client as Caller
-from tests.soundness.requests import Request
+from tests.soundness.requests import AskedRequest
+from tests.soundness.requests import CallingPod as Caller
 from tests.soundness.unified_fields import effect, headers
-from tests.soundness.unified_routing import ROUTING, Asked, Decision
+from tests.soundness.unified_routing import ROUTING, Decision, RoutedRequest
 
 
 def known(
@@ -30,7 +30,7 @@ def known(
     }
 
 
-def treated(asked: Asked, calculator: Known) -> Decision | None:
+def treated(asked: RoutedRequest, calculator: Known) -> Decision | None:
     """How the calculator says that the request is treated; None where the destination is held."""
     found = route(routed(asked), calculator)
     if found.found is Found.HELD:
@@ -39,7 +39,7 @@ def treated(asked: Asked, calculator: Known) -> Decision | None:
     return decision(found, asked)
 
 
-def routed(asked: Asked) -> Question:
+def routed(asked: RoutedRequest) -> Question:
     """A question about routing."""
     workload, request = asked.client, asked.request
     client = Client(
@@ -52,7 +52,7 @@ def routed(asked: Asked) -> Question:
     return _question(client, asked.service.key, asked.port, request)
 
 
-def admits(caller: Caller, service: tuple[str, str], port: int, request: Request) -> Question:
+def admits(caller: Caller, service: tuple[str, str], port: int, request: AskedRequest) -> Question:
     """A question about access."""
     client = Client(
         namespace=caller.namespace,
@@ -64,7 +64,7 @@ def admits(caller: Caller, service: tuple[str, str], port: int, request: Request
     return _question(client, service, port, request)
 
 
-def _question(client: Client, service: tuple[str, str], port: int, request: Request) -> Question:
+def _question(client: Client, service: tuple[str, str], port: int, request: AskedRequest) -> Question:
     return Question(
         client=client,
         service=service,
@@ -78,7 +78,7 @@ def _question(client: Client, service: tuple[str, str], port: int, request: Requ
     )
 
 
-def decision(found: Routing, asked: Asked) -> Decision:
+def decision(found: Routing, asked: RoutedRequest) -> Decision:
     """The fields in the evaluators' normal form."""
     place = asked.place(_condition(found.match))
     told: Decision = {}

@@ -22,10 +22,10 @@ from tests.factories import snapshot_of
 from tests.lab import bookshop, wire
 from tests.soundness.access_documents import as_files
 from tests.soundness.calculator import admits, known, treated
-from tests.soundness.requests import Call, Client, Request
+from tests.soundness.requests import ArrivingCall, AskedRequest, CallingPod
 from tests.soundness.unified import Unified, pairs
 from tests.soundness.unified_fields import milliseconds
-from tests.soundness.unified_routing import Asked, Decision, decided
+from tests.soundness.unified_routing import Decision, RoutedRequest, decided
 
 Document: TypeAlias = Mapping[str, Any]
 FORBIDDEN, UNAVAILABLE, LATE, NO_ANSWER = 403, 503, 504, 0
@@ -38,7 +38,7 @@ class Sending:
 
     cluster: str
     client: str
-    request: wire.Request
+    request: wire.WireRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Expectation:
     location: Mapping[str, str | int] = field(default_factory=dict)
     body: str | None = None
 
-    def disagreements(self, answer: wire.Answer) -> list[str]:
+    def disagreements(self, answer: wire.WireAnswer) -> list[str]:
         """What is different, a line each; nothing where the answer is as expected."""
         seen = answer.seen
         outcome = (answer.status, seen.pod.rpartition("-")[0] if seen else "")
@@ -93,8 +93,8 @@ def _different(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]
     ]
 
 
-Treat: TypeAlias = Callable[[Asked], Decision]
-Admit: TypeAlias = Callable[[Client, str, Service, int, Request], Mapping[str, bool]]
+Treat: TypeAlias = Callable[[RoutedRequest], Decision]
+Admit: TypeAlias = Callable[[CallingPod, str, Service, int, AskedRequest], Mapping[str, bool]]
 """(client, cluster, Service, port, request as it arrives) -> workload behind the port -> whether it is
 admitted.
 """
@@ -106,7 +106,7 @@ Changes: TypeAlias = Mapping[tuple[str, str], Mapping[str, Any]]
 """(side, name) -> what is done to the header."""
 
 
-def disagreements(ways: Sequence[Expectation], answer: wire.Answer) -> list[str]:
+def disagreements(ways: Sequence[Expectation], answer: wire.WireAnswer) -> list[str]:
     """What is different from the expectation that comes nearest; nothing where any is met."""
     return min((way.disagreements(answer) for way in ways), key=len)
 
@@ -136,7 +136,7 @@ class Oracle:
             return (_redirected(routing["redirect"], one),)
         return tuple(self._forwarded(one, done, share, sending) for share in _shares(one, done))
 
-    def _forwarded(self, one: Asked, done: Decision, share: Share, sending: Sending) -> Expectation:
+    def _forwarded(self, one: RoutedRequest, done: Decision, share: Share, sending: Sending) -> Expectation:
         place, changes = share
         steps = [{(side, name): dict(change) for side, name, change in changes}, _header_changes(done)]
         seen = _after("request", one.request.headers, steps)
@@ -155,7 +155,9 @@ class Oracle:
             headers=_after("response", {}, steps),
         )
 
-    def _outcomes(self, one: Asked, target: tuple[Any, ...], arriving: Request) -> set[tuple[int, str]]:
+    def _outcomes(
+        self, one: RoutedRequest, target: tuple[Any, ...], arriving: AskedRequest
+    ) -> set[tuple[int, str]]:
         namespace, name, port, subset = target
         facts = one.facts
         admitted = self.admit(
@@ -175,7 +177,7 @@ class Oracle:
         return {(200, workload) if yes else (refused, "") for workload, yes in chosen.items()}
 
 
-def _redirected(redirect: Mapping[str, Any], one: Asked) -> Expectation:
+def _redirected(redirect: Mapping[str, Any], one: RoutedRequest) -> Expectation:
     requested = {
         "scheme": "http",
         "hostname": one.request.host.partition(":")[0],
@@ -186,7 +188,7 @@ def _redirected(redirect: Mapping[str, Any], one: Asked) -> Expectation:
     return Expectation(outcomes=frozenset({(redirect["statusCode"], "")}), location=location)
 
 
-def _shares(one: Asked, done: Decision) -> list[Share]:
+def _shares(one: RoutedRequest, done: Decision) -> list[Share]:
     """Every place that gets a share, with the header changes of that share."""
     shares = done.get("routing", {}).get("split")
     return (
@@ -196,7 +198,7 @@ def _shares(one: Asked, done: Decision) -> list[Share]:
     )
 
 
-def _arriving(request: Request, done: Decision, headers: Mapping[str, str | None]) -> Request:
+def _arriving(request: AskedRequest, done: Decision, headers: Mapping[str, str | None]) -> AskedRequest:
     """The request as the server's proxy gets it."""
     rewrite = done.get("rewrite", {})
     there = {name: value for name, value in headers.items() if value is not None}
@@ -230,13 +232,13 @@ def _changed(before: str | None, change: Mapping[str, Any]) -> str | None:
     return f"{before}, {change['add']}" if before is not None else str(change["add"])
 
 
-def asked(sending: Sending, facts: ClusterFacts) -> Asked:
+def asked(sending: Sending, facts: ClusterFacts) -> RoutedRequest:
     """The request as policies see it."""
     url = urlsplit(sending.request.url)
     client = _client_of(sending.client, facts)
     name, _, namespace = (url.hostname or "").partition(".")
     service = facts.service_index[namespace.partition(".")[0] or client.namespace, name]
-    request = Request(
+    request = AskedRequest(
         path=url.path or "/",
         query=dict(parse_qsl(url.query, keep_blank_values=True)),
         method=sending.request.method,
@@ -247,18 +249,18 @@ def asked(sending: Sending, facts: ClusterFacts) -> Asked:
             if not name.startswith("x-lab-")
         },
     )
-    return Asked(client=client, facts=facts, service=service, port=url.port or 80, request=request)
+    return RoutedRequest(client=client, facts=facts, service=service, port=url.port or 80, request=request)
 
 
 def _client_of(name: str, facts: ClusterFacts) -> Workload:
     return next(workload for workload in facts.workloads if workload.name == name)
 
 
-def caller(one: Asked) -> Client:
+def caller(one: RoutedRequest) -> CallingPod:
     """The client as access sees it; its address is one of its cluster's pods."""
     workload, cluster = one.client, one.facts.cluster
     domain = one.facts.meshes[0].trust_domain if workload.mesh else None
-    return Client(
+    return CallingPod(
         cluster=cluster,
         namespace=workload.namespace,
         account=workload.service_account,
@@ -273,11 +275,13 @@ def by_evaluator(policies: Sequence[Document], facts: Mapping[str, ClusterFacts]
     unified = Unified(policies, facts, closed=True)
     traffic = unified.of_kind("TrafficPolicy")
 
-    def admit(client: Client, cluster: str, service: Service, port: int, request: Request) -> dict[str, bool]:
+    def admit(
+        client: CallingPod, cluster: str, service: Service, port: int, request: AskedRequest
+    ) -> dict[str, bool]:
         here = [(w, number) for p, w, number in pairs(service, facts[cluster]) if p.number == port]
         return {
             w.name: unified.admitted(
-                Call(client=client, cluster=cluster, workload=w, port=number, request=request)
+                ArrivingCall(client=client, cluster=cluster, workload=w, port=number, request=request)
             )
             for w, number in here
         }
@@ -301,7 +305,7 @@ def by_calculator(policies: Sequence[Document], facts: Mapping[str, ClusterFacts
     )
 
 
-def _treated(one: Asked, calculators: Mapping[str, Known]) -> Decision:
+def _treated(one: RoutedRequest, calculators: Mapping[str, Known]) -> Decision:
     done = treated(one, calculators[one.facts.cluster])
     assert done is not None, "the destination is held"
     return done
@@ -309,11 +313,11 @@ def _treated(one: Asked, calculators: Mapping[str, Known]) -> Decision:
 
 def _admitted(
     calculators: Mapping[str, Known],
-    client: Client,
+    client: CallingPod,
     cluster: str,
     service: Service,
     port: int,
-    request: Request,
+    request: AskedRequest,
 ) -> dict[str, bool]:
     found = can(admits(client, service.key, port, request), calculators[cluster])
     assert all(ruling.basis is not Basis.HELD for _, _, ruling in found.pods)

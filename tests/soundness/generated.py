@@ -30,7 +30,7 @@ from tests.soundness.expectations import (
     by_evaluator,
     disagreements,
 )
-from tests.soundness.traffic_documents import Traffic, Words
+from tests.soundness.traffic_documents import DrawnTraffic, PolicyWords
 
 Document: TypeAlias = dict[str, Any]
 REQUESTS = 80
@@ -81,7 +81,7 @@ _SINGLE: Mapping[str, Sequence[Any]] = {
         {"response": {"add": {"x-c": "1"}}},
     ),
 }
-WORDS = Words(
+WORDS = PolicyWords(
     destinations=_DESTINATIONS,
     sources=_CLIENTS,
     references=_REFERENCES,
@@ -159,7 +159,7 @@ def random_case(seed: int) -> tuple[list[Document], list[Sending]]:
 
 
 def _policies(random: Random) -> list[Document]:
-    traffic = Traffic(random, WORDS).sets(3)
+    traffic = DrawnTraffic(random, WORDS).sets(3)
     access = [_access(random, f"a{number}") for number in range(random.randrange(3))]
     return [*traffic, *access, _mesh(random, "east"), _mesh(random, "west")]
 
@@ -213,7 +213,7 @@ def _sending(random: Random) -> Sending:
     return Sending(
         cluster=cluster,
         client=client,
-        request=wire.Request(
+        request=wire.WireRequest(
             url=f"http://{receiver}{random.choice(_PATHS)}{query}",
             method=random.choice(("GET", "GET", "POST")),
             headers={**random.choice(_HEADERS), **delay},

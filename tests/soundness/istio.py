@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from gitmesh.model.facts import Mesh, Shape
-from tests.soundness.requests import Call
+from tests.soundness.requests import ArrivingCall
 
 Body = Mapping[str, Any]
 _network = lru_cache(ipaddress.ip_network)
@@ -34,7 +34,7 @@ class Istio:
     meshes: Sequence[Mesh]
     _acting: dict[tuple[str, Shape], tuple[Body, ...]] = field(default_factory=dict)
 
-    def admitted(self, call: Call) -> bool:
+    def admitted(self, call: ArrivingCall) -> bool:
         """DENY, then ALLOW, then yes. A pod without proxy admits everything, and so does a port that its
         proxy does not see.
         """
@@ -49,14 +49,14 @@ class Istio:
             return False
         return decides(self._on("AuthorizationPolicy", mesh, call), call, principal, mesh)
 
-    def _on(self, kind: str, mesh: Mesh, call: Call) -> tuple[Body, ...]:
+    def _on(self, kind: str, mesh: Mesh, call: ArrivingCall) -> tuple[Body, ...]:
         """The objects of a kind that act on the pod."""
         place = (kind, call.workload.shape)
         if place not in self._acting:
             self._acting[place] = tuple(o for o in self.objects if o["kind"] == kind and _acts(o, mesh, call))
         return self._acting[place]
 
-    def mode(self, mesh: Mesh, call: Call) -> str:
+    def mode(self, mesh: Mesh, call: ArrivingCall) -> str:
         """Of the narrowest PeerAuthentication: workload, where it may name the port, namespace, root
         namespace; PERMISSIVE without one.
         """
@@ -74,16 +74,16 @@ class Istio:
         return next((str(one["mode"]) for one in said if one), "PERMISSIVE")
 
 
-def decides(acting: Sequence[Body], call: Call, principal: str | None, mesh: Mesh) -> bool:
+def decides(acting: Sequence[Body], call: ArrivingCall, principal: str | None, mesh: Mesh) -> bool:
     """What these AuthorizationPolicies say of a call."""
-    asked = _Asked(call, principal, mesh)
+    asked = _AskedIstio(call, principal, mesh)
     if any(asked.denied(rule) for o in acting if _action(o) == "DENY" for rule in _rules(o)):
         return False
     allows = [o for o in acting if _action(o) == "ALLOW"]
     return not allows or any(asked.allowed(rule) for o in allows for rule in _rules(o))
 
 
-def _acts(body: Body, mesh: Mesh, call: Call) -> bool:
+def _acts(body: Body, mesh: Mesh, call: ArrivingCall) -> bool:
     if body.get("spec", {}).get("targetRefs"):
         return False  # for a waypoint, which is none of the pods
     if body["metadata"]["namespace"] not in (mesh.root_namespace, call.workload.namespace):
@@ -100,10 +100,10 @@ def _rules(body: Body) -> list[Body]:
     return list(body.get("spec", {}).get("rules", ()))
 
 
-class _Asked:
+class _AskedIstio:
     """One request, asked against rules."""
 
-    def __init__(self, call: Call, principal: str | None, mesh: Mesh) -> None:
+    def __init__(self, call: ArrivingCall, principal: str | None, mesh: Mesh) -> None:
         self.call, self.principal, self.mesh = call, principal, mesh
 
     def allowed(self, rule: Body) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tests.soundness.unified_fields import effect
-from tests.soundness.unified_routing import Asked, Decision
+from tests.soundness.unified_routing import Decision, RoutedRequest
 
 Body = Mapping[str, Any]
 _NAMES = {
@@ -34,7 +34,7 @@ OWN = {"simple": "UNSPECIFIED"}
 """A load balancer that leaves the choice to Istio."""
 
 
-def connected(objects: Iterable[Body], asked: Asked, host: str) -> Decision:
+def connected(objects: Iterable[Body], asked: RoutedRequest, host: str) -> Decision:
     """The settings of the requested port: its own entry replaces those of the destination as a whole
     (MergeTrafficPolicy).
     """

@@ -10,7 +10,7 @@ from typing import Any
 import re2
 
 from tests.soundness.unified_fields import effect, headers
-from tests.soundness.unified_routing import Asked, Decision
+from tests.soundness.unified_routing import Decision, RoutedRequest
 
 Body = Mapping[str, Any]
 _KNOWN = {
@@ -27,7 +27,7 @@ _KNOWN = {
 }
 
 
-def done(objects: Iterable[Body], asked: Asked) -> Decision:
+def done(objects: Iterable[Body], asked: RoutedRequest) -> Decision:
     """What happens to the request, in the evaluator's normal form (unified_fields); {} where no object speaks
     of its destination.
     """
@@ -47,7 +47,7 @@ def done(objects: Iterable[Body], asked: Asked) -> Decision:
         (route, match) for route in routes for match in route.get("match", [{}]) if _matches(match, asked)
     ]
     assert taken, "a request that no policy matches keeps the mesh's own behaviour"
-    return _told(*taken[0], _Reader(bodies, asked))
+    return _told(*taken[0], _RoutingReader(bodies, asked))
 
 
 def host(namespace: str, name: str) -> str:
@@ -55,7 +55,7 @@ def host(namespace: str, name: str) -> str:
     return f"{name}.{namespace}.svc.cluster.local"
 
 
-def _told(route: Body, match: Body, reader: _Reader) -> Decision:
+def _told(route: Body, match: Body, reader: _RoutingReader) -> Decision:
     known = {
         "match",
         "route",
@@ -88,7 +88,7 @@ def _told(route: Body, match: Body, reader: _Reader) -> Decision:
     return told
 
 
-def _routing(route: Body, match: Body, reader: _Reader) -> Any:
+def _routing(route: Body, match: Body, reader: _RoutingReader) -> Any:
     """Exactly one of the three (HTTPRoute, validation of istiod)."""
     kinds = [kind for kind in ("route", "redirect", "directResponse") if kind in route]
     assert len(kinds) == 1, kinds
@@ -109,10 +109,10 @@ def _routing(route: Body, match: Body, reader: _Reader) -> Any:
     return {"split": reader.effect("split", [_share(share, reader) for share in route["route"]])}
 
 
-class _Reader:
+class _RoutingReader:
     """Reads values in the light of the other objects."""
 
-    def __init__(self, bodies: Iterable[Body], asked: Asked) -> None:
+    def __init__(self, bodies: Iterable[Body], asked: RoutedRequest) -> None:
         rules = [body["spec"] for body in bodies if body["kind"] == "DestinationRule"]
         self.subsets = {
             (rule["host"], subset["name"]): subset["labels"]
@@ -138,7 +138,7 @@ class _Reader:
         }
 
 
-def _share(share: Body, reader: _Reader) -> dict[str, Any]:
+def _share(share: Body, reader: _RoutingReader) -> dict[str, Any]:
     changes = {"headers": _literal(share["headers"])} if "headers" in share else {}
     return {
         "destination": reader.destination(share["destination"]),
@@ -147,7 +147,7 @@ def _share(share: Body, reader: _Reader) -> dict[str, Any]:
     }
 
 
-def _copy(item: Body, reader: _Reader) -> dict[str, Any]:
+def _copy(item: Body, reader: _RoutingReader) -> dict[str, Any]:
     return {"destination": reader.destination(item["destination"]), "percent": item["percentage"]["value"]}
 
 
@@ -230,7 +230,7 @@ def _cors(cors: Body, _match: Body, _path: str) -> dict[str, Any]:
     return dict(cors)
 
 
-def _matches(match: Body, asked: Asked) -> bool:
+def _matches(match: Body, asked: RoutedRequest) -> bool:
     unknown = match.keys() - _KNOWN
     assert not unknown, f"the evaluator does not know {unknown}"
     request, client = asked.request, asked.client

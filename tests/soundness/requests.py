@@ -9,7 +9,7 @@ from gitmesh.model.facts import Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+class CallingPod:
     """Who calls: a pod of some cluster. `trust_domain` is None for a caller that shows no identity
     (plaintext).
     """
@@ -32,7 +32,7 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class AskedRequest:
     """What is asked. `http` is false for a connection in which the proxy sees no HTTP."""
 
     http: bool = True
@@ -44,11 +44,11 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ArrivingCall:
     """A request of a client that arrives at a port of a pod."""
 
-    client: Client
+    client: CallingPod
     cluster: str
     workload: Workload
     port: int
-    request: Request
+    request: AskedRequest

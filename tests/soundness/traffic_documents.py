@@ -13,7 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.soundness.requests import Request
+from tests.soundness.requests import AskedRequest
 
 Document = dict[str, Any]
 
@@ -117,7 +117,7 @@ _CONNECTION: Mapping[str, Sequence[Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Words:
+class PolicyWords:
     """What policies may say: `single` and `connection` are fields with their values, `ports` what a match may
     name.
     """
@@ -135,16 +135,16 @@ class Words:
     namespaces: Sequence[str] = ("shop",)
 
 
-WITH_ACCOUNTS = Words(sources=(*_SOURCES, *_ACCOUNTS), namespaces=("shop", "shop", "shop", "bank"))
+WITH_ACCOUNTS = PolicyWords(sources=(*_SOURCES, *_ACCOUNTS), namespaces=("shop", "shop", "shop", "bank"))
 """Clients by ServiceAccount as well, and policies in several namespaces."""
 
 
 @dataclass(frozen=True)
-class Traffic:
+class DrawnTraffic:
     """Draws TrafficPolicies."""
 
     random: Random
-    words: Words = Words()
+    words: PolicyWords = PolicyWords()
 
     def sets(self, most: int = 4) -> list[Document]:
         """One to `most` policies."""
@@ -282,11 +282,11 @@ class Traffic:
 @st.composite
 def traffic_sets(draw: st.DrawFn) -> list[Document]:
     """One to four policies, drawn by hypothesis."""
-    return Traffic(draw(st.randoms(use_true_random=False))).sets()
+    return DrawnTraffic(draw(st.randoms(use_true_random=False))).sets()
 
 
 REQUESTS = tuple(
-    Request(path=path, method=method, host=host, headers=headers, query=query)
+    AskedRequest(path=path, method=method, host=host, headers=headers, query=query)
     for path, (method, host), headers, query in itertools.product(
         ("/api", "/api/", "/api/x", "/apix", "/API/X/y", "/other.php", "/ap/x"),
         (("GET", "r.shop"), ("POST", "r.shop.svc"), ("PUT", "alias.shop")),

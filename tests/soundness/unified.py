@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Shape, Workload
-from tests.soundness.requests import Call, Client, Request
+from tests.soundness.requests import ArrivingCall, AskedRequest, CallingPod
 
 Document = Mapping[str, Any]
 _network = lru_cache(ipaddress.ip_network)
@@ -65,7 +65,7 @@ def _destination(item: Document, namespace: str, cluster: str, service: Service)
 
 
 @dataclass(frozen=True)
-class Pair:
+class SelectedPort:
     """A container port of a pod: the policies that select a Service which reaches it, and by which Service
     ports.
     """
@@ -93,7 +93,7 @@ class Unified:
     policies: Sequence[Document]
     world: Mapping[str, ClusterFacts]
     closed: bool = False
-    _pairs: dict[tuple[str, Shape, int], Pair] = field(default_factory=dict)
+    _pairs: dict[tuple[str, Shape, int], SelectedPort] = field(default_factory=dict)
     _owners: dict[tuple[str, str], Document | None] = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> list[Document]:
@@ -102,7 +102,7 @@ class Unified:
 
     # --- access
 
-    def admitted(self, call: Call) -> bool:
+    def admitted(self, call: ArrivingCall) -> bool:
         """Whether the policies let the request through."""
         mode = self.mtls(call.cluster, call.workload.mesh)
         if mode == "Strict" and call.client.trust_domain is None:
@@ -116,14 +116,14 @@ class Unified:
             return any(self._says(*found, call, client, "Allow", mode) for found in allows)
         return self._default(call, client, pair)
 
-    def pair(self, cluster: str, workload: Workload, port: int) -> Pair:
+    def pair(self, cluster: str, workload: Workload, port: int) -> SelectedPort:
         """What is said of a container port, which all Services share that reach it."""
         place = (cluster, workload.shape, port)
         if place not in self._pairs:
             self._pairs[place] = self._find_pair(cluster, workload, port)
         return self._pairs[place]
 
-    def _find_pair(self, cluster: str, workload: Workload, port: int) -> Pair:
+    def _find_pair(self, cluster: str, workload: Workload, port: int) -> SelectedPort:
         facts = self.world[cluster]
         reached = [
             (s, p)
@@ -136,14 +136,14 @@ class Unified:
             ports = tuple(p for service, p in reached if selects(policy, cluster, service))
             if ports:
                 selecting.append((policy, ports))
-        return Pair(tuple(p for _, p in reached), tuple(selecting))
+        return SelectedPort(tuple(p for _, p in reached), tuple(selecting))
 
     def _says(
         self,
         policy: Document,
         ports: Sequence[ServicePort],
-        call: Call,
-        client: Client,
+        call: ArrivingCall,
+        client: CallingPod,
         action: str,
         mode: str,
     ) -> bool:
@@ -155,7 +155,7 @@ class Unified:
         rules = policy["spec"].get("rules")
         return rules is None or any(_rule(rule, ports, call.request, action) for rule in rules)
 
-    def _default(self, call: Call, client: Client, pair: Pair) -> bool:
+    def _default(self, call: ArrivingCall, client: CallingPod, pair: SelectedPort) -> bool:
         owner = self.owner(call.cluster, call.workload.mesh)
         if (
             owner is None
@@ -209,7 +209,7 @@ class Unified:
     def _told_apart(self, cluster: str) -> bool:
         return bool(self.trust_domains(cluster)) and self.own_domains(cluster) == self.trust_domains(cluster)
 
-    def _said(self, names: Document, client: Client) -> bool:
+    def _said(self, names: Document, client: CallingPod) -> bool:
         """Whether a client of the named cluster, if one is named, can be told from those of the others."""
         return (
             not self.closed
@@ -218,13 +218,13 @@ class Unified:
         )
 
     def _means(
-        self, items: Iterable[Document], policy: Document, client: Client, *, deny: bool, strict: bool
+        self, items: Iterable[Document], policy: Document, client: CallingPod, *, deny: bool, strict: bool
     ) -> bool:
         return any(
             self._identity(item, policy["metadata"]["namespace"], client, deny, strict) for item in items
         )
 
-    def _identity(self, item: Document, namespace: str, client: Client, deny: bool, strict: bool) -> bool:
+    def _identity(self, item: Document, namespace: str, client: CallingPod, deny: bool, strict: bool) -> bool:
         """A Deny by identity means callers without identity too, unless mTLS is strict, and strangers of the
         same name.
         """
@@ -258,8 +258,8 @@ class Unified:
         return here and self._said(item, client)
 
 
-def _stripped(client: Client) -> Client:
-    return Client(
+def _stripped(client: CallingPod) -> CallingPod:
+    return CallingPod(
         cluster=client.cluster,
         namespace=client.namespace,
         account=client.account,
@@ -268,7 +268,7 @@ def _stripped(client: Client) -> Client:
     )
 
 
-def _account(account: Document, namespace: str, client: Client) -> bool:
+def _account(account: Document, namespace: str, client: CallingPod) -> bool:
     wanted = (account["name"], account.get("namespace", namespace), account.get("cluster", client.cluster))
     return wanted == (client.account, client.namespace, client.cluster)
 
@@ -286,7 +286,7 @@ def _names(references: Iterable[int | str], ports: Iterable[ServicePort]) -> boo
     return any(reference in (port.number, port.name) for port in ports for reference in references)
 
 
-def _rule(rule: Document, ports: Sequence[ServicePort], request: Request, action: str) -> bool:
+def _rule(rule: Document, ports: Sequence[ServicePort], request: AskedRequest, action: str) -> bool:
     if "ports" in rule and not _names(rule["ports"], ports):
         return False
     if rule.keys() <= {"ports"}:

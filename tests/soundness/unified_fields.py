@@ -19,7 +19,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class LookedAt:
     """Where a value is looked at: the requested Service, port and path, and the path condition of the rule
     that says it.
     """
@@ -31,7 +31,7 @@ class Place:
     condition: Document
 
 
-def effect(name: str, value: Any, place: Place) -> Any:
+def effect(name: str, value: Any, place: LookedAt) -> Any:
     """The value of a field, in normal form. `name` as a policy spells it."""
     return _EFFECTS[name](value, place) if name in _EFFECTS else plain(value)
 
@@ -52,7 +52,7 @@ def milliseconds(text: str) -> int:
     return int(sum(Fraction(number) * _UNITS[unit] for number, unit in _DURATION.findall(text)))
 
 
-def new_path(change: Document, place: Place) -> str:
+def new_path(change: Document, place: LookedAt) -> str:
     """A whole path, or the matched prefix replaced: whole segments with their slash, a stringPrefix by
     characters.
     """
@@ -65,15 +65,15 @@ def new_path(change: Document, place: Place) -> str:
     return (new.rstrip("/") + rest if rest else new) or "/"
 
 
-def _with_path(defaults: Document) -> Callable[[Document, Place], Any]:
-    def changed(value: Document, place: Place) -> Any:
+def _with_path(defaults: Document) -> Callable[[Document, LookedAt], Any]:
+    def changed(value: Document, place: LookedAt) -> Any:
         path = {"path": new_path(value["path"], place)} if "path" in value else {}
         return {**defaults, **value, **path}
 
     return changed
 
 
-def _split(value: Iterable[Document], place: Place) -> Any:
+def _split(value: Iterable[Document], place: LookedAt) -> Any:
     """Shares of the whole; what two items send to one place with the same headers is one share, and what gets
     nothing is none.
     """
@@ -90,11 +90,11 @@ def _split(value: Iterable[Document], place: Place) -> Any:
     return sorted(shares.items())
 
 
-def _mirror(value: Iterable[Document], place: Place) -> Any:
+def _mirror(value: Iterable[Document], place: LookedAt) -> Any:
     return sorted((repr(target(item["destination"], place)), float(item["percent"])) for item in value)
 
 
-def target(reference: Document, place: Place) -> tuple[Any, ...]:
+def target(reference: Document, place: LookedAt) -> tuple[Any, ...]:
     """(namespace, name, port, subset); without a port the only one there is, else the requested one."""
     namespace = reference.get("namespace", place.service.namespace)
     service = place.facts.service_index[namespace, reference["name"]]
@@ -116,11 +116,11 @@ def headers(value: Document) -> dict[tuple[str, str], dict[str, Any]]:
     return dict(sorted(found.items()))
 
 
-def _fault(value: Document, _: Place) -> Any:
+def _fault(value: Document, _: LookedAt) -> Any:
     return {kind: {**plain(part), "percent": float(part["percent"])} for kind, part in value.items()}
 
 
-def _cors(value: Document, _: Place) -> Any:
+def _cors(value: Document, _: LookedAt) -> Any:
     lower = {
         name: sorted(map(str.lower, value[name]))
         for name in ("allowHeaders", "exposeHeaders")
@@ -129,17 +129,17 @@ def _cors(value: Document, _: Place) -> Any:
     return {"allowCredentials": False, **plain({**value, **lower})}
 
 
-def _retries(value: Document, _: Place) -> Any:
+def _retries(value: Document, _: LookedAt) -> Any:
     return plain({**value, **({"retryOn": sorted(set(value["retryOn"]))} if "retryOn" in value else {})})
 
 
-def _balancing(value: Document, _: Place) -> Any:
+def _balancing(value: Document, _: LookedAt) -> Any:
     by = value.get("consistentHash", {})
     lower = {"consistentHash": {**by, "header": by["header"].lower()}} if "header" in by else {}
     return plain({**value, **lower})
 
 
-_EFFECTS: Mapping[str, Callable[[Any, Place], Any]] = {
+_EFFECTS: Mapping[str, Callable[[Any, LookedAt], Any]] = {
     "split": _split,
     "redirect": _with_path({"statusCode": 302}),
     "rewrite": _with_path({}),

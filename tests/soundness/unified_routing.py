@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import re2
 
 from gitmesh.model.facts import ClusterFacts, Service, Workload
-from tests.soundness.requests import Request
-from tests.soundness.unified_fields import Place, effect, headers
+from tests.soundness.requests import AskedRequest
+from tests.soundness.unified_fields import LookedAt, effect, headers
 
 Document: TypeAlias = Mapping[str, Any]
 Decision: TypeAlias = dict[Any, Any]
@@ -44,18 +44,18 @@ class AmbiguousError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class RoutedRequest:
     """A request of a client of the cluster to a port of a Service."""
 
     client: Workload
     facts: ClusterFacts
     service: Service
     port: int
-    request: Request
+    request: AskedRequest
 
-    def place(self, condition: Document) -> Place:
+    def place(self, condition: Document) -> LookedAt:
         """For the values of a rule with this path condition."""
-        return Place(
+        return LookedAt(
             facts=self.facts,
             service=self.service,
             port=self.port,
@@ -74,7 +74,7 @@ class Said:
     value: Any
 
 
-def decided(policies: Sequence[Document], asked: Asked) -> Decision:
+def decided(policies: Sequence[Document], asked: RoutedRequest) -> Decision:
     """The value of every field that some rule sets. Raises AmbiguousError."""
     said = list(_said(policies, asked))
     end = max((one.key for one in said if one.field == NO_MORE_HEADERS), default=None)
@@ -98,7 +98,7 @@ def _differs(one: Said, end: Any, said: Sequence[Said]) -> bool:
     return one.field != NO_MORE_HEADERS and bool(ends - {one.policy})
 
 
-def _said(policies: Sequence[Document], asked: Asked) -> Iterator[Said]:
+def _said(policies: Sequence[Document], asked: RoutedRequest) -> Iterator[Said]:
     for policy in policies:
         spec = policy["spec"]
         destinations = [
@@ -115,7 +115,7 @@ def _said(policies: Sequence[Document], asked: Asked) -> Iterator[Said]:
                 yield from (Said(key=key, policy=name, field=field, value=value) for field, value in fields)
 
 
-def _fields(spec: Document, place: Place) -> Iterator[tuple[Any, Any]]:
+def _fields(spec: Document, place: LookedAt) -> Iterator[tuple[Any, Any]]:
     for name in (*ROUTING, *OTHERS, *CONNECTION):
         if name in spec:
             value = DISABLED if spec[name] == DISABLED else effect(name, _whole(name, spec[name]), place)
@@ -141,7 +141,7 @@ def _form(item: Document, forms: Sequence[str]) -> int:
     return max((rank for rank, name in enumerate(forms, 1) if name in item), default=0)
 
 
-def _selects(item: Document, namespace: str, asked: Asked) -> bool:
+def _selects(item: Document, namespace: str, asked: RoutedRequest) -> bool:
     service = asked.service
     namespaces = item.get("namespaces", [namespace] if "name" in item else [service.namespace])
     named = item.get("name", service.name) == service.name and service.namespace in namespaces
@@ -152,7 +152,7 @@ def _selects(item: Document, namespace: str, asked: Asked) -> bool:
     )
 
 
-def _sends(item: Document, asked: Asked) -> bool:
+def _sends(item: Document, asked: RoutedRequest) -> bool:
     client = asked.client
     return (
         client.namespace in item.get("namespaces", [client.namespace])
@@ -185,7 +185,7 @@ def _rank(match: Document) -> tuple[Any, ...]:
     )
 
 
-def _matches(match: Document, asked: Asked) -> bool:
+def _matches(match: Document, asked: RoutedRequest) -> bool:
     request = asked.request
     port = next(p for p in asked.service.ports if p.number == asked.port)
     return (

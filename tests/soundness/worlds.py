@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from hypothesis import strategies as st
 
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
-from tests.soundness.requests import Client, Request
+from tests.soundness.requests import AskedRequest, CallingPod
 
 NAMESPACES = ("shop", "bank")
 ACCOUNTS = ("default", "web")
@@ -111,7 +111,7 @@ def worlds(draw: st.DrawFn) -> dict[str, ClusterFacts]:
     return world
 
 
-def clients(world: Mapping[str, ClusterFacts]) -> tuple[Client, ...]:
+def clients(world: Mapping[str, ClusterFacts]) -> tuple[CallingPod, ...]:
     """Every account of every cluster, each from two addresses; one of a stranger's trust domain; one without
     identity.
     """
@@ -120,28 +120,32 @@ def clients(world: Mapping[str, ClusterFacts]) -> tuple[Client, ...]:
         domain = facts.meshes[0].trust_domain
         for namespace in NAMESPACES:
             found += [
-                Client(cluster=cluster, namespace=namespace, account=account, trust_domain=domain)
+                CallingPod(cluster=cluster, namespace=namespace, account=account, trust_domain=domain)
                 for account in ACCOUNTS
             ]
         found.append(
-            Client(cluster=cluster, namespace="shop", account="web", trust_domain=domain, ip="192.168.7.1")
+            CallingPod(
+                cluster=cluster, namespace="shop", account="web", trust_domain=domain, ip="192.168.7.1"
+            )
         )
-        found.append(Client(cluster=cluster, namespace="shop", account="web", trust_domain=None))
+        found.append(CallingPod(cluster=cluster, namespace="shop", account="web", trust_domain=None))
         found.append(
-            Client(cluster=cluster, namespace="shop", account="web", trust_domain=None, ip="192.168.7.1")
+            CallingPod(cluster=cluster, namespace="shop", account="web", trust_domain=None, ip="192.168.7.1")
         )
-    found.append(Client(cluster="elsewhere", namespace="shop", account="web", trust_domain="evil.example"))
+    found.append(
+        CallingPod(cluster="elsewhere", namespace="shop", account="web", trust_domain="evil.example")
+    )
     return tuple(found)
 
 
 REQUESTS = (
-    Request(path="/api/x", method="GET", host="r.shop"),
-    Request(path="/api/x", method="POST", host="r.shop:80", headers={"x-team": "red"}),
-    Request(path="/apix", method="POST", host="R.shop", headers={"x-team": "redder"}),
-    Request(path="/api", method="GET", host="evil.r.shop", headers={"x-team": "blue-red"}),
-    Request(path="/x.php", method="GET", host="r.shop:9999", headers={"x-team": ""}),
-    Request(path="/API/x", method="get", host="s.shop"),
-    Request(http=False),
+    AskedRequest(path="/api/x", method="GET", host="r.shop"),
+    AskedRequest(path="/api/x", method="POST", host="r.shop:80", headers={"x-team": "red"}),
+    AskedRequest(path="/apix", method="POST", host="R.shop", headers={"x-team": "redder"}),
+    AskedRequest(path="/api", method="GET", host="evil.r.shop", headers={"x-team": "blue-red"}),
+    AskedRequest(path="/x.php", method="GET", host="r.shop:9999", headers={"x-team": ""}),
+    AskedRequest(path="/API/x", method="get", host="s.shop"),
+    AskedRequest(http=False),
 )
 PORTS = (8080, 9090, 7070, 15999)
 """Every container port that a Service of a world may reach, and one that none does."""

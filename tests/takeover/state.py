@@ -24,7 +24,7 @@ Body: TypeAlias = dict[str, Any]
 
 
 @dataclass
-class Taken(Shop):
+class TakenOver(Shop):
     """The repository with its status branch, and the configuration; directory clusters, unless others are
     given.
     """

@@ -78,9 +78,6 @@ class FakeTranslator(FakeMesh):
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         return Translation()
 
-    def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
-        return ()
-
 
 TRANSLATORS: tuple[Translator, ...] = (FakeTranslator(),)
 PROXY = {"name": "istio-proxy", "image": "docker.io/istio/proxyv2:1.30.3", "args": ["proxy", "sidecar"]}

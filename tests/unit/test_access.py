@@ -9,7 +9,7 @@ import pytest
 
 from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, ServicePort
 from gitmesh.model.policies import Policy
-from gitmesh.model.units import Access, DestinationUnit, Principal
+from gitmesh.model.units import Access, AccessUnit, Principal
 from gitmesh.resolution.resolve import Resolution, resolve
 from tests.factories import access, facts, policy, service, shop, workload
 from tests.rendered import rendered
@@ -28,9 +28,8 @@ def resolved(policies: list[Policy], *clusters: ClusterFacts, unknown: tuple[str
 
 
 def decision(resolution: Resolution, name: str = "reviews") -> Access:
-    found = [u for u in resolution.units["east"] if isinstance(u, DestinationUnit) and u.service.name == name]
+    found = [u for u in resolution.units["east"] if isinstance(u, AccessUnit) and u.service.name == name]
     assert found, resolution.diagnostics
-    assert found[0].access
     return found[0].access
 
 
@@ -198,7 +197,7 @@ def test_ports_that_proxies_do_not_see_are_unenforced() -> None:
 def test_service_without_selector_has_nothing_to_guard() -> None:
     resolution = resolved([access("a")], facts("east", service(selector={})))
     assert codes(resolution) == ["GM308"]
-    assert all(unit.access is None for unit in resolution.units["east"] if isinstance(unit, DestinationUnit))
+    assert not any(isinstance(unit, AccessUnit) for unit in resolution.units["east"])
 
 
 def test_no_pods_yet_is_no_finding() -> None:
@@ -251,13 +250,11 @@ def test_exemption_never_opens_what_an_allow_governs() -> None:
         [access("a"), deny_mesh(accessExempt={"sources": [{"all": True}]})], shop("east", twin)
     )
     assert decision(resolution).exempt is None
-    assert not [
-        u for u in resolution.units["east"] if isinstance(u, DestinationUnit) and u.service.name == "twin"
-    ]
+    assert not [u for u in resolution.units["east"] if isinstance(u, AccessUnit) and u.service.name == "twin"]
 
 
 def test_deny_default_without_exemption_needs_no_unit() -> None:
-    assert [unit.key.kind for unit in resolved([deny_mesh()]).units["east"]] == ["Mesh"]
+    assert [unit.key.half for unit in resolved([deny_mesh()]).units["east"]] == ["mesh"]
 
 
 def test_P05_deny_by_path_depends_on_normalisation() -> None:

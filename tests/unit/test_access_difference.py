@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gitmesh.model.comparison import AccessChange
 from gitmesh.model.facts import ClusterFacts, ServicePort
 from gitmesh.model.policies import Policy
-from gitmesh.model.units import Access, Grant, NamedCondition, Operation, TextCondition
+from gitmesh.model.units import NamedCondition, Operation, TextCondition
 from gitmesh.reasoning import classes, difference
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Admission
@@ -303,13 +303,9 @@ def test_a_service_of_one_side_alone_is_unknown() -> None:
 def with_rules(*rules: Operation) -> Known:
     """A cluster in which an Allow has these rules."""
     base = known([access("p")], SHOP)["east"]
-    unit = base.destinations["shop", "reviews"]
-    grant = replace(unit.access.allows[0] if unit.access else _never(), operations=rules)
-    return Known(SHOP, [replace(unit, access=replace(unit.access or Access(), allows=(grant,)))], ())
-
-
-def _never() -> Grant:
-    raise AssertionError("the policy selects the Service")
+    unit = base.access["shop", "reviews"]
+    grant = replace(unit.access.allows[0], operations=rules)
+    return Known(SHOP, [replace(unit, access=replace(unit.access, allows=(grant,)))], ())
 
 
 def test_an_expression_tells_nobody_what_it_means() -> None:

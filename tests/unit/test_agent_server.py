@@ -14,10 +14,10 @@ from gitmesh.agent import server as http
 from gitmesh.agent.health import Health
 from gitmesh.agent.listening import ListenError, listening
 from gitmesh.agent.metrics import Metrics
-from gitmesh.agent.server import Page, Server, pages, serve
+from gitmesh.agent.server import AgentServer, Page, pages, serve
 from tests.lab.process import wait_until
 
-Serving = Callable[..., Server]
+Serving = Callable[..., AgentServer]
 
 
 def all_pages() -> Mapping[str, Callable[[], Page]]:
@@ -31,7 +31,7 @@ def serving() -> Iterator[Serving]:
 
         def make(
             listen: str = "127.0.0.1:0", routes: Mapping[str, Callable[[], Page]] | None = None
-        ) -> Server:
+        ) -> AgentServer:
             made = serve(listen, all_pages() if routes is None else routes)
             ended.callback(made.close)
             return made
@@ -39,17 +39,17 @@ def serving() -> Iterator[Serving]:
         yield make
 
 
-def port(made: Server) -> int:
+def port(made: AgentServer) -> int:
     return int(made.addresses.rpartition(":")[2])
 
 
-def connect(made: Server, host: str = "127.0.0.1", source: str = "") -> socket.socket:
+def connect(made: AgentServer, host: str = "127.0.0.1", source: str = "") -> socket.socket:
     return socket.create_connection(
         (host, port(made)), timeout=20, source_address=(source, 0) if source else None
     )
 
 
-def ask(made: Server, request: str, host: str = "127.0.0.1", source: str = "") -> bytes:
+def ask(made: AgentServer, request: str, host: str = "127.0.0.1", source: str = "") -> bytes:
     with closing(connect(made, host, source)) as connection:
         connection.sendall(request.encode())
         return rest(connection)
@@ -330,7 +330,7 @@ class HandedOver:
 
 
 @pytest.fixture
-def hooked() -> Iterator[tuple[Server, HandedOver]]:
+def hooked() -> Iterator[tuple[AgentServer, HandedOver]]:
     taken = HandedOver()
     made = serve("127.0.0.1:0", all_pages(), {"/webhook": taken})
     yield made, taken
@@ -341,7 +341,7 @@ def post(length: str, more: str = "") -> str:
     return f"POST /webhook?x=1 HTTP/1.1\r\nHost: x\r\n{length}X-Proof: here\r\n{more}\r\n"
 
 
-def test_a_post_is_handed_over_whole(hooked: tuple[Server, HandedOver]) -> None:
+def test_a_post_is_handed_over_whole(hooked: tuple[AgentServer, HandedOver]) -> None:
     made, taken = hooked
     body = "x" * http.MOST_BODY
     answer = ask(made, post(f"Content-Length: {len(body)}\r\n") + body)
@@ -351,7 +351,7 @@ def test_a_post_is_handed_over_whole(hooked: tuple[Server, HandedOver]) -> None:
     assert status(ask(made, HEALTH)) == 200
 
 
-def test_one_that_asks_first_is_told_to_go_on(hooked: tuple[Server, HandedOver]) -> None:
+def test_one_that_asks_first_is_told_to_go_on(hooked: tuple[AgentServer, HandedOver]) -> None:
     made, taken = hooked
     with closing(connect(made)) as connection:
         connection.sendall(post("Content-Length: 2\r\n", "Expect: 100-continue\r\n").encode())
@@ -375,7 +375,7 @@ def test_one_that_asks_first_is_told_to_go_on(hooked: tuple[Server, HandedOver])
     ],
 )
 def test_a_body_that_is_too_large_or_of_unknown_length_is_not_read(
-    hooked: tuple[Server, HandedOver], length: str, expected: int
+    hooked: tuple[AgentServer, HandedOver], length: str, expected: int
 ) -> None:
     made, taken = hooked
     assert status(ask(made, post(length))) == expected
@@ -393,14 +393,14 @@ def test_where_nothing_takes_it_there_is_nothing(serving: Serving, line: str) ->
     ("line", "expected"),
     [("GET /webhook HTTP/1.1", 404), ("PUT /webhook HTTP/1.1", 404), ("POST /webhook HTTP/2", 400)],
 )
-def test_only_a_post_is_one(hooked: tuple[Server, HandedOver], line: str, expected: int) -> None:
+def test_only_a_post_is_one(hooked: tuple[AgentServer, HandedOver], line: str, expected: int) -> None:
     made, taken = hooked
     assert status(ask(made, f"{line}\r\nContent-Length: 0\r\n\r\n")) == expected
     assert taken.bodies == []
 
 
 def test_a_body_that_does_not_come_is_cut_and_probes_get_through(
-    monkeypatch: pytest.MonkeyPatch, hooked: tuple[Server, HandedOver]
+    monkeypatch: pytest.MonkeyPatch, hooked: tuple[AgentServer, HandedOver]
 ) -> None:
     made, taken = hooked
     waiting = [connect(made) for _ in range(http.MOST_BODIES)]

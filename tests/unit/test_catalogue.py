@@ -15,14 +15,14 @@ import yaml
 from click.testing import CliRunner
 
 from gitmesh.adapters.git import GitSource
-from gitmesh.adapters.kube.client import Request
+from gitmesh.adapters.kube.client import ApiRequest
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.cli.main import cli
 from gitmesh.errors import SourceError
 from gitmesh.parsing.parse import parse
 from tests.factories import snapshot_of
-from tests.properties.history import document, on
-from tests.unit.test_pipeline import World, actions, codes, slow
+from tests.properties.history import document
+from tests.unit.test_pipeline import PipelineWorld, actions, codes, slow
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -59,7 +59,7 @@ def redirecting(to: str) -> Iterator[tuple[str, list[str]]]:
     """A server that sends everybody elsewhere; yields its URL and the paths that were asked for."""
     asked: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class CatalogueHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
             self.send_response(302)
@@ -70,7 +70,7 @@ def redirecting(to: str) -> Iterator[tuple[str, list[str]]]:
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), CatalogueHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}", asked
@@ -92,10 +92,10 @@ def test_G19_git_does_not_follow_a_redirect(tmp_path: Path) -> None:
 class Pages:
     """A client that answers a list of two pages."""
 
-    requests: list[Request] = field(default_factory=list)
+    requests: list[ApiRequest] = field(default_factory=list)
     timeout: float = 5.0
 
-    def send(self, request: Request) -> Any:
+    def send(self, request: ApiRequest) -> Any:
         self.requests.append(request)
         last = len(self.requests) > 1
         content = {
@@ -116,10 +116,8 @@ def test_K10_lists_are_read_from_the_quorum_and_whole() -> None:
 
 @pytest.mark.parametrize("jump", [-600.0, 600.0, 1e9])
 def test_K20_a_clock_that_jumps_changes_no_decision(jump: float) -> None:
-    world = World()
-    world.commit(
-        slow("a"), document("AccessPolicy", "b", destinations=on("ratings"), sources=[{"all": True}])
-    )
+    world = PipelineWorld()
+    world.commit(slow("a"), slow("b", "ratings"))
     before = world.run()
     world.now += jump
     after = world.run()

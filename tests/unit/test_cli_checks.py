@@ -8,14 +8,14 @@ import pytest
 
 from gitmesh.adapters.fleet import LocalFleet
 from gitmesh.adapters.memory import MemoryCluster
-from gitmesh.cli.checks import Right as AnyRight
+from gitmesh.cli.checks import AnsweredRight as AnyRight
 from gitmesh.cli.checks import cluster_checks
 from gitmesh.model.ledger import NAMESPACE
 from gitmesh.render.checks import Level
 from tests.factories import facts, service
 
 
-class Asked(MemoryCluster):
+class AskableCluster(MemoryCluster):
     """A cluster that can be asked for rights, as Kubernetes can."""
 
     def rights(self, _instance: str) -> Sequence[AnyRight]:
@@ -29,7 +29,7 @@ class Asked(MemoryCluster):
 def test_the_namespace_of_the_ledger_must_be_there_where_it_is_written(
     namespace: str, enforce: bool, missing: bool
 ) -> None:
-    cluster = Asked(
+    cluster = AskableCluster(
         "east", facts=facts("east", service("any", namespace), namespaces={namespace: {}}), enforce=enforce
     )
     found = [one for one in cluster_checks(LocalFleet([cluster]), {}, "shop") if one.level is Level.FAIL]

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 from rich.pretty import pprint
 
-from gitmesh.adapters.git.auth import Access
-from gitmesh.adapters.kube.client import Answer, Request
+from gitmesh.adapters.git.auth import GitAccess
+from gitmesh.adapters.kube.client import ApiAnswer, ApiRequest
 from gitmesh.adapters.kube.credentials import Certificate, Endpoint, Exec, StaticToken
 from gitmesh.model.snapshot import File
 
@@ -20,8 +20,8 @@ HOLDERS = [
     Certificate(SECRET.encode(), Path("key")),
     Exec(spec={"args": [SECRET]}, cluster={}, folder=Path()),
     Endpoint(server="https://east", tokens=StaticToken(SECRET), ca=SECRET.encode()),
-    Answer(request=Request(method="GET", path="/"), status=200, body=SECRET.encode()),
-    Access(secrets=(SECRET,), env={"TOKEN": SECRET}),
+    ApiAnswer(request=ApiRequest(method="GET", path="/"), status=200, body=SECRET.encode()),
+    GitAccess(secrets=(SECRET,), env={"TOKEN": SECRET}),
     File(path="a.yaml", blob="0", content=SECRET.encode()),
 ]
 

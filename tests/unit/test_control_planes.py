@@ -11,6 +11,7 @@ import pytest
 from gitmesh.discovery.discover import assemble
 from gitmesh.model.facts import Mesh, Remembered
 from gitmesh.model.report import State
+from gitmesh.planning.ledger_codec import SCHEMA
 from gitmesh.plugins import load_translators
 from tests.folders import (
     Folders,
@@ -301,14 +302,14 @@ def test_a_ledger_of_an_older_version_is_taken_over(world: Folders) -> None:
     before = {name: world.live(name) for name in world.names}
 
     def older(document: dict[str, object]) -> None:
-        for key in ("origins", "parts", "kinds", "holds", "heals"):
+        for key in ("origins", "units", "parts", "kinds", "holds", "heals"):
             del document[key]
         document["schema"] = 1
         entries: dict[str, dict[str, dict[str, list[object]]]] = document["entries"]  # type: ignore[assignment]
         for namespaces in entries.values():
             for names in namespaces.values():
                 for row in names.values():
-                    del row[3]
+                    del row[3:5]
         meshes: dict[str, list[dict[str, str]]] = document["meshes"]  # type: ignore[assignment]
         document["meshes"] = {
             name: [[m["translator"], m["name"], m["trustDomain"]] for m in found]
@@ -319,7 +320,7 @@ def test_a_ledger_of_an_older_version_is_taken_over(world: Folders) -> None:
         world.tamper(name, older)
     report = world.run()
     assert (codes(report), {name: world.live(name) for name in world.names}) == ([], before)
-    assert world.ledger("east")["schema"] == 3
+    assert world.ledger("east")["schema"] == SCHEMA
 
 
 def test_another_cluster_in_the_place_of_one_does_not_lend_it_its_callers(world: Folders) -> None:

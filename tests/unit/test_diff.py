@@ -292,7 +292,7 @@ def test_k11_everything_gone_at_once_is_suspicious() -> None:
 def test_x01_intents_are_known_before_the_first_write_and_confirmed_after() -> None:
     ledger, built = Ledger(instance=INSTANCE), Build(cluster=CLUSTER, manifests={rule("a"): want("a")})
     result = plan([want("a")], version="")
-    intended = intend(ledger, result)
+    intended = intend(ledger, result, built)
     assert intended.entries[rule("a")].uid == ""
     done = Outcome(key=rule("a"), action=Action.CREATE, ok=True, uid="u7")
     after = record(

@@ -21,7 +21,7 @@ from gitmesh.model.ledger import Entry, Ledger
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live
-from gitmesh.model.units import UnitKey
+from gitmesh.model.units import half_key
 from gitmesh.yaml_text import dump, dump_all
 from tests.unit.bookshop import (
     NETWORKING,
@@ -40,7 +40,7 @@ from tests.unit.test_discover import discovered
 
 KINDS = (VIRTUAL_SERVICE,)
 PATH = "bookshop/virtualservice.networking.istio.io/reviews.yaml"
-REVIEWS = UnitKey(kind="Destination", namespace="bookshop", name="reviews")
+REVIEWS = half_key("routing", "east", ("bookshop", "reviews"))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from gitmesh.resolution.resolve import resolve
 from gitmesh.status.states import overall
 from tests.factories import access, facts, service, traffic, workload
 from tests.fake_mesh import FakeMesh
-from tests.outcome import Outcome
+from tests.outcome import PolicyOutcome
 from tests.outcome import outcome as outcome_in
 
 BROAD: list[dict[str, Any]] = [{"namespaces": ["shop"]}]
@@ -48,7 +48,7 @@ def world(*more: Service | Mesh) -> ClusterFacts:
     return facts("east", INDEX, STOCK, ALIAS, PLAIN, *PODS, *more)
 
 
-def outcome(*policies: Policy, of: ClusterFacts | None = None) -> Outcome:
+def outcome(*policies: Policy, of: ClusterFacts | None = None) -> PolicyOutcome:
     return outcome_in(of or world(), *policies)
 
 

@@ -82,7 +82,7 @@ def test_clusters_in_turn_are_worked_on_one_after_the_other_and_each_fails_alone
 # --- clusters that are slow
 
 
-class World:
+class SlowFleet:
     """Clusters `slow` and `fast`, the first of which may be kept from answering; time passes when it is told
     to.
     """
@@ -128,7 +128,7 @@ class World:
 
 
 def test_a_cluster_that_does_not_answer_is_left_to_itself_and_not_asked_twice_at_once() -> None:
-    world = World()
+    world = SlowFleet()
     first = world.each(hangs=True)
     assert first["fast"] == "fast"
     assert str(first["slow"]) == "no answer within 30 s; the other clusters go on without it"
@@ -141,7 +141,7 @@ def test_a_cluster_that_does_not_answer_is_left_to_itself_and_not_asked_twice_at
 
 
 def test_who_was_late_and_failed_is_waited_for_shortly_until_a_whole_cycle_is_in_time() -> None:
-    world = World()
+    world = SlowFleet()
     world.each(hangs=True, fails=True)
     world.let_go(40.0)
     world.cost = SHORT_PATIENCE + 1
@@ -162,7 +162,7 @@ def test_who_was_late_and_failed_is_waited_for_shortly_until_a_whole_cycle_is_in
 
 
 def test_who_was_late_and_ended_well_gets_the_time_that_it_needs() -> None:
-    world = World()
+    world = SlowFleet()
     assert "30 s" in str(world.each(hangs=True)["slow"])
     world.let_go(40.0)
     assert "60 s" in str(world.each(hangs=True)["slow"])
@@ -172,7 +172,7 @@ def test_who_was_late_and_ended_well_gets_the_time_that_it_needs() -> None:
 
 
 def test_without_patience_given_everybody_is_waited_for() -> None:
-    world = World()
+    world = SlowFleet()
     world.fleet = LocalFleet(world.fleet.clusters.values(), clock=lambda: world.now)
     threading.Timer(0.05, world.go_on.set).start()
     assert world.each(hangs=True) == {"slow": "slow", "fast": "fast"}

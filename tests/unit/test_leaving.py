@@ -16,7 +16,7 @@ from gitmesh.model.manifests import SECURITY, Build, Manifest, Phase
 from gitmesh.model.objects import decode
 from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, Report, Stage, State
-from gitmesh.model.units import UnitKey
+from gitmesh.model.units import half_key
 from gitmesh.planning.guard import vanished
 from gitmesh.planning.ledgers import record
 from gitmesh.render.changes import object_changes, tally
@@ -24,9 +24,9 @@ from gitmesh.render.summary import summarise
 from gitmesh.status.states import policy_states
 from tests.fake_mesh import FakeMesh, rule
 from tests.unit.plans import CLUSTER, INSTANCE, actions, is_live, plan, said, want
-from tests.unit.test_pipeline import World, codes, one, slow
+from tests.unit.test_pipeline import PipelineWorld, codes, one, slow
 
-UNIT = UnitKey(kind="Destination", namespace="shop", name="a")
+UNIT = half_key("routing", "east", ("shop", "a"))
 
 
 def leaving(name: str, *finalizers: str, **more: Any) -> Live:
@@ -155,7 +155,7 @@ def test_a_deletion_that_the_cluster_took_and_has_not_finished_is_neither_done_n
     assert summarise(replace(report, clusters={"east": failed})).failed == 1
 
 
-def ask_to_delete(world: World, name: str) -> None:
+def ask_to_delete(world: PipelineWorld, name: str) -> None:
     """Somebody deletes an object that has a finalizer."""
     body = decode(world.east.objects[rule(name)].body)
     metadata = {
@@ -167,7 +167,7 @@ def ask_to_delete(world: World, name: str) -> None:
 
 
 def test_policy_and_cluster_are_pending_while_a_wanted_object_leaves() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(slow("a"))
     world.run()
     ask_to_delete(world, "reviews")
@@ -182,7 +182,7 @@ def test_policy_and_cluster_are_pending_while_a_wanted_object_leaves() -> None:
 
 
 def test_an_unwanted_object_that_leaves_keeps_its_cluster_pending() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
     world.commit(slow("a"))

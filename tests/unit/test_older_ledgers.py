@@ -8,7 +8,7 @@ from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ObjectKey, decode
-from tests.unit.test_pipeline import World, actions, codes, facts, slow
+from tests.unit.test_pipeline import PipelineWorld, actions, codes, facts, slow
 
 WRITES = {"create", "update", "adopt", "delete"}
 
@@ -24,32 +24,32 @@ class Behind(MemoryCluster):
 
 
 @pytest.fixture
-def world() -> World:
-    made = World()
+def world() -> PipelineWorld:
+    made = PipelineWorld()
     made.clusters["east"] = Behind("east", facts=facts("east"), before=made._before("east"))
     return made
 
 
-def behind(world: World) -> Behind:
+def behind(world: PipelineWorld) -> Behind:
     found = world.clusters["east"]
     assert isinstance(found, Behind)
     return found
 
 
-def stored(world: World) -> Stored:
+def stored(world: PipelineWorld) -> Stored:
     return behind(world).load("shop")
 
 
-def ledger(world: World) -> Ledger:
+def ledger(world: PipelineWorld) -> Ledger:
     return stored(world).ledger
 
 
-def reviews(world: World) -> ObjectKey:
+def reviews(world: PipelineWorld) -> ObjectKey:
     (key,) = [key for key in world.east.objects if key.name == "reviews"]
     return key
 
 
-def intent(world: World) -> Stored:
+def intent(world: PipelineWorld) -> Stored:
     """The ledger between the intent to make two objects and the truth about them, which was lost."""
 
     def dies(operation: str, _key: ObjectKey | None) -> None:
@@ -65,7 +65,7 @@ def intent(world: World) -> Stored:
     return found
 
 
-def test_an_object_is_not_made_anew_while_the_ledger_has_the_uid_of_its_predecessor(world: World) -> None:
+def test_nothing_is_made_anew_while_the_ledger_has_the_uid_of_its_predecessor(world: PipelineWorld) -> None:
     """An intent of before equals the one that is to be saved now. The ledger as it is has the uid of the
     object that somebody deleted: what was made beside it would be nobody's for ever."""
     early = intent(world)
@@ -82,7 +82,7 @@ def test_an_object_is_not_made_anew_while_the_ledger_has_the_uid_of_its_predeces
     assert set(actions(world.run()).values()) == {"keep"}
 
 
-def test_nothing_is_updated_or_deleted_by_an_older_ledger(world: World) -> None:
+def test_nothing_is_updated_or_deleted_by_an_older_ledger(world: PipelineWorld) -> None:
     early = intent(world)
     world.run()
     before = dict(world.east.objects)
@@ -97,7 +97,7 @@ def test_nothing_is_updated_or_deleted_by_an_older_ledger(world: World) -> None:
     assert world.live() == ["reviews"]
 
 
-def test_a_ledger_that_moved_while_the_plan_was_made_stops_it(world: World) -> None:
+def test_a_ledger_that_moved_while_the_plan_was_made_stops_it(world: PipelineWorld) -> None:
     """Another agent of the instance wrote it: both would write by what they read."""
     world.commit(slow("a"))
     world.run()
@@ -117,7 +117,7 @@ def test_a_ledger_that_moved_while_the_plan_was_made_stops_it(world: World) -> N
     assert b"7000" in world.east.objects[reviews(world)].body
 
 
-def test_what_a_stranger_made_with_our_marks_stays_a_strangers(world: World) -> None:
+def test_what_a_stranger_made_with_our_marks_stays_a_strangers(world: PipelineWorld) -> None:
     """The counter-proof: marks are no authority, whatever the readings were before."""
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
@@ -131,14 +131,14 @@ def test_what_a_stranger_made_with_our_marks_stays_a_strangers(world: World) -> 
     assert world.east.objects[key] == made
 
 
-def test_a_quiet_cycle_saves_nothing(world: World) -> None:
+def test_a_quiet_cycle_saves_nothing(world: PipelineWorld) -> None:
     world.commit(slow("a"))
     world.run()
     world.run()
     assert "save" not in world.operations()
 
 
-def test_what_needed_nothing_but_a_correction_is_saved_before_and_after(world: World) -> None:
+def test_what_needed_nothing_but_a_correction_is_saved_before_and_after(world: PipelineWorld) -> None:
     """Two saves a writing cycle: the one that proves the ledger, and what became of it."""
     world.commit(slow("a"))
     world.run()

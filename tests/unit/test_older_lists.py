@@ -14,7 +14,7 @@ from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Ledger
 from gitmesh.model.objects import ApiKind, ObjectKey, decode
 from gitmesh.model.plan import Live, Observed
-from tests.unit.test_pipeline import World, actions, codes, facts, slow
+from tests.unit.test_pipeline import PipelineWorld, actions, codes, facts, slow
 
 
 class Lagging(MemoryCluster):
@@ -37,32 +37,32 @@ class Lagging(MemoryCluster):
 
 
 @pytest.fixture
-def world() -> World:
-    made = World()
+def world() -> PipelineWorld:
+    made = PipelineWorld()
     made.clusters["east"] = Lagging("east", facts=facts("east"), before=made._before("east"))
     return made
 
 
-def lagging(world: World) -> Lagging:
+def lagging(world: PipelineWorld) -> Lagging:
     found = world.clusters["east"]
     assert isinstance(found, Lagging)
     return found
 
 
-def ledger(world: World) -> Ledger:
+def ledger(world: PipelineWorld) -> Ledger:
     return world.east.load("shop").ledger
 
 
-def entries(world: World) -> set[str]:
+def entries(world: PipelineWorld) -> set[str]:
     return {key.name for key in ledger(world).entries}
 
 
-def reviews(world: World) -> ObjectKey:
+def reviews(world: PipelineWorld) -> ObjectKey:
     (key,) = [key for key in world.east.objects if key.name == "reviews"]
     return key
 
 
-def test_an_object_that_an_older_list_lacks_is_not_forgotten_but_pruned(world: World) -> None:
+def test_an_object_that_an_older_list_lacks_is_not_forgotten_but_pruned(world: PipelineWorld) -> None:
     """Created by the last cycle, wanted no more in this one, and in no list yet."""
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
@@ -72,7 +72,9 @@ def test_an_object_that_an_older_list_lacks_is_not_forgotten_but_pruned(world: W
     assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
 
 
-def test_an_object_that_an_older_list_lacks_is_not_created_again_nor_told_as_gone(world: World) -> None:
+def test_an_object_that_an_older_list_lacks_is_not_created_again_nor_told_as_gone(
+    world: PipelineWorld,
+) -> None:
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
     before = ledger(world)
@@ -84,7 +86,7 @@ def test_an_object_that_an_older_list_lacks_is_not_created_again_nor_told_as_gon
     assert not {"create", "update", "save"} & set(world.operations())
 
 
-def test_a_predecessor_in_an_older_list_is_no_stranger(world: World) -> None:
+def test_a_predecessor_in_an_older_list_is_no_stranger(world: PipelineWorld) -> None:
     """Somebody deleted ours, we made it again, and the list still shows the one of before, with its uid."""
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
@@ -101,7 +103,7 @@ def test_a_predecessor_in_an_older_list_is_no_stranger(world: World) -> None:
     assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
 
 
-def test_an_intent_whose_object_came_after_the_list_is_found(world: World) -> None:
+def test_an_intent_whose_object_came_after_the_list_is_found(world: PipelineWorld) -> None:
     """Killed between the creation and the ledger: the entry has no uid, and the list is from before."""
 
     def dies(operation: str, _key: ObjectKey | None) -> None:
@@ -119,7 +121,7 @@ def test_an_intent_whose_object_came_after_the_list_is_found(world: World) -> No
     assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
 
 
-def test_an_intent_takes_no_uid_from_a_predecessor_in_an_older_list(world: World) -> None:
+def test_an_intent_takes_no_uid_from_a_predecessor_in_an_older_list(world: PipelineWorld) -> None:
     """As above, and the list still shows the object of before, whose marks are ours, too."""
 
     def dies(operation: str, _key: ObjectKey | None) -> None:
@@ -140,7 +142,7 @@ def test_an_intent_takes_no_uid_from_a_predecessor_in_an_older_list(world: World
     assert actions(world.run()) == {"reviews": "keep", "ratings": "keep"}
 
 
-def test_a_deletion_by_an_older_list_does_not_let_go_of_the_successor(world: World) -> None:
+def test_a_deletion_by_an_older_list_does_not_let_go_of_the_successor(world: PipelineWorld) -> None:
     """As above, and it is not wanted any more: what is deleted is what is there."""
 
     def dies(operation: str, _key: ObjectKey | None) -> None:
@@ -160,7 +162,7 @@ def test_a_deletion_by_an_older_list_does_not_let_go_of_the_successor(world: Wor
     assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
 
 
-def test_what_was_asked_before_a_write_is_asked_again_after_it(world: World) -> None:
+def test_what_was_asked_before_a_write_is_asked_again_after_it(world: PipelineWorld) -> None:
     """The answer to a creation is lost, then nobody wants it any more, and the list stays as it was."""
 
     def lost(operation: str, _key: ObjectKey | None) -> None:
@@ -183,7 +185,7 @@ def test_what_was_asked_before_a_write_is_asked_again_after_it(world: World) -> 
 
 
 def test_what_an_older_list_shows_as_wanted_is_asked_for_where_we_wrote_other_things(
-    world: World,
+    world: PipelineWorld,
 ) -> None:
     """5 s, then 7 s, then 5 s again: a list from the beginning says that nothing is to be done."""
     world.commit(slow("a"))
@@ -197,7 +199,7 @@ def test_what_an_older_list_shows_as_wanted_is_asked_for_where_we_wrote_other_th
     assert b"5000" in world.east.objects[reviews(world)].body
 
 
-def test_what_we_deleted_and_an_older_list_still_shows_is_no_strangers(world: World) -> None:
+def test_what_we_deleted_and_an_older_list_still_shows_is_no_strangers(world: PipelineWorld) -> None:
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
     before = dict(world.east.objects)
@@ -210,7 +212,7 @@ def test_what_we_deleted_and_an_older_list_still_shows_is_no_strangers(world: Wo
     assert "GM401" not in codes(report)
 
 
-def test_what_bears_our_marks_and_is_unknown_is_asked_for_once_while_nothing_moves(world: World) -> None:
+def test_what_bears_our_marks_and_is_unknown_is_asked_for_once(world: PipelineWorld) -> None:
     """The counter-proof: it is there, so marks alone are no authority."""
     world.commit(slow("b", "ratings"), slow("a"))
     world.run()
@@ -227,7 +229,7 @@ def test_what_bears_our_marks_and_is_unknown_is_asked_for_once_while_nothing_mov
     assert world.east.objects[made.key] is made
 
 
-def test_what_is_gone_is_forgotten_and_asked_for_no_more(world: World) -> None:
+def test_what_is_gone_is_forgotten_and_asked_for_no_more(world: PipelineWorld) -> None:
     """The counter-proof: a list that is right about an absence."""
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
@@ -241,7 +243,7 @@ def test_what_is_gone_is_forgotten_and_asked_for_no_more(world: World) -> None:
     assert "find" not in world.operations()
 
 
-def test_what_somebody_replaced_is_asked_for_once_while_nothing_moves(world: World) -> None:
+def test_what_somebody_replaced_is_asked_for_once_while_nothing_moves(world: PipelineWorld) -> None:
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
     (key,) = [key for key in world.east.objects if key.name == "reviews"]
@@ -253,7 +255,7 @@ def test_what_somebody_replaced_is_asked_for_once_while_nothing_moves(world: Wor
     assert "find" in world.operations()
 
 
-def test_a_cluster_that_does_not_answer_by_name_decides_nothing(world: World) -> None:
+def test_a_cluster_that_does_not_answer_by_name_decides_nothing(world: PipelineWorld) -> None:
     def refuses(operation: str, _key: ObjectKey | None) -> None:
         if operation == "find":
             raise ClusterError("no answer")

@@ -24,7 +24,7 @@ from gitmesh.model.manifests import Phase, Translation
 from gitmesh.model.objects import Body, ObjectKey, decode
 from gitmesh.model.plan import SETTLE, Action, Live, Outcome, Plan
 from gitmesh.model.report import MeshStatus, Report, Stage, State, Verdict
-from gitmesh.model.units import DestinationUnit, Unit
+from gitmesh.model.units import RoutingUnit, Unit
 from gitmesh.pipeline import Memo, Options, run
 from gitmesh.planning.fights import RETRY
 from gitmesh.planning.ownership import ADOPT
@@ -56,7 +56,7 @@ class Mapped(FakeMesh):
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         translation = super().translate(unit, meshes, facts)
-        if not isinstance(unit, DestinationUnit):
+        if not isinstance(unit, RoutingUnit):
             return translation
         fields = {
             f"spec.{name}": decided.origin for route in unit.routes for name, decided in route.fields.items()
@@ -68,7 +68,7 @@ class Mapped(FakeMesh):
 
 
 @dataclass
-class World:
+class PipelineWorld:
     """Sources, clusters in memory, the memory of one process, and a clock that stands still unless it is
     moved.
     """
@@ -154,7 +154,7 @@ def actions(report: Report, cluster: str = "east") -> dict[str, Action]:
     ],
 )
 def test_each_stage_asks_the_clusters_for_no_more_than_it_needs(until: Stage, asked: list[str]) -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(slow("a"))
     report = world.run(until)
     assert world.operations() == asked
@@ -172,7 +172,7 @@ def test_publishers_see_the_report_in_turn() -> None:
             return report
 
     seen: list[str] = []
-    world = World()
+    world = PipelineWorld()
     world.commit(slow("a"))
     fleet = LocalFleet(world.clusters.values())
     publishers = [Marks("branch"), Marks("metrics")]
@@ -193,7 +193,7 @@ def test_publishers_see_the_report_in_turn() -> None:
 
 
 def test_a_review_of_a_bad_tip_asks_no_cluster_for_a_plan() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(slow("a"))
     world.run()
     world.sources[0].commit("kind: [", good=False)
@@ -205,8 +205,8 @@ def test_a_review_of_a_bad_tip_asks_no_cluster_for_a_plan() -> None:
 # --- sources
 
 
-def two_sources() -> World:
-    return World(sources=[History("alpha"), History("beta")])
+def two_sources() -> PipelineWorld:
+    return PipelineWorld(sources=[History("alpha"), History("beta")])
 
 
 def test_a_bad_source_leaves_the_other_at_work() -> None:
@@ -242,7 +242,7 @@ def test_what_a_source_without_a_revision_may_have_said_stays() -> None:
 
 
 def test_without_anything_in_force_a_cluster_is_not_touched() -> None:
-    world = World()
+    world = PipelineWorld()
     world.sources[0].commit("kind: [", good=False)
     report = world.run()
     assert world.operations() == ["load"]
@@ -251,7 +251,7 @@ def test_without_anything_in_force_a_cluster_is_not_touched() -> None:
 
 
 def test_a_lost_last_good_revision_holds_the_clusters() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(slow("a"))
     world.run()
     world.sources[0].down = world.sources[0].store_lost = True
@@ -268,7 +268,7 @@ def away(_operation: str, _key: ObjectKey | None) -> None:
 
 
 def test_an_unreachable_cluster_keeps_its_last_known_facts_and_the_others_go_on() -> None:
-    world = World(names=("east", "west"))
+    world = PipelineWorld(names=("east", "west"))
     world.commit(slow("a"))
     world.run()
     world.hooks["west"] = away
@@ -281,7 +281,7 @@ def test_an_unreachable_cluster_keeps_its_last_known_facts_and_the_others_go_on(
 
 
 def test_after_a_restart_the_ledgers_tell_the_meshes_of_a_cluster_that_is_away() -> None:
-    world = World(names=("east", "west"), mesh=load_translators()["istio"])
+    world = PipelineWorld(names=("east", "west"), mesh=load_translators()["istio"])
     for name, cluster in world.clusters.items():
         callers = workload("web", mesh="istio", service_account="web")
         things: list[Service | Workload] = [service("reviews"), workload("reviews", mesh="istio"), callers]
@@ -306,7 +306,7 @@ def test_after_a_restart_the_ledgers_tell_the_meshes_of_a_cluster_that_is_away()
 
 
 def test_a_cluster_that_goes_away_in_the_middle_is_reported_once() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(slow("a"))
 
     def later(operation: str, _key: ObjectKey | None) -> None:
@@ -321,7 +321,7 @@ def test_a_cluster_that_goes_away_in_the_middle_is_reported_once() -> None:
 
 @pytest.mark.parametrize("operation", ["load", "facts"])
 def test_a_cluster_that_says_itself_that_it_is_another_one_is_held_and_did_answer(operation: str) -> None:
-    world = World(names=("east", "west"))
+    world = PipelineWorld(names=("east", "west"))
     world.commit(slow("a"))
     world.run()
 
@@ -354,7 +354,7 @@ class Traced(Mapped):
 
 
 def test_a_refused_write_is_told_at_the_line_of_the_field_that_changed() -> None:
-    world = World(mesh=Traced())
+    world = PipelineWorld(mesh=Traced())
     world.commit(slow("a", retries={"attempts": 2}, timeout="3s"))
     world.run()
 
@@ -370,7 +370,7 @@ def test_a_refused_write_is_told_at_the_line_of_the_field_that_changed() -> None
 
 
 def test_K11_a_repointed_cluster_is_not_touched() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(slow("a"))
     world.run()
     world.east.current_facts = with_digest(shop("east", uid="another"))
@@ -383,7 +383,7 @@ def test_K11_a_repointed_cluster_is_not_touched() -> None:
 
 
 def test_K11_when_everything_of_ours_is_gone_only_a_second_reading_is_believed() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
     kept = dict(world.east.objects)
@@ -408,7 +408,7 @@ def test_K11_when_everything_of_ours_is_gone_only_a_second_reading_is_believed()
 
 
 def test_only_the_named_clusters_are_planned_but_the_facts_of_all_are_read() -> None:
-    world = World(names=("east", "west"))
+    world = PipelineWorld(names=("east", "west"))
     world.commit(slow("a"))
     report = world.run(only=frozenset({"west"}))
     assert (world.live("east"), world.live("west")) == ([], ["reviews"])
@@ -417,7 +417,7 @@ def test_only_the_named_clusters_are_planned_but_the_facts_of_all_are_read() -> 
 
 
 def test_an_observed_cluster_is_never_written_not_even_its_ledger() -> None:
-    world = World(enforce=False)
+    world = PipelineWorld(enforce=False)
     world.commit(slow("a"))
     report = world.run()
     assert world.operations() == ["load", "facts", "prefetch", "observe"]
@@ -429,37 +429,36 @@ def test_an_observed_cluster_is_never_written_not_even_its_ledger() -> None:
 # --- policies that come to nothing
 
 
-def test_a_policy_that_a_translator_loses_is_reported_at_its_line() -> None:
-    class Forgetful(FakeMesh):
-        def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
-            return Translation()
+class LosingMesh(FakeMesh):
+    """Translates every unit to nothing, and says nothing of it."""
 
-    world = World(mesh=Forgetful())
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        return Translation()
+
+
+def test_a_policy_that_a_translator_loses_is_reported_at_its_line() -> None:
+    world = PipelineWorld(mesh=LosingMesh())
     world.commit(slow("a"))
     lost = one(world.run(Stage.BUILD), "GM309")
     assert (lost.policy, lost.at and lost.at.line) == ("TrafficPolicy/shop/a", 1)
 
 
 def test_a_policy_on_a_cluster_without_a_mesh_is_not_lost() -> None:
-    world = World()
+    world = PipelineWorld()
     world.clusters["east"] = MemoryCluster("east", facts=with_digest(replace(facts(), meshes=())))
     world.commit(slow("a"))
     assert codes(world.run(Stage.BUILD)) == ["GM507"]
 
 
 def test_a_policy_that_is_lost_in_one_cluster_is_reported_though_another_one_has_no_mesh() -> None:
-    class Forgetful(FakeMesh):
-        def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
-            return Translation()
-
-    world = World(mesh=Forgetful(), names=("east", "west"))
+    world = PipelineWorld(mesh=LosingMesh(), names=("east", "west"))
     world.clusters["west"] = MemoryCluster("west", facts=with_digest(replace(facts("west"), meshes=())))
     world.commit(slow("a"))
     assert sorted(codes(world.run(Stage.BUILD))) == ["GM309", "GM507"]
 
 
 def test_a_policy_that_waits_for_the_conflict_of_two_others_is_not_lost() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(
         slow("a"),
         slow("b", timeout="9s"),
@@ -475,9 +474,9 @@ def test_a_policy_waits_where_a_translator_says_why_it_holds_the_unit_and_is_los
     class Refusing(FakeMesh):
         def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
             said = finding("GM504", "no Rule here", policy=unit.policies[0])
-            return Translation(held=("",), diagnostics=(said,) if unit.key.name == "reviews" else ())
+            return Translation(held=True, diagnostics=(said,) if unit.key.name == "reviews" else ())
 
-    world = World(mesh=Refusing())
+    world = PipelineWorld(mesh=Refusing())
     world.commit(slow("a"), slow("b", matches=[{"path": {"exact": "/b"}}]), slow("c", "ratings"))
     report = world.run(Stage.BUILD)
     assert sorted(codes(report)) == ["GM309", "GM314", "GM504"]
@@ -496,7 +495,7 @@ def test_an_object_that_two_units_want_differently_stays_as_it_is() -> None:
                 fragments=tuple(replace(one, key=one.key._replace(name="shared")) for one in made.fragments),
             )
 
-    world = World(mesh=Clashing())
+    world = PipelineWorld(mesh=Clashing())
     world.commit(slow("a", "reviews"))
     world.run()
     before = dict(world.east.objects)
@@ -513,7 +512,7 @@ def all_but(*kept: str) -> list[dict[str, Any]]:
 
 
 def test_G24_many_deletions_wait_until_the_revision_is_approved_by_at_least_seven_digits() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(*all_but(*SERVICES))
     world.run()
     sha = world.commit(*all_but("s00"))
@@ -533,7 +532,7 @@ def test_G24_many_deletions_wait_until_the_revision_is_approved_by_at_least_seve
 
 
 def test_approval_in_the_configuration_counts_as_well() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(*all_but(*SERVICES))
     world.run()
     sha = world.commit(*all_but("s00"))
@@ -542,7 +541,7 @@ def test_approval_in_the_configuration_counts_as_well() -> None:
 
 
 def test_ten_deletions_need_no_consent() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(*all_but(*SERVICES))
     world.run()
     world.commit(*all_but(*SERVICES[:4]))
@@ -551,7 +550,7 @@ def test_ten_deletions_need_no_consent() -> None:
 
 
 def test_X11_a_lost_ledger_is_made_again_from_the_marks_and_deletions_wait_a_cycle() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(slow("a"), slow("b", "ratings"), slow("c", "s00"))
     world.run()
     forgotten(world.east)
@@ -565,7 +564,7 @@ def test_X11_a_lost_ledger_is_made_again_from_the_marks_and_deletions_wait_a_cyc
 
 
 def test_an_intent_that_came_to_nothing_is_forgotten_with_its_policy() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(slow("a"), slow("b", "ratings"))
 
     def race(operation: str, key: ObjectKey | None) -> None:
@@ -590,7 +589,7 @@ def foreign(name: str = "reviews", **annotations: str) -> dict[str, Any]:
 
 
 def test_an_adoption_policy_takes_over_the_object_that_it_names() -> None:
-    world = World()
+    world = PipelineWorld()
     world.east.put(foreign())
     world.commit(slow("a"))
     conflict = one(world.run(), "GM401")
@@ -601,7 +600,7 @@ def test_an_adoption_policy_takes_over_the_object_that_it_names() -> None:
 
 
 def test_its_owner_may_consent_by_an_annotation() -> None:
-    world = World()
+    world = PipelineWorld()
     world.east.put(foreign(**{ADOPT: "another"}))
     world.commit(slow("a"))
     assert actions(world.run()) == {"reviews": Action.CONFLICT}
@@ -610,7 +609,7 @@ def test_its_owner_may_consent_by_an_annotation() -> None:
 
 
 def test_K21_an_object_that_is_changed_back_again_and_again_is_left_alone_for_a_while() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(slow("a"))
     world.run()
     ours = decode(world.east.objects[rule("reviews")].body)
@@ -640,7 +639,7 @@ def test_K21_an_object_that_is_changed_back_again_and_again_is_left_alone_for_a_
     ("phase", "severity"), [(Phase.ROUTE, Severity.WARNING), (Phase.ALLOW, Severity.ERROR)]
 )
 def test_K21_a_fight_over_who_may_call_is_an_error(phase: Phase, severity: Severity) -> None:
-    world = World(mesh=Mapped(phase=phase))
+    world = PipelineWorld(mesh=Mapped(phase=phase))
     world.commit(slow("a"))
     world.run()
     ours = decode(world.east.objects[rule("reviews")].body)
@@ -655,7 +654,7 @@ def test_K21_a_fight_over_who_may_call_is_an_error(phase: Phase, severity: Sever
 
 
 def test_K14_a_refused_write_is_a_finding_at_the_policys_line() -> None:
-    world = World()
+    world = PipelineWorld()
     world.commit(slow("a"), slow("b", "ratings"))
 
     def deny(operation: str, key: ObjectKey | None) -> None:
@@ -683,7 +682,7 @@ def test_a_warning_of_the_cluster_is_shown() -> None:
                 for o in super().apply(plan)
             )
 
-    world = World()
+    world = PipelineWorld()
     world.clusters["east"] = Warns("east", facts=facts())
     world.commit(slow("a"))
     warning = one(world.run(), "GM510")
@@ -700,7 +699,7 @@ def test_what_the_mesh_says_with_other_words_each_time_is_one_state_of_the_statu
             return MeshStatus(verdict=Verdict.WARNED, reason="IST0101", text=told[-1])
 
     told: list[str] = []
-    world = World(mesh=Talks())
+    world = PipelineWorld(mesh=Talks())
     world.commit(slow("a"))
     world.run()
 
@@ -736,7 +735,7 @@ def test_what_an_object_said_a_moment_ago_counts_as_live_until_proxies_have_had_
     """Also where nothing moves meanwhile, neither policies nor the cluster: then the plan is made again all
     the same.
     """
-    world = World(mesh=Patient())
+    world = PipelineWorld(mesh=Patient())
 
     def said(now: float, timeout: str = "") -> tuple[Any, State]:
         world.now = now
@@ -768,7 +767,7 @@ def test_an_object_that_was_made_or_deleted_a_moment_ago_is_also_known_as_not_th
             seen.append([body is not None for versions in known(GROUP, "Rule") for body in versions])
             return {}
 
-    world = World(mesh=Watching())
+    world = PipelineWorld(mesh=Watching())
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
     world.commit(slow("b", "ratings"))

@@ -13,13 +13,13 @@ from gitmesh.plugins import PluginError, faults, load_translators
 from tests.fake_mesh import FakeMesh
 
 
-class Stranger(FakeMesh):
+class StrangersTranslator(FakeMesh):
     """Somebody else's translator."""
 
     name = "stranger"
 
 
-GOOD = Stranger()
+GOOD = StrangersTranslator()
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *entries: EntryPoint) -> None:
@@ -71,13 +71,13 @@ def test_one_that_is_none_is_named_with_all_that_is_wrong(monkeypatch: pytest.Mo
     ],
 )
 def test_every_member_is_looked_at(member: str, value: Any, told: str) -> None:
-    module = Stranger()
+    module = StrangersTranslator()
     setattr(module, member, value)
     assert any(told in one for one in faults("stranger", module))
 
 
 def test_a_table_with_a_gap_is_refused() -> None:
-    module = Stranger()
+    module = StrangersTranslator()
     table: Any = {
         name: support for name, support in FakeMesh.supports.items() if name != "TrafficPolicy.timeout"
     }

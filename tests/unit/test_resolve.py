@@ -8,7 +8,7 @@ from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.base import Disabled
 from gitmesh.model.facts import ClusterFacts, Mesh, ServicePort
 from gitmesh.model.policies import Policy
-from gitmesh.model.units import DestinationUnit, MeshUnit, RootReader, SourceCondition
+from gitmesh.model.units import AccessUnit, MeshUnit, RootReader, RoutingUnit, SourceCondition
 from gitmesh.resolution.resolve import Resolution, resolve
 from tests.factories import access, facts, policy, service, shop, traffic, workload
 
@@ -22,10 +22,16 @@ def resolved(
     return resolve(policies, known, {name: {} for name in known}, memo)
 
 
-def unit_of(resolution: Resolution, name: str = "reviews") -> DestinationUnit:
-    found = [u for u in resolution.units["east"] if isinstance(u, DestinationUnit) and u.service.name == name]
+def unit_of(resolution: Resolution, name: str = "reviews") -> RoutingUnit:
+    found = [u for u in resolution.units["east"] if isinstance(u, RoutingUnit) and u.service.name == name]
     assert found, resolution.diagnostics
     return found[0]
+
+
+def guarded(resolution: Resolution) -> AccessUnit:
+    """Who may call reviews."""
+    [found] = [u for u in resolution.units["east"] if isinstance(u, AccessUnit)]
+    return found
 
 
 def said(resolution: Resolution, code: str) -> list[Diagnostic]:
@@ -377,13 +383,13 @@ def test_unknown_mesh_and_mesh_in_two() -> None:
     assert [(d.hint, d.cluster) for d in said(missing, "GM208")] == [("did you mean istio?", "east")]
     twice = resolved([policy("VirtualMesh", n, meshes=[{"selector": {"all": True}}]) for n in ("a", "b")])
     assert len(said(twice, "GM214")) == 2
-    assert [key.kind for key in twice.held["east"]] == ["Mesh"]
+    assert [key.half for key in twice.held["east"]] == ["mesh"]
 
 
 def test_unknown_cluster_is_held_not_empty() -> None:
     resolution = resolve([traffic("t", timeout="1s"), access("a")], {"east": None}, {"east": {}})
     assert resolution.units["east"] == ()
-    assert held(resolution) == ["reviews"]
+    assert [str(key) for key in resolution.held["east"]] == ["shop/reviews", "shop/reviews"]
     assert [d.code for d in resolution.diagnostics] == ["GM216"]
 
 
@@ -408,12 +414,10 @@ def test_memory_sees_changed_facts_and_owners() -> None:
     memo: dict[Any, Any] = {}
     policies = [access("a")]
     assert (
-        unit_of(resolved(policies, shop(), memo=memo)).digest
-        == unit_of(resolved(policies, shop(), memo=memo)).digest
+        guarded(resolved(policies, shop(), memo=memo)).digest
+        == guarded(resolved(policies, shop(), memo=memo)).digest
     )
     more = [*policies, policy("VirtualMesh", "vm", meshes=[{"cluster": "east"}], accessDefault="Deny")]
-    found = unit_of(resolved(more, shop(), memo=memo)).access
-    assert found
-    assert found.default == "Deny"
+    assert guarded(resolved(more, shop(), memo=memo)).access.default == "Deny"
     moved = shop("east", workload("late", labels={"app": "reviews"}))
-    assert len(unit_of(resolved(more, moved, memo=memo)).workloads) == 2
+    assert len(guarded(resolved(more, moved, memo=memo)).workloads) == 2

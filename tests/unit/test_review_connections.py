@@ -20,8 +20,9 @@ VERIFIED = {"mode": "Simple", "caCertificates": "/etc/ca", "subjectAltNames": ["
 
 def weakened(old: list[Policy], new: list[Policy]) -> list[str]:
     """What protects the destination less."""
-    before, after = (known(side, shop())["east"].destinations.get(("shop", "reviews")) for side in (old, new))
-    return [one.text for one in destination_changes(before, after) if one.weaker]
+    before, after = (known(side, shop())["east"].routing.get(("shop", "reviews")) for side in (old, new))
+    changes = destination_changes(("shop", "reviews"), (before, after), (None, None))
+    return [one.text for one in changes if one.weaker]
 
 
 def tls(value: Any, name: str = "t", **spec: Any) -> Policy:
@@ -58,7 +59,7 @@ def test_for_some_clients_alone() -> None:
 def routes(old: list[Policy], new: list[Policy], *names: str) -> tuple[RouteChange, ...]:
     """What changes of the destination's routes in a cluster that has more Services."""
     world = shop("east", *map(service, names))
-    before, after = (known(side, world)["east"].destinations.get(("shop", "reviews")) for side in (old, new))
+    before, after = (known(side, world)["east"].routing.get(("shop", "reviews")) for side in (old, new))
     return route_changes(before, after)
 
 
@@ -100,7 +101,7 @@ def test_tables_that_cost_too_much_are_unknown_and_a_high_risk() -> None:
     rows.
     """
     old, new = table("x-a", 24), table("x-b", 24)
-    before, after = (known(side, shop())["east"].destinations.get(("shop", "reviews")) for side in (old, new))
+    before, after = (known(side, shop())["east"].routing.get(("shop", "reviews")) for side in (old, new))
     assert len(route_changes(before, after)) > 24 * 24
     (change,) = route_changes(before, after, Effort(most=24 * 24))
     assert change.unknown
@@ -110,15 +111,15 @@ def test_tables_that_cost_too_much_are_unknown_and_a_high_risk() -> None:
 
 
 def test_a_comparison_of_routes_ends_when_its_time_is_up() -> None:
-    class OverError(Exception):
+    class TimeUpError(Exception):
         """The time is up."""
 
     def tick() -> None:
-        raise OverError
+        raise TimeUpError
 
     before, after = (
-        known(side, shop())["east"].destinations.get(("shop", "reviews"))
+        known(side, shop())["east"].routing.get(("shop", "reviews"))
         for side in (table("x-a", 2), table("x-b", 2))
     )
-    with pytest.raises(OverError):
+    with pytest.raises(TimeUpError):
         route_changes(before, after, Effort(tick))

@@ -11,8 +11,8 @@ from gitmesh.model.comparison import (
     AccessChange,
     ClusterComparison,
     Comparison,
-    Effect,
     ProtectionChange,
+    RightChange,
     RiskLevel,
     RouteChange,
 )
@@ -23,7 +23,7 @@ from gitmesh.reviewing.risk import risk_of
 
 def access(
     service: str,
-    effect: Effect,
+    effect: RightChange,
     *callers: str,
     before: str = "Denied",
     after: str = "Allowed",
@@ -44,7 +44,7 @@ def access(
 
 def lost(number: int) -> AccessChange:
     """One of many changes that are not the one that matters."""
-    return access(f"a{number:04}", Effect.LOST, "shop/web", before="Allowed", after="Denied")
+    return access(f"a{number:04}", RightChange.LOST, "shop/web", before="Allowed", after="Denied")
 
 
 def compared(*clusters: ClusterComparison) -> Comparison:
@@ -62,7 +62,7 @@ def comment(*clusters: ClusterComparison) -> str:
     ("before", "after"), [("Denied", "Depends"), ("Depends", "Allowed"), ("Depends", "Depends")]
 )
 def test_strangers_who_are_let_in_by_some_pods_are_a_high_risk(before: str, after: str) -> None:
-    change = access("web", Effect.CHANGED, "anybody else", before=before, after=after)
+    change = access("web", RightChange.CHANGED, "anybody else", before=before, after=after)
     risk = compared(ClusterComparison(name="east", access=(change,))).risk
     assert risk.level is RiskLevel.HIGH
     assert f"({before} -> {after})" in risk.reasons[0][0]
@@ -70,19 +70,19 @@ def test_strangers_who_are_let_in_by_some_pods_are_a_high_risk(before: str, afte
 
 @pytest.mark.parametrize(("before", "after"), [("Allowed", "Depends"), ("Depends", "Denied")])
 def test_callers_whom_some_pods_shut_out_are_a_high_risk(before: str, after: str) -> None:
-    change = access("web", Effect.CHANGED, "shop/api", before=before, after=after)
+    change = access("web", RightChange.CHANGED, "shop/api", before=before, after=after)
     assert compared(ClusterComparison(name="east", access=(change,))).risk.level is RiskLevel.HIGH
 
 
 def test_a_namespace_called_anybody_is_somebody() -> None:
-    change = access("web", Effect.GAINED, "anybody/web", "anybody-else/web")
+    change = access("web", RightChange.GAINED, "anybody/web", "anybody-else/web")
     assert compared(ClusterComparison(name="east", access=(change,))).risk.level is RiskLevel.LOW
 
 
 @pytest.mark.parametrize(
     "matters",
     [
-        ClusterComparison(name="west", access=(access("zz-secret", Effect.GAINED, "anybody"),)),
+        ClusterComparison(name="west", access=(access("zz-secret", RightChange.GAINED, "anybody"),)),
         ClusterComparison(
             name="west",
             protection=(ProtectionChange(subject="zz-secret", text="1 Deny taken back", weaker=True),),
@@ -111,9 +111,9 @@ def test_what_weighs_most_is_shown_however_much_stands_beside_it(matters: Cluste
 
 
 def test_no_row_is_so_long_that_it_hides_others() -> None:
-    long = access("long", Effect.GAINED, "anybody else", request="~ /" + "x" * 30_000)
+    long = access("long", RightChange.GAINED, "anybody else", request="~ /" + "x" * 30_000)
     body = comment(
-        ClusterComparison(name="east", access=(long, access("web", Effect.GAINED, "without identity")))
+        ClusterComparison(name="east", access=(long, access("web", RightChange.GAINED, "without identity")))
     )
     assert "without identity -&gt; shop/web:80" in body
     assert "anybody else -&gt; shop/long:80" in body
@@ -133,7 +133,7 @@ def test_long_paths_and_names_make_no_comment_that_a_forge_refuses() -> None:
         AccessChange(
             service=("n" * 60, f"s{n}"),
             ports=(80,),
-            effect=Effect.GAINED,
+            effect=RightChange.GAINED,
             callers=("anybody else from " + "\u202e" * 5000,),
             requests=(),
             before="Denied",

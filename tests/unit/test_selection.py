@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from gitmesh.model.facts import ClusterFacts
-from gitmesh.model.units import UnitKey
-from gitmesh.resolution.index import Index, World
+from gitmesh.resolution.index import Index, KnownClusters
 from gitmesh.resolution.selection import Selection, select
 from tests.factories import access, facts, service, shop, traffic, workload
 
 
-def world(**clusters: ClusterFacts | None) -> World:
-    return World({name: None if known is None else Index(known) for name, known in clusters.items()})
+def world(**clusters: ClusterFacts | None) -> KnownClusters:
+    return KnownClusters({name: None if known is None else Index(known) for name, known in clusters.items()})
 
 
-def selected(to: Any, seen: World, **spec: Any) -> Selection:
+def selected(to: Any, seen: KnownClusters, **spec: Any) -> Selection:
     return select(traffic("p", to, **{"timeout": "1s", **spec}), seen)
 
 
@@ -47,7 +46,7 @@ def test_missing_exact_name_with_suggestion() -> None:
     found = selected("review", world(east=shop()))
     assert codes(found) == ["GM208"]
     assert found.diagnostics[0].hint == "did you mean reviews?"
-    assert found.held == (("east", UnitKey(kind="Destination", namespace="shop", name="review")),)
+    assert found.held == (("east", ("shop", "review")),)
 
 
 def test_missing_exact_name_is_elsewhere() -> None:

@@ -15,7 +15,7 @@ from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Answer
 from tests.asking import asked, known
 from tests.factories import access, facts, service, workload
-from tests.outcome import Outcome, outcome
+from tests.outcome import PolicyOutcome, outcome
 
 AMQP = ServicePort(number=5672, name="amqp", target=5672)
 ADMIN = ServicePort(number=15672, name="http-admin", target=15672, protocol="http")
@@ -36,7 +36,7 @@ def denying(to: str | list[dict[str, Any]] = "post", **rule: Any) -> Policy:
     return access("no-writes", to, action="Deny", rules=[{**NO_WRITES, **rule}])
 
 
-def rules_of(found: Outcome, role: str = "deny") -> list[Any]:
+def rules_of(found: PolicyOutcome, role: str = "deny") -> list[Any]:
     return [
         rule["to"][0]["operation"] for rule in found.bodies["AuthorizationPolicy", f"post-{role}"]["rules"]
     ]

@@ -16,7 +16,7 @@ from gitmesh.diagnostics import Diagnostic
 from gitmesh.discovery.facts_codec import dump_facts, load_facts
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.report import Report, Stage
-from gitmesh.model.units import DestinationUnit
+from gitmesh.model.units import RoutingUnit
 from gitmesh.pipeline import Memo, Options, run
 from gitmesh.plugins import load_translators
 from gitmesh.reasoning.access import can
@@ -758,7 +758,7 @@ def test_however_much_a_tenant_writes_it_is_one_thing_to_each_destination(shop: 
     shop.commit(canary(), slow())
     built = shop.run(Stage.PLAN).clusters["east"].build
     assert built is not None
-    [unit] = [unit for unit in built.units if isinstance(unit, DestinationUnit)]
+    [unit] = [unit for unit in built.units if isinstance(unit, RoutingUnit)]
     assert [(one.of, one.namespace, one.by.name) for one in unit.around.overrides] == [
         ("routes", "desk", "r0000"),
         ("settings", "desk", "r0000"),

@@ -11,7 +11,7 @@ import pytest
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.facts import ClusterFacts, PortRange, ServicePort
 from gitmesh.model.policies import Policy
-from gitmesh.model.units import UnitKey
+from gitmesh.model.units import half_key
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Ruling
 from gitmesh.resolution.resolve import Resolution, resolve
@@ -20,7 +20,7 @@ from tests.factories import access, facts, policy, service, shop, traffic, workl
 
 FILES = {"clientCertificate": "/etc/a.pem", "privateKey": "/etc/a.key"}
 BROAD: list[dict[str, Any]] = [{"namespaces": ["shop"]}]
-HELD = UnitKey(kind="Destination", namespace="shop", name="reviews", half="routing")
+HELD = half_key("routing", "east", ("shop", "reviews"))
 
 
 def mesh(mode: str | None = "Strict") -> Policy:

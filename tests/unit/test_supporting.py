@@ -14,6 +14,7 @@ from gitmesh.discovery.facts_codec import load_facts
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.features import FEATURES, Side, Support
 from gitmesh.model.objects import ApiKind
+from gitmesh.model.units import RoutingUnit, half_key
 from gitmesh.planning.supporting import wishes
 from gitmesh.resolution.resolve import resolve
 from tests.contract.samples import SAMPLES
@@ -67,11 +68,7 @@ def test_P06_what_the_version_does_not_have_holds_routing_and_no_access(
     [told] = [one for one in found.findings if one.code == "GM302"]
     assert (newer.removesuffix(".0") in told.message, older in told.message) == (True, True)
     assert [body["metadata"]["name"] for body in found.bodies] == ["reviews-deny"]
-    assert {key.kind for key in found.builds["east"].held} == {
-        "VirtualService",
-        "DestinationRule",
-        "HTTPRoute",
-    }
+    assert found.builds["east"].held_units == {half_key("routing", "east", ("shop", "reviews"))}
     for version in (newer, ""):
         better = done(asking, GUARD, version=version)
         assert (errors(better), len(better.bodies)) == ([], 2)
@@ -126,4 +123,4 @@ def test_every_feature_is_seen_where_it_is_asked_for(feature: str) -> None:
 
 def _asked(kind: str, spec: Mapping[str, Any]) -> set[str]:
     units = resolve([policy(kind, "p", **spec)], facts(""), {"east": {}}).units["east"]
-    return {feature for unit in units if unit.key.kind == "Destination" for feature, _ in wishes(unit)}  # type: ignore[arg-type]  # of that kind
+    return {feature for unit in units if isinstance(unit, RoutingUnit) for feature, _ in wishes(unit)}

@@ -19,7 +19,7 @@ from gitmesh.discovery.reducer import Reducer
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.objects import is_label
 from gitmesh.model.report import Stage, State
-from gitmesh.model.units import UnitKey
+from gitmesh.model.units import mesh_key
 from gitmesh.pipeline import Memo, Options, run
 from gitmesh.plugins import load_translators
 from gitmesh.resolution.resolve import resolve
@@ -152,10 +152,11 @@ def test_a_root_namespace_that_cannot_exist_holds_that_mesh_and_nothing_else(roo
     owner = policy("VirtualMesh", "all", meshes=[{"cluster": "east"}], accessDefault="Deny")
     one = [owner, access("a", sources=[{"namespaces": ["shop"]}]), traffic("t", timeout="1s")]
     resolution = resolve(one, {"east": known}, {"east": {}})
-    assert resolution.held["east"] == (UnitKey(kind="Mesh", namespace="", name="istio-0"),)
-    assert [(unit.key.kind, unit.key.name) for unit in resolution.units["east"]] == [
-        ("Destination", "reviews"),
-        ("Mesh", "istio-1"),
+    assert resolution.held["east"] == (mesh_key("east", "istio-0"),)
+    assert [(unit.key.half, unit.key.name) for unit in resolution.units["east"]] == [
+        ("access", "reviews"),
+        ("mesh", "istio-1"),
+        ("routing", "reviews"),
     ]
     [finding] = [d for d in resolution.diagnostics if d.code == "GM508"]
     assert (finding.is_error, finding.mesh, finding.field, repr(root) in finding.message) == (

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from gitmesh.model.facts import Service, Workload
 from tests.soundness.istio_routing import host
-from tests.soundness.requests import Call
+from tests.soundness.requests import ArrivingCall
 from tests.soundness.unified import Document, pairs, selects
-from tests.worlds.judge import Judge, name_of
+from tests.worlds.judge import JudgedMoment, name_of
 from tests.worlds.objects import Object
 from tests.worlds.playing import CLUSTER, is_ours
 from tests.worlds.resolving import seen_routes, taken_rule
@@ -20,7 +20,7 @@ _LED_ROUND = "GM221"
 _CONTESTED = "GM401"
 
 
-def idle_fields_are_told(judge: Judge) -> Iterator[str]:
+def idle_fields_are_told(judge: JudgedMoment) -> Iterator[str]:
     """A connection field that has no effect on a kind of Service is not in force in silence: balancing of a
     headless one, whose clients choose the pod, and anything of one that is another name of something else.
     """
@@ -32,7 +32,7 @@ def idle_fields_are_told(judge: Judge) -> Iterator[str]:
                     yield f"{name_of(policy)}: {field} does nothing to {service.key}, and nothing tells it"
 
 
-def private_routes_hold_nobody_else(judge: Judge) -> Iterator[str]:
+def private_routes_hold_nobody_else(judge: JudgedMoment) -> Iterator[str]:
     """A stranger's route that only clients of its own namespace see keeps nobody else's from being there."""
     for service in judge.facts.services:
         acting = [one for one in _selecting(judge, service) if "timeout" in one["spec"]]
@@ -47,7 +47,7 @@ def private_routes_hold_nobody_else(judge: Judge) -> Iterator[str]:
             yield f"no route of ours for {own}, though only clients of {strange} follow another one"
 
 
-def mtls_stays(judge: Judge) -> Iterator[str]:
+def mtls_stays(judge: JudgedMoment) -> Iterator[str]:
     """Where the mesh does not choose mTLS by itself, a DestinationRule of ours takes nobody's away."""
     if "enableAutoMtls: false" not in settings(judge.moment.world):
         return
@@ -67,7 +67,7 @@ def _mode(rule: Object | None) -> str:
     return tls
 
 
-def led_round_is_told(judge: Judge) -> Iterator[str]:
+def led_round_is_told(judge: JudgedMoment) -> Iterator[str]:
     """A split leads requests past who may call: what the called one refuses and the other one admits, or the
     other way round, is told where the split stands.
     """
@@ -82,7 +82,7 @@ def led_round_is_told(judge: Judge) -> Iterator[str]:
                 yield f"{name_of(policy)} leads {service.key} to {target.key}, decided otherwise: not told"
 
 
-def what_is_not_http_is_said(judge: Judge) -> Iterator[str]:
+def what_is_not_http_is_said(judge: JudgedMoment) -> Iterator[str]:
     """A Deny of requests that meets a port which may carry something else says what becomes of that, or is
     told.
     """
@@ -99,12 +99,12 @@ def what_is_not_http_is_said(judge: Judge) -> Iterator[str]:
             yield f"{name_of(policy)} denies requests of {raw[0].key}, and what of the rest is not told"
 
 
-def _target(judge: Judge, place: Document) -> Service | None:
+def _target(judge: JudgedMoment, place: Document) -> Service | None:
     key = (place["namespace"], place["name"])
     return next((one for one in judge.facts.services if one.key == key), None)
 
 
-def _differ(judge: Judge, called: Service, led: Service) -> bool:
+def _differ(judge: JudgedMoment, called: Service, led: Service) -> bool:
     """Whether somebody's request is decided otherwise at the pods that it is led to, by the policies."""
     for port in (port for port in called.ports if port.http and port.seen):
         ends = [_behind(judge, service, port.number) for service in (called, led)]
@@ -115,7 +115,9 @@ def _differ(judge: Judge, called: Service, led: Service) -> bool:
                 answers = [
                     {
                         judge.unified.admitted(
-                            Call(client=client, cluster=CLUSTER, workload=pod, port=number, request=request)
+                            ArrivingCall(
+                                client=client, cluster=CLUSTER, workload=pod, port=number, request=request
+                            )
                         )
                         or not pod.mesh
                         for pod, number in end
@@ -127,11 +129,11 @@ def _differ(judge: Judge, called: Service, led: Service) -> bool:
     return False
 
 
-def _behind(judge: Judge, service: Service, port: int) -> Sequence[tuple[Workload, int]]:
+def _behind(judge: JudgedMoment, service: Service, port: int) -> Sequence[tuple[Workload, int]]:
     return [(pod, number) for one, pod, number in pairs(service, judge.facts) if one.number == port]
 
 
-def _selecting(judge: Judge, service: Service) -> list[Document]:
+def _selecting(judge: JudgedMoment, service: Service) -> list[Document]:
     """The TrafficPolicies that select a Service."""
     return [
         policy

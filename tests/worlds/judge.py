@@ -12,7 +12,7 @@ from gitmesh.reasoning.questions import Known
 from tests.factories import snapshot_of
 from tests.soundness.calculator import known
 from tests.soundness.istio import Istio
-from tests.soundness.requests import Call
+from tests.soundness.requests import ArrivingCall
 from tests.soundness.unified import Document, Unified, behind, pairs, selects
 from tests.worlds.objects import Object
 from tests.worlds.playing import CLUSTER, Moment, json_stream
@@ -22,7 +22,7 @@ WHOLE = ""
 """The policy of findings on a cluster as a whole: everything is left as it is, say."""
 
 
-class Judge:
+class JudgedMoment:
     """A moment with everything that laws ask of it, worked out once."""
 
     def __init__(self, moment: Moment) -> None:
@@ -38,12 +38,14 @@ class Judge:
         """The pods that carry a proxy."""
         return [pod for pod in self.facts.workloads if pod.mesh]
 
-    def calls(self, pod: Workload) -> Iterator[Call]:
+    def calls(self, pod: Workload) -> Iterator[ArrivingCall]:
         """Everything that anybody may ask of a pod."""
         for port in (port for port in PORTS if not self._of_kin_alone(pod, port)):
             for request in spoken(self.facts, pod, port):
                 for client in clients(self.moment.world):
-                    yield Call(client=client, cluster=CLUSTER, workload=pod, port=port, request=request)
+                    yield ArrivingCall(
+                        client=client, cluster=CLUSTER, workload=pod, port=port, request=request
+                    )
 
     def _of_kin_alone(self, pod: Workload, port: int) -> bool:
         """Whether a Service reaches the port on other pods of the controller, and the pod does not have it:
@@ -103,7 +105,7 @@ class Judge:
         names = body["metadata"]["annotations"]["gitmesh.io/policies"].split(",")
         return any(self._by_policy.get(name) for name in (*names, WHOLE))
 
-    def granted(self, call: Call) -> bool:
+    def granted(self, call: ArrivingCall) -> bool:
         """Whether the policies admit the call of themselves, not by leaving the port alone."""
         governed = any(True for _ in self.unified.pair(CLUSTER, call.workload, call.port).by("Allow"))
         return governed and self.unified.admitted(call)

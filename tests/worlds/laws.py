@@ -12,7 +12,7 @@ from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Answer
 from gitmesh.status.states import policy_states
 from tests.soundness.calculator import admits
-from tests.soundness.requests import Call
+from tests.soundness.requests import ArrivingCall
 from tests.soundness.unified import pairs
 from tests.worlds.case_laws import (
     idle_fields_are_told,
@@ -21,12 +21,12 @@ from tests.worlds.case_laws import (
     private_routes_hold_nobody_else,
     what_is_not_http_is_said,
 )
-from tests.worlds.judge import Judge, is_held, name_of
+from tests.worlds.judge import JudgedMoment, is_held, name_of
 from tests.worlds.playing import CLUSTER
 from tests.worlds.routing_laws import routes_lead_somewhere, treated_as_decided
 from tests.worlds.truth import PORTS, clients, spoken_at
 
-Law = Callable[["Judge"], Iterator[str]]
+Law = Callable[["JudgedMoment"], Iterator[str]]
 
 
 _NO_ANSWER = frozenset({"GM209", "GM310"})
@@ -34,7 +34,7 @@ _NO_ANSWER = frozenset({"GM209", "GM310"})
 """
 
 
-def never_wider(judge: Judge) -> Iterator[str]:
+def never_wider(judge: JudgedMoment) -> Iterator[str]:
     """Nobody is admitted whom neither the policies nor strangers admit; where only strangers do, or a policy
     could not be put in force, an error or a warning says so.
     """
@@ -50,7 +50,7 @@ def never_wider(judge: Judge) -> Iterator[str]:
                 yield f"closed by a stranger and opened by an object of ours: {shown(call)}"
 
 
-def never_narrower(judge: Judge) -> Iterator[str]:
+def never_narrower(judge: JudgedMoment) -> Iterator[str]:
     """Who is admitted by policies and strangers is admitted, or a finding tells it."""
     for pod in judge.guarded:
         reached = {n for s in judge.facts.services for _, w, n in pairs(s, judge.facts) if w == pod}
@@ -66,7 +66,7 @@ def never_narrower(judge: Judge) -> Iterator[str]:
                 yield f"refused though the policies admit it, and nothing tells it: {shown(call)}"
 
 
-def open_pods_are_told(judge: Judge) -> Iterator[str]:
+def open_pods_are_told(judge: JudgedMoment) -> Iterator[str]:
     """Where a policy closes a port that no proxy sees, an error says that nothing guards it."""
     for pod in judge.facts.workloads:
         closing = [
@@ -81,7 +81,7 @@ def open_pods_are_told(judge: Judge) -> Iterator[str]:
                 yield f"{name_of(policy)} closes {pod.namespace}/{pod.name}, where no proxy is: not told"
 
 
-def in_force_or_told(judge: Judge) -> Iterator[str]:
+def in_force_or_told(judge: JudgedMoment) -> Iterator[str]:
     """A policy that is not Synced has a finding."""
     states = policy_states(judge.moment.report)
     for policy in judge.moment.world.policies:
@@ -90,7 +90,7 @@ def in_force_or_told(judge: Judge) -> Iterator[str]:
             yield f"{name_of(policy)} is {state}, and no finding says why"
 
 
-def calculator_agrees(judge: Judge) -> Iterator[str]:
+def calculator_agrees(judge: JudgedMoment) -> Iterator[str]:
     """What `can` says of a Service's port is what happens at its pods; where it cannot say, a hold or a
     stranger is why. What the mesh cannot spare of what is no HTTP is told (GM304), and not what policies say.
     """
@@ -103,7 +103,7 @@ def calculator_agrees(judge: Judge) -> Iterator[str]:
             for client in clients(judge.moment.world) if reached else ():
                 for request in spoken_at(port):
                     calls = [
-                        Call(client=client, cluster=CLUSTER, workload=w, port=n, request=request)
+                        ArrivingCall(client=client, cluster=CLUSTER, workload=w, port=n, request=request)
                         for w, n in reached
                     ]
                     happens = {judge.now.admitted(call) for call in calls}
@@ -115,7 +115,7 @@ def calculator_agrees(judge: Judge) -> Iterator[str]:
                         yield f"can says {says} of {service.key}:{port.number}: {shown(calls[0])}"
 
 
-def _narrows(judge: Judge, pod: Workload) -> bool:
+def _narrows(judge: JudgedMoment, pod: Workload) -> bool:
     return any(one.code == "GM304" for one in judge.about(pod))
 
 
@@ -126,7 +126,7 @@ _ANSWERS = {
 }
 
 
-def shown(call: Call) -> str:
+def shown(call: ArrivingCall) -> str:
     """A call in a line."""
     who = call.client.principal or "nobody"
     what = f"{call.request.method} {call.request.path}" if call.request.http else "TCP"

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from gitmesh.model.facts import Service, Workload
 from tests.soundness.istio_connection import connected
 from tests.soundness.istio_routing import done, host
-from tests.soundness.unified_routing import AmbiguousError, Asked, Decision, decided
+from tests.soundness.unified_routing import AmbiguousError, Decision, RoutedRequest, decided
 from tests.worlds.case_laws import selects_destination
-from tests.worlds.judge import Judge
+from tests.worlds.judge import JudgedMoment
 from tests.worlds.objects import Object
 from tests.worlds.playing import is_ours
 from tests.worlds.resolving import leads_to, seen_routes, taken_rule
@@ -23,7 +23,7 @@ _FIELDS = ("timeout", "outlierDetection", "loadBalancing")
 _HTTP = next(request for request in REQUESTS if request.http)
 
 
-def routes_lead_somewhere(judge: Judge) -> Iterator[str]:
+def routes_lead_somewhere(judge: JudgedMoment) -> Iterator[str]:
     """Whatever a route of ours names is there for every client that follows it."""
     for route in (one for one in judge.moment.ours if one["kind"] == "VirtualService"):
         for client in _clients(judge):
@@ -35,12 +35,12 @@ def routes_lead_somewhere(judge: Judge) -> Iterator[str]:
                     yield f"{route['metadata']['name']} leads {who} to {named} {subset}, which is not there"
 
 
-def treated_as_decided(judge: Judge) -> Iterator[str]:
+def treated_as_decided(judge: JudgedMoment) -> Iterator[str]:
     """Each client's requests get the timeout and connection settings that the policies decide."""
     for service in judge.facts.services:
         for port in (port for port in service.ports if port.seen):
             for client in _clients(judge):
-                asked = Asked(
+                asked = RoutedRequest(
                     client=client, facts=judge.facts, service=service, port=port.number, request=_HTTP
                 )
                 try:
@@ -54,7 +54,7 @@ def treated_as_decided(judge: Judge) -> Iterator[str]:
                         yield f"{client.namespace} -> {service.key}:{port.number}: {text}"
 
 
-def _decided(judge: Judge, asked: Asked) -> Decision:
+def _decided(judge: JudgedMoment, asked: RoutedRequest) -> Decision:
     """What is decided of the fields that are compared; a timeout is nothing to connections, where the Service
     has requests beside them.
     """
@@ -69,12 +69,12 @@ def _decided(judge: Judge, asked: Asked) -> Decision:
     return found
 
 
-def _clients(judge: Judge) -> list[Workload]:
+def _clients(judge: JudgedMoment) -> list[Workload]:
     """A pod with a proxy in each namespace that has one."""
     return list({pod.namespace: pod for pod in judge.guarded}.values())
 
 
-def _happens(judge: Judge, asked: Asked) -> Decision:
+def _happens(judge: JudgedMoment, asked: RoutedRequest) -> Decision:
     """What Istio does; what a stranger's object says is not read, as a finding must tell of it."""
     own = host(*asked.service.key)
     seen = seen_routes(judge.moment.live, own, asked.client.namespace)
@@ -94,7 +94,7 @@ def _treatment(route: Object) -> Object:
     return found
 
 
-def _told(judge: Judge, service: Service) -> bool:
+def _told(judge: JudgedMoment, service: Service) -> bool:
     """Whether a finding speaks of a policy on the destination."""
     acting = [
         policy

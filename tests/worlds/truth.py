@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Service, ServicePort, Workload
-from tests.soundness.requests import Client, Request
+from tests.soundness.requests import AskedRequest, CallingPod
 from tests.soundness.unified import pairs
 from tests.worlds.drawing import ACCOUNTS, NAMESPACES, UNSEEN, World
 from tests.worlds.objects import ROOT, Object
@@ -17,9 +17,9 @@ _PROTOCOLS = {"http": "http", "grpc": "grpc", "tcp": "tcp"}
 PORTS = (8080, 9090, 7070, 15999)
 """Every container port that a Service of a world may reach, and one that none does."""
 REQUESTS = (
-    Request(path="/api/x", method="GET", host="r.shop"),
-    Request(path="/x", method="POST", host="r.shop:80"),
-    Request(http=False),
+    AskedRequest(path="/api/x", method="GET", host="r.shop"),
+    AskedRequest(path="/x", method="POST", host="r.shop:80"),
+    AskedRequest(http=False),
 )
 
 
@@ -94,18 +94,18 @@ def _port(port: Mapping[str, Any]) -> ServicePort:
     return ServicePort(number=port["port"], name=port["name"], target=port["targetPort"], protocol=protocol)
 
 
-def clients(world: World) -> tuple[Client, ...]:
+def clients(world: World) -> tuple[CallingPod, ...]:
     """Every account, one that shows no identity, and one of a stranger's trust domain."""
     domain = trust_domain(world)
     known = [(place, name, domain) for place in NAMESPACES for name in ACCOUNTS]
     others: list[tuple[str, str, str | None]] = [("shop", "web", None), ("shop", "web", "evil.example")]
     return tuple(
-        Client(cluster=CLUSTER, namespace=place, account=name, trust_domain=whose)
+        CallingPod(cluster=CLUSTER, namespace=place, account=name, trust_domain=whose)
         for place, name, whose in (*known, *others)
     )
 
 
-def spoken(facts: ClusterFacts, pod: Workload, port: int) -> Iterator[Request]:
+def spoken(facts: ClusterFacts, pod: Workload, port: int) -> Iterator[AskedRequest]:
     """The requests that the pod's proxy may see at a container port, as its Services declare it."""
     said = [
         one.protocol
@@ -118,6 +118,6 @@ def spoken(facts: ClusterFacts, pod: Workload, port: int) -> Iterator[Request]:
     return (request for request in REQUESTS if (http if request.http else raw))
 
 
-def spoken_at(port: ServicePort) -> Iterator[Request]:
+def spoken_at(port: ServicePort) -> Iterator[AskedRequest]:
     """The requests that a Service's port may carry."""
     return (one for one in REQUESTS if (port.protocol != "tcp" if one.http else port.protocol in ("tcp", "")))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.worlds.drawing import history
-from tests.worlds.judge import Judge
+from tests.worlds.judge import JudgedMoment
 from tests.worlds.laws import LAWS
 from tests.worlds.playing import played
 
@@ -29,7 +29,7 @@ def tried(seed: int, folder: Path) -> Tried:
             found.counts["refused"] += 1
             break
         found.counts["ours"] += len(moment.ours)
-        judge = Judge(moment)
+        judge = JudgedMoment(moment)
         for law in LAWS:
             found.wrong += [f"[{moment.world.story}] {law.__name__}: {text}" for text in law(judge)]
     return found

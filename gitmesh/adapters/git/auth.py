@@ -21,7 +21,7 @@ _DEFAULT_USER = "git"
 _SECRET_LIMIT = 16_384
 
 
-class Access(Confidential, frozen=True, kw_only=True):
+class GitAccess(Confidential, frozen=True, kw_only=True):
     """What one run of git gets: settings and variables, and the texts that must never be shown."""
 
     config: tuple[tuple[str, str], ...] = ()
@@ -29,7 +29,7 @@ class Access(Confidential, frozen=True, kw_only=True):
     secrets: tuple[str, ...] = ()
 
 
-def access(url: str, auth: SourceAuth, base: Path, connect_seconds: float) -> Access:
+def access(url: str, auth: SourceAuth, base: Path, connect_seconds: float) -> GitAccess:
     """Read the credentials that the URL's transport uses. Raises GitError where a named file cannot be used.
 
     Relative file names are below `base`. Never falls back to an anonymous try.
@@ -37,7 +37,7 @@ def access(url: str, auth: SourceAuth, base: Path, connect_seconds: float) -> Ac
     scheme = url_scheme(url)
     env = {"GIT_ALLOW_PROTOCOL": scheme}
     if scheme == "ssh":
-        return Access(
+        return GitAccess(
             env={
                 **env,
                 "GIT_SSH_VARIANT": "ssh",
@@ -45,14 +45,14 @@ def access(url: str, auth: SourceAuth, base: Path, connect_seconds: float) -> Ac
             }
         )
     if scheme not in ("https", "http"):
-        return Access(env=env)
+        return GitAccess(env=env)
     config, secrets = _login(url, auth, base)
     if auth.ca_file:
         # The variable, since an inherited one would win over the setting.
         env["GIT_SSL_CAINFO"] = str(_existing(base / auth.ca_file, "auth.caFile").absolute())
     if auth.proxy:
         config.append(("http.proxy", auth.proxy))
-    return Access(config=tuple(config), env=env, secrets=secrets)
+    return GitAccess(config=tuple(config), env=env, secrets=secrets)
 
 
 def _login(url: str, auth: SourceAuth, base: Path) -> tuple[list[tuple[str, str]], tuple[str, ...]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from gitmesh.adapters.git.auth import Access, access
+from gitmesh.adapters.git.auth import GitAccess, access
 from gitmesh.adapters.git.errors import GitError, Reason, failure, redact
 from gitmesh.adapters.git.names import branch_problem, is_object_id, url_host, url_scheme
 from gitmesh.adapters.git.objects import Objects
@@ -254,7 +254,7 @@ class Repository(Objects):
             running=self.running,
         )
 
-    def _access(self) -> Access:
+    def _access(self) -> GitAccess:
         return access(self.url, self._auth, self._base, self.timeout)
 
     # -- the store --------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gitmesh.adapters.kube.credentials import Stamp
 
 
-class Access(Protocol):
+class EndpointAccess(Protocol):
     """What knows the endpoint of one cluster. An `Endpoint` that nobody changes is one itself."""
 
     def endpoint(self, *, refused: bool = False) -> Endpoint:

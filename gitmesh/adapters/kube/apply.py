@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gitmesh.adapters.kube import managed, writes
-from gitmesh.adapters.kube.client import Answer, Client, Identity
+from gitmesh.adapters.kube.client import ApiAnswer, Identity, KubeClient
 from gitmesh.adapters.kube.errors import ApiError, api_error, clean, unrelated
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.paths import collection
@@ -49,7 +49,7 @@ class Applier:
     """
 
     def __init__(
-        self, client: Client, kinds: Mapping[tuple[str, str], ApiKind], live: LiveObjects, settle: float
+        self, client: KubeClient, kinds: Mapping[tuple[str, str], ApiKind], live: LiveObjects, settle: float
     ) -> None:
         self._client = client
         self._kinds = kinds
@@ -159,7 +159,7 @@ class Applier:
         what = "somebody made it" if change.action is Action.CREATE else "it was changed"
         return _failed(change, f"{what} since the plan was made", "GM505")
 
-    def _done(self, change: Change, desired: Body, answer: Answer) -> Outcome:
+    def _done(self, change: Change, desired: Body, answer: ApiAnswer) -> Outcome:
         raw, written = answer.json(), answer.identity(change.key)
         if change.uid and written.uid != change.uid and change.action is not Action.CREATE:
             raise unrelated(str(answer.request), answer.body)
@@ -205,7 +205,7 @@ class Applier:
 
     # -- both -------------------------------------------------------------------------------------------
 
-    def _get(self, change: Change) -> Answer:
+    def _get(self, change: Change) -> ApiAnswer:
         return self._client.send(writes.get_request(self._kind(change), change.version, change.key))
 
     def _kind(self, change: Change) -> ApiKind:
@@ -237,7 +237,7 @@ def _rank(step: Change) -> tuple[bool, int]:
     return (step.action is Action.DELETE, step.phase)
 
 
-def owners(client: Client, kind: ApiKind, webhook: str) -> Iterator[str]:
+def owners(client: KubeClient, kind: ApiKind, webhook: str) -> Iterator[str]:
     """The configurations of a kind that name a webhook; none where we may not read them."""
     with contextlib.suppress(ClusterError):
         yield from sorted(

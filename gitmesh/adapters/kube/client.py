@@ -34,7 +34,7 @@ from gitmesh.model.objects import mapping, text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from gitmesh.adapters.kube.access import Access
+    from gitmesh.adapters.kube.access import EndpointAccess
     from gitmesh.adapters.kube.credentials import Endpoint
     from gitmesh.model.objects import ObjectKey
 
@@ -43,7 +43,7 @@ T = TypeVar("T")
 IN_FLIGHT = 32
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class ApiRequest(Struct, frozen=True, kw_only=True):
     """One request. `path` was made by `paths`; `body` is JSON text; `safe` says that sending it twice does no
     harm.
     """
@@ -72,10 +72,10 @@ class Identity(NamedTuple):
     version: str
 
 
-class Answer(Confidential, frozen=True, kw_only=True):
+class ApiAnswer(Confidential, frozen=True, kw_only=True):
     """Any answer but one that was retried; `warnings` are the texts of its Warning headers."""
 
-    request: Request
+    request: ApiRequest
     status: int
     body: bytes
     warnings: tuple[str, ...] = ()
@@ -143,7 +143,7 @@ class _Session(NamedTuple):
         self.pool.close()
 
 
-class Client:
+class KubeClient:
     """The way to one API server, for any thread. `timeout` is the deadline of one request in seconds, all its
     attempts included.
 
@@ -152,7 +152,12 @@ class Client:
     """
 
     def __init__(
-        self, access: Access, *, timeout: float, user_agent: str, jitter: Callable[[], float] = random.random
+        self,
+        access: EndpointAccess,
+        *,
+        timeout: float,
+        user_agent: str,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._access = access
         self.timeout = timeout
@@ -162,7 +167,7 @@ class Client:
         self._date: str | None = None
         self._lock = threading.Lock()
         self._session: _Session | None = None
-        self._end: weakref.finalize[..., Client] | None = None
+        self._end: weakref.finalize[..., KubeClient] | None = None
 
     def close(self) -> None:
         """Close connections and end what runs; a later use starts anew."""
@@ -220,7 +225,7 @@ class Client:
         with contextlib.suppress(ClusterError):
             Deadline(seconds + 1, self._started().closing).pause(seconds)
 
-    def send(self, request: Request) -> Answer:
+    def send(self, request: ApiRequest) -> ApiAnswer:
         """The server's answer, whatever its status; retried where that is harmless and there is time.
 
         Raises ClusterError when there is none within the deadline, or `close` ended it.
@@ -239,7 +244,7 @@ class Client:
                 self._end = weakref.finalize(self, self._session.end)
             return self._session
 
-    def _attempts(self, request: Request, pool: Pool, deadline: Deadline) -> Answer:
+    def _attempts(self, request: ApiRequest, pool: Pool, deadline: Deadline) -> ApiAnswer:
         for attempt in range(ATTEMPTS):
             answer, failure = self._attempt(request, pool, deadline)
             pause = self._pause(request, attempt, answer)
@@ -252,7 +257,7 @@ class Client:
                 return answer
         raise AssertionError("the last attempt always ends")
 
-    def _pause(self, request: Request, attempt: int, answer: Answer | None) -> float | None:
+    def _pause(self, request: ApiRequest, attempt: int, answer: ApiAnswer | None) -> float | None:
         """Seconds before another attempt, or None for no other."""
         if not request.safe or attempt + 1 >= ATTEMPTS:
             return None
@@ -266,8 +271,8 @@ class Client:
         return backoff(attempt, self._jitter()) if asked is None else asked
 
     def _attempt(
-        self, request: Request, pool: Pool, deadline: Deadline
-    ) -> tuple[Answer | None, ClusterError | None]:
+        self, request: ApiRequest, pool: Pool, deadline: Deadline
+    ) -> tuple[ApiAnswer | None, ClusterError | None]:
         """One attempt; refused credentials are renewed once. The failure is one of the transport."""
         try:
             answer = self._once(request, pool, deadline, renew=False)
@@ -302,7 +307,7 @@ class Client:
             if found.is_at(pool.endpoint):
                 pool.endpoint = found
 
-    def _once(self, request: Request, pool: Pool, deadline: Deadline, *, renew: bool) -> Answer:
+    def _once(self, request: ApiRequest, pool: Pool, deadline: Deadline, *, renew: bool) -> ApiAnswer:
         tokens = pool.endpoint.tokens
         token = tokens.token(renew, deadline) if tokens else ""
         headers = {**self._headers, "Accept": request.accept}
@@ -313,7 +318,7 @@ class Client:
         reply = pool.exchange(request.method, request.target, request.body, headers, deadline, renew=renew)
         self._date = reply.first("date") or self._date
         warnings = tuple(map(_warning, reply.headers.get("warning", ())))
-        return Answer(
+        return ApiAnswer(
             request=request,
             status=reply.status,
             body=reply.body,
@@ -328,7 +333,7 @@ def _warning(header: str) -> str:
     return clean(rest.rpartition('"')[0] if quote else header)
 
 
-def _silent(request: Request, words: str) -> ClusterError:
+def _silent(request: ApiRequest, words: str) -> ClusterError:
     """There was no whole answer. How a server that is away shows that, and to which of many requests, differs
     each time.
     """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gitmesh import __version__
 from gitmesh.adapters.kube.access import Rotated
-from gitmesh.adapters.kube.client import Client
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.credentials import in_cluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.adapters.kube.live import LiveObjects, Reading
@@ -51,7 +51,7 @@ class KubeCluster:
     def __init__(
         self,
         name: str,
-        client: Client,
+        client: KubeClient,
         translators: Sequence[Translator],
         *,
         labels: Mapping[str, str] | None = None,
@@ -214,7 +214,7 @@ def connect(
     config: ClusterConfig, translators: Sequence[Translator], *, folder: Path, environment: Mapping[str, str]
 ) -> KubeCluster:
     """The cluster of a configuration; nothing is read or sent yet. Relative paths start in `folder`."""
-    client = Client(
+    client = KubeClient(
         _access(config, folder, environment),
         timeout=config.timeout / 1000,
         user_agent=f"gitmesh/{__version__}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.client import ApiRequest, KubeClient
 from gitmesh.adapters.kube.errors import unrelated
 from gitmesh.adapters.kube.paths import segment
 from gitmesh.discovery.crd import preferred, schema_fields
@@ -25,7 +25,7 @@ _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryL
 class Discovery:
     """What one cluster serves of some groups, remembered between calls."""
 
-    def __init__(self, client: Client, groups: Sequence[str]) -> None:
+    def __init__(self, client: KubeClient, groups: Sequence[str]) -> None:
         self._client = client
         self._groups = tuple(sorted(set(groups)))
         self._schemas: dict[tuple[str, str], tuple[str, Mapping[str, frozenset[str]]]] = {}
@@ -42,7 +42,7 @@ class Discovery:
 
     def _served(self) -> dict[tuple[str, str], dict[str, Mapping[str, Any]]]:
         """(group, kind) -> version -> what discovery says of it."""
-        content = self._client.send(Request(method="GET", path="/apis", accept=_AGGREGATED)).json()
+        content = self._client.send(ApiRequest(method="GET", path="/apis", accept=_AGGREGATED)).json()
         if content.get("kind") != "APIGroupDiscoveryList":
             text = "GET /apis: no aggregated discovery; Kubernetes 1.27 or newer is needed"
             raise ClusterError(
@@ -62,7 +62,7 @@ class Discovery:
 
     def _part(self, path: str, name: str) -> Mapping[str, Any]:
         """A part that every answer at a path has: without it, it is not the server's. Raises ClusterError."""
-        answer = self._client.send(Request(method="GET", path=path))
+        answer = self._client.send(ApiRequest(method="GET", path=path))
         found = answer.json().get(name)
         if not isinstance(found, dict):
             raise unrelated(str(answer.request), answer.body)

@@ -204,7 +204,7 @@ def _cause(raw: Mapping[str, Any]) -> Cause:
     )
 
 
-def _status(body: bytes) -> dict[str, Any] | None:
+def _status(body: bytes) -> dict[str, object] | None:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:

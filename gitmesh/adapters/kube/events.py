@@ -5,11 +5,11 @@ tells them.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
-from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.client import ApiRequest, KubeClient
 from gitmesh.adapters.kube.errors import clean
 from gitmesh.adapters.kube.paths import collection, item
 from gitmesh.errors import ClusterError
@@ -41,7 +41,7 @@ class EventPublisher:
 
     def __init__(
         self,
-        client: Client,
+        client: KubeClient,
         namespace: str,
         deployment: str,
         *,
@@ -80,20 +80,20 @@ class EventPublisher:
             return
 
     def _read_uid(self) -> str:
-        answer = self._client.send(Request(method="GET", path=item(_DEPLOYMENT, "v1", self._key)))
+        answer = self._client.send(ApiRequest(method="GET", path=item(_DEPLOYMENT, "v1", self._key)))
         return answer.identity(self._key).uid
 
     def _post_one(self, what: tuple[str, Diagnostic]) -> None:
         name, diagnostic = what
         body = orjson.dumps(self._event(name, diagnostic))
         answer = self._client.send(
-            Request(method="POST", path=collection(_EVENT, "v1", self._key.namespace), body=body)
+            ApiRequest(method="POST", path=collection(_EVENT, "v1", self._key.namespace), body=body)
         )
         if answer.status != 409:  # 409: an agent before us has made it, and it is still there
             answer.json()
         self._posted[name] = self._clock()
 
-    def _event(self, name: str, diagnostic: Diagnostic) -> Mapping[str, Any]:
+    def _event(self, name: str, diagnostic: Diagnostic) -> Mapping[str, object]:
         place = f" ({diagnostic.at})" if diagnostic.at else ""
         return {
             "apiVersion": "events.k8s.io/v1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.client import ApiRequest, KubeClient
 from gitmesh.adapters.kube.discovery import Discovery
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.lists import everything
@@ -58,7 +58,7 @@ class FactReader:
 
     def __init__(
         self,
-        client: Client,
+        client: KubeClient,
         cluster: str,
         labels: Mapping[str, str],
         translators: Sequence[Translator],
@@ -166,7 +166,7 @@ class FactReader:
         return [row for rows in found for row in rows or ()], refused
 
     def _config(self, key: ObjectKey) -> list[Reduced]:
-        answer = self._client.send(Request(method="GET", path=item(_CONFIGMAP, "v1", key)))
+        answer = self._client.send(ApiRequest(method="GET", path=item(_CONFIGMAP, "v1", key)))
         if answer.is_absent:
             return []
         raw, _ = answer.json(), answer.identity(key)

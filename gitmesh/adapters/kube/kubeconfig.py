@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gitmesh.adapters.kube.credentials import Certificate, Endpoint, Exec, FileToken, StaticToken, TokenSource
 from gitmesh.adapters.kube.errors import clean
@@ -53,7 +53,7 @@ def read_kubeconfig(path: Path, *, context: str | None = None, allow_exec: bool 
     value of a secret.
     """
     try:
-        return _Reader(path, _load(path), allow_exec).endpoint(context)
+        return _KubeconfigReader(path, _load(path), allow_exec).endpoint(context)
     except FileNotFoundError:
         raise _bad(
             path,
@@ -75,7 +75,7 @@ def _bad(path: Path, text: str, hint: str = "") -> ClusterError:
     return ClusterError(f"kubeconfig {clean(path, 200)} {text}", retryable=False, code="GM502", hint=advice)
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> object:
     with path.open("rb") as handle:
         content = handle.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
@@ -86,10 +86,10 @@ def _load(path: Path) -> Any:
     return documents[0].value
 
 
-class _Reader:
+class _KubeconfigReader:
     """One file; every failure names the place in it, never a value."""
 
-    def __init__(self, path: Path, content: Any, allow_exec: bool) -> None:
+    def __init__(self, path: Path, content: object, allow_exec: bool) -> None:
         self._path = path
         self._content = self._mapping(content, "the file")
         self._allow_exec = allow_exec
@@ -114,7 +114,7 @@ class _Reader:
         found.check(str(self._path))
         return found
 
-    def _tokens(self, user: Mapping[str, Any], cluster: Mapping[str, Any]) -> TokenSource | None:
+    def _tokens(self, user: Mapping[str, object], cluster: Mapping[str, object]) -> TokenSource | None:
         if user.get("exec"):
             return self._exec(self._mapping(user["exec"], "exec"), cluster)
         if user.get("tokenFile"):  # wins over `token`, as in kubectl
@@ -122,7 +122,7 @@ class _Reader:
         token = self._text(user, "token")
         return StaticToken(token) if token else None
 
-    def _exec(self, spec: Mapping[str, Any], cluster: Mapping[str, Any]) -> Exec:
+    def _exec(self, spec: Mapping[str, object], cluster: Mapping[str, object]) -> Exec:
         if not self._allow_exec:
             text = "makes its credentials by running a program (`exec`), which needs `allowExec: true`"
             raise self._fail(
@@ -132,7 +132,7 @@ class _Reader:
             self._text(spec, name, needed=True)
         return Exec(spec=spec, cluster=cluster, folder=self._path.parent)
 
-    def _certificate(self, user: Mapping[str, Any]) -> Certificate | None:
+    def _certificate(self, user: Mapping[str, object]) -> Certificate | None:
         certificate, key = self._pem(user, "client-certificate"), self._pem(user, "client-key")
         if (certificate is None) != (key is None):
             raise self._fail("needs both client-certificate and client-key, or neither")
@@ -140,7 +140,7 @@ class _Reader:
             Certificate(chain=certificate, key=key) if certificate is not None and key is not None else None
         )
 
-    def _pem(self, section: Mapping[str, Any], name: str) -> bytes | Path | None:
+    def _pem(self, section: Mapping[str, object], name: str) -> bytes | Path | None:
         """Content of `<name>-data` decoded, or the path in `<name>`; data wins, as in kubectl."""
         data = self._text(section, f"{name}-data")
         if data:
@@ -154,7 +154,7 @@ class _Reader:
     def _near(self, path: str) -> Path:
         return self._path.parent / path
 
-    def _entry(self, plural: str, singular: str, name: Any) -> Mapping[str, Any]:
+    def _entry(self, plural: str, singular: str, name: object) -> Mapping[str, object]:
         found = self._content.get(plural)
         entries = [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
         for entry in entries:
@@ -163,14 +163,14 @@ class _Reader:
         known = ", ".join(sorted(clean(entry.get("name"), 80) for entry in entries)) or "none"
         raise self._fail(f"has no {singular} {clean(name, 80)!r}; known: {known}")
 
-    def _only(self, section: Mapping[str, Any], known: frozenset[str], what: str) -> None:
+    def _only(self, section: Mapping[str, object], known: frozenset[str], what: str) -> None:
         for field, value in section.items():
             if field not in known and value not in _OFF:
                 raise self._fail(
                     f"sets `{clean(field, 80)}` of its {what}, which GitMesh does not honour; remove it"
                 )
 
-    def _text(self, section: Mapping[str, Any], name: str, *, needed: bool = False) -> str:
+    def _text(self, section: Mapping[str, object], name: str, *, needed: bool = False) -> str:
         value = section.get(name)
         if value in (None, "") and not needed:
             return ""
@@ -178,7 +178,7 @@ class _Reader:
             raise self._fail(f"needs `{name}` as one line of text")
         return value.strip()
 
-    def _mapping(self, value: Any, what: str) -> Mapping[str, Any]:
+    def _mapping(self, value: object, what: str) -> Mapping[str, object]:
         if not isinstance(value, dict):
             raise self._fail(f"is not a kubeconfig: {what} is no mapping")
         return value

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
-from gitmesh.adapters.kube.client import Answer, Client, Request
+from gitmesh.adapters.kube.client import ApiAnswer, ApiRequest, KubeClient
 from gitmesh.adapters.kube.together import Ahead
 from gitmesh.errors import ClusterError
 
@@ -41,7 +41,7 @@ class _Budget:
         self._end = clock() + seconds
         self._pages = self._bytes = 0
 
-    def take(self, answer: Answer) -> None:
+    def take(self, answer: ApiAnswer) -> None:
         """One page more. Raises ClusterError."""
         self._pages += 1
         self._bytes += len(answer.body)
@@ -59,7 +59,7 @@ class _Budget:
 
 
 def everything(
-    client: Client,
+    client: KubeClient,
     path: str,
     take: Take[T],
     *,
@@ -81,13 +81,13 @@ def everything(
 
 
 def _once(
-    client: Client, path: str, take: Take[T], page: int, accept: str, budget: _Budget
+    client: KubeClient, path: str, take: Take[T], page: int, accept: str, budget: _Budget
 ) -> list[T] | None:
     """The whole list, or None if it expired on the way. The server makes a page while the one before is
     reduced.
     """
     found: list[T] = []
-    first = Request(method="GET", path=path, query={"limit": str(page)}, accept=accept)
+    first = ApiRequest(method="GET", path=path, query={"limit": str(page)}, accept=accept)
     answer = client.send(first)
     while answer.status != 410:
         budget.take(answer)
@@ -106,7 +106,7 @@ def _once(
     return None
 
 
-def _page(path: str, answer: Answer) -> tuple[list[Any], str]:
+def _page(path: str, answer: ApiAnswer) -> tuple[list[Any], str]:
     """The items of an answer, and the token of the next page, "" where there is none. One that is no object
     spoils the list: left out, it would look deleted."""
     content = answer.json()

@@ -20,7 +20,7 @@ from gitmesh.planning.ownership import FIELD_MANAGER
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gitmesh.adapters.kube.client import Client
+    from gitmesh.adapters.kube.client import KubeClient
 
 _METADATA = ("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences")
 
@@ -37,7 +37,7 @@ class LiveObjects:
     again.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: KubeClient) -> None:
         self._client = client
         self._known: dict[ObjectKey, Live] = {}
         self._shared: set[ObjectKey] = set()

@@ -92,8 +92,8 @@ def claimed(entry: Entry, desired: Mapping[str, Any], forbidden: frozenset[str])
 
 def _claimed_metadata(
     fields: Mapping[str, Any], metadata: Mapping[str, Any], forbidden: frozenset[str]
-) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+) -> dict[str, object]:
+    found: dict[str, object] = {}
     for part in ("labels", "annotations"):
         wanted = {f"f:{name}" for name in (*(metadata.get(part) or {}), *forbidden)}
         mine = {name: tree for name, tree in mapping(fields.get(f"f:{part}")).items() if name in wanted}
@@ -123,7 +123,7 @@ def taken_over(
     takes = [(entry, part) for entry, part in takes if part]
     if not takes:
         return None
-    mine: dict[str, Any] = {}
+    mine: dict[str, object] = {}
     for _, part in takes:
         mine = union(mine, part)
     parts = {id(entry): part for entry, part in takes}
@@ -154,7 +154,7 @@ def union(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
 
 def minus(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
     """A FieldsV1 tree without the nodes of another; emptied nodes go too."""
-    rest: dict[str, Any] = {}
+    rest: dict[str, object] = {}
     for name, tree in left.items():
         if name not in right:
             rest[name] = tree

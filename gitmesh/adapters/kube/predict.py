@@ -20,13 +20,13 @@ from gitmesh.planning.ownership import FIELD_MANAGER, blame
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gitmesh.adapters.kube.client import Client
+    from gitmesh.adapters.kube.client import KubeClient
 
 
 class Predictor:
     """Remembers what was found equal, so that a difference that stays is asked about once."""
 
-    def __init__(self, client: Client, live: LiveObjects) -> None:
+    def __init__(self, client: KubeClient, live: LiveObjects) -> None:
         self._client = client
         self._live = live
         self._equal: dict[ObjectKey, tuple[bytes, str, str]] = {}

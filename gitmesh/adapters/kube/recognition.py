@@ -13,14 +13,14 @@ from gitmesh.adapters.kube.lists import everything
 from gitmesh.errors import ClusterError
 
 if TYPE_CHECKING:
-    from gitmesh.adapters.kube.client import Client
+    from gitmesh.adapters.kube.client import KubeClient
     from gitmesh.adapters.kube.credentials import Endpoint
 
 
 class Recognition:
     """Remembers by which endpoint which cluster was reached last."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: KubeClient) -> None:
         self._client = client
         self._endpoint: Endpoint | None = None
         self._uid = ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 from msgspec import Struct
 
-from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.client import ApiRequest, KubeClient
 from gitmesh.adapters.kube.errors import unrelated
 from gitmesh.adapters.kube.facts import LISTED
 from gitmesh.adapters.kube.store import ledger_key
@@ -67,12 +67,12 @@ def _writing(resources: Sequence[ApiKind], instance: str) -> Iterator[Right]:
     yield Right(group="", resource="configmaps", verb="create", namespace=key.namespace)
 
 
-def ask(client: Client, rights: Sequence[Right]) -> tuple[Right, ...]:
+def ask(client: KubeClient, rights: Sequence[Right]) -> tuple[Right, ...]:
     """The rights with the server's answers. Every authenticated user may ask. Raises ClusterError."""
     return tuple(client.each(partial(_ask, client), rights))
 
 
-def _ask(client: Client, right: Right) -> Right:
+def _ask(client: KubeClient, right: Right) -> Right:
     attributes = {
         "group": right.group,
         "resource": right.resource,
@@ -85,7 +85,7 @@ def _ask(client: Client, right: Right) -> Right:
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": {name: value for name, value in attributes.items() if value}},
     }
-    answer = client.send(Request(method="POST", path=_REVIEWS, body=orjson.dumps(body)))
+    answer = client.send(ApiRequest(method="POST", path=_REVIEWS, body=orjson.dumps(body)))
     allowed = mapping(answer.json().get("status")).get("allowed")
     if not isinstance(allowed, bool):
         raise unrelated(str(answer.request), answer.body)

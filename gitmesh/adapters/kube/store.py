@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
-from gitmesh.adapters.kube.client import Answer, Client, Request
+from gitmesh.adapters.kube.client import ApiAnswer, ApiRequest, KubeClient
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.message import GZIP
 from gitmesh.adapters.kube.paths import collection, item
@@ -37,7 +37,7 @@ def ledger_key(instance: str) -> ObjectKey:
 class LedgerStore:
     """The ledger of one cluster; reading it again gives the same value while it did not change."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: KubeClient) -> None:
         self._client = client
         self._last: Stored | None = None
 
@@ -68,11 +68,11 @@ class LedgerStore:
         self._last = Stored(ledger=ledger, version=saved)
         return saved
 
-    def _get(self, instance: str) -> Answer:
-        return self._client.send(Request(method="GET", path=item(_KIND, "v1", ledger_key(instance))))
+    def _get(self, instance: str) -> ApiAnswer:
+        return self._client.send(ApiRequest(method="GET", path=item(_KIND, "v1", ledger_key(instance))))
 
 
-def _saved(answer: Answer, instance: str, content: Mapping[str, Any]) -> str:
+def _saved(answer: ApiAnswer, instance: str, content: Mapping[str, object]) -> str:
     """The version, if what is there is what we wrote."""
     raw, version = answer.json(), answer.identity(ledger_key(instance)).version
     if any((raw.get(part) or {}) != content.get(part, {}) for part in ("data", "binaryData")):
@@ -80,7 +80,7 @@ def _saved(answer: Answer, instance: str, content: Mapping[str, Any]) -> str:
     return version
 
 
-def _request(instance: str, content: Mapping[str, Any], version: str) -> Request:
+def _request(instance: str, content: Mapping[str, object], version: str) -> ApiRequest:
     key = ledger_key(instance)
     metadata = {
         "name": key.name,
@@ -91,19 +91,19 @@ def _request(instance: str, content: Mapping[str, Any], version: str) -> Request
         metadata["resourceVersion"] = version
     body = orjson.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **content})
     path = item(_KIND, "v1", key) if version else collection(_KIND, "v1", key.namespace)
-    return Request(
+    return ApiRequest(
         method="PUT" if version else "POST", path=path, query={"fieldManager": FIELD_MANAGER}, body=body
     )
 
 
-def _content(ledger: Ledger) -> dict[str, Any]:
+def _content(ledger: Ledger) -> dict[str, object]:
     text = encode_ledger(ledger)
     if len(text) <= _LONGEST_PLAIN:
         return {"data": {_PLAIN: text.decode()}}
     return {"binaryData": {_PACKED: base64.b64encode(zlib.compress(text, 9, wbits=GZIP)).decode()}}
 
 
-def _stored(raw: Mapping[str, Any], instance: str, version: str) -> Stored:
+def _stored(raw: Mapping[str, object], instance: str, version: str) -> Stored:
     try:
         return read_ledger(_text(raw), instance, version)
     except FutureLedgerError as error:
@@ -115,7 +115,7 @@ def _stored(raw: Mapping[str, Any], instance: str, version: str) -> Stored:
         ) from None
 
 
-def _text(raw: Mapping[str, Any]) -> bytes:
+def _text(raw: Mapping[str, object]) -> bytes:
     """The ledger's text; empty, which is no ledger, where what holds it is damaged."""
     plain = mapping(raw.get("data")).get(_PLAIN)
     if plain is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gitmesh.adapters.kube.message import Reply, Response, request
-from gitmesh.adapters.kube.wire import Tls, Wire, plain
+from gitmesh.adapters.kube.wire import ServerTls, Wire, plain
 from gitmesh.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Pool:
         self._lock = Lock()
         self._idle: list[tuple[float, Wire]] = []
         self._busy: set[Wire] = set()
-        self._tls: Tls | None = None
+        self._tls: ServerTls | None = None
         self._stamps: tuple[Stamp | None, ...] = ()
         self._is_closed = False
 
@@ -109,7 +109,7 @@ class Pool:
             if self._tls is None:
                 raise
             return error
-        self._tls, self._stamps = Tls(context, self.endpoint.server_name or self._address[0]), stamps
+        self._tls, self._stamps = ServerTls(context, self.endpoint.server_name or self._address[0]), stamps
         return None
 
     def _reusable(self) -> Wire | None:

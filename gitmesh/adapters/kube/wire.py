@@ -23,7 +23,7 @@ class UnreachableError(OSError):
     """There is no connection; the text says why."""
 
 
-class Tls:
+class ServerTls:
     """TLS with one server. Its session is taken up again, so that certificates are proved once and not for
     each connection.
     """
@@ -57,7 +57,7 @@ class Wire:
 
     deadline: Deadline
 
-    def __init__(self, host: str, port: int, tls: Tls | None) -> None:
+    def __init__(self, host: str, port: int, tls: ServerTls | None) -> None:
         self.tls = tls
         self._host, self._port = host, port
         self._sock: socket.socket | None = None
@@ -112,7 +112,7 @@ class Wire:
         except OSError as error:
             raise UnreachableError(error.strerror or str(error)) from error
 
-    def _secure(self, tls: Tls) -> None:
+    def _secure(self, tls: ServerTls) -> None:
         self._sock = secured = tls.wrap(self._ready())
         self._ready()
         try:

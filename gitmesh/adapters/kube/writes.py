@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gitmesh.adapters.kube.client import Request
+from gitmesh.adapters.kube.client import ApiRequest
 from gitmesh.adapters.kube.paths import item
 from gitmesh.planning.ownership import FIELD_MANAGER
 
@@ -27,7 +27,7 @@ _NOT_CONTENT = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 def apply_request(
     kind: ApiKind, version: str, key: ObjectKey, desired: Mapping[str, Any], at: str, *, dry: bool = False
-) -> Request:
+) -> ApiRequest:
     """Server-side apply of the whole object under our name, never forced, on exactly the version `at` of
     it.
     """
@@ -39,7 +39,7 @@ def apply_request(
 
 def claims_request(
     kind: ApiKind, version: str, key: ObjectKey, at: str, entries: Sequence[Mapping[str, Any]]
-) -> Request:
+) -> ApiRequest:
     """Replace the managedFields of the version `at`; nothing else of the object changes."""
     steps = [
         {"op": "replace", "path": "/metadata/managedFields", "value": list(entries)},
@@ -50,11 +50,11 @@ def claims_request(
 
 def content_request(
     kind: ApiKind, change: Change, live: Mapping[str, Any], desired: Mapping[str, Any]
-) -> Request:
+) -> ApiRequest:
     """A dry run of the whole content being ours: what the cluster's defaults and webhooks make of it, whoever
     claims what.
     """
-    steps: list[dict[str, Any]] = [
+    steps: list[dict[str, object]] = [
         {"op": "replace", "path": "/metadata/resourceVersion", "value": change.resource_version}
     ]
     for part in ("labels", "annotations"):
@@ -71,7 +71,7 @@ def content_request(
     return _patch(kind, change.version, change.key, JSON_PATCH, orjson.dumps(steps), dry=True)
 
 
-def delete_request(kind: ApiKind, version: str, key: ObjectKey, uid: str, at: str) -> Request:
+def delete_request(kind: ApiKind, version: str, key: ObjectKey, uid: str, at: str) -> ApiRequest:
     """Delete exactly this object in exactly this version; what it owns goes in the background."""
     body = {
         "apiVersion": "v1",
@@ -79,17 +79,19 @@ def delete_request(kind: ApiKind, version: str, key: ObjectKey, uid: str, at: st
         "propagationPolicy": "Background",
         "preconditions": {"uid": uid, "resourceVersion": at},
     }
-    return Request(method="DELETE", path=item(kind, version, key), body=orjson.dumps(body))
+    return ApiRequest(method="DELETE", path=item(kind, version, key), body=orjson.dumps(body))
 
 
-def get_request(kind: ApiKind, version: str, key: ObjectKey) -> Request:
+def get_request(kind: ApiKind, version: str, key: ObjectKey) -> ApiRequest:
     """Read one object from the quorum."""
-    return Request(method="GET", path=item(kind, version, key))
+    return ApiRequest(method="GET", path=item(kind, version, key))
 
 
-def _patch(kind: ApiKind, version: str, key: ObjectKey, content_type: str, body: bytes, dry: bool) -> Request:
+def _patch(
+    kind: ApiKind, version: str, key: ObjectKey, content_type: str, body: bytes, dry: bool
+) -> ApiRequest:
     query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
     if dry:
         query["dryRun"] = "All"
     path = item(kind, version, key)
-    return Request(method="PATCH", path=path, query=query, body=body, content_type=content_type)
+    return ApiRequest(method="PATCH", path=path, query=query, body=body, content_type=content_type)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from gitmesh.cli import asking
@@ -28,6 +26,6 @@ Exit codes: 0 answered; 2 error findings, 3 wrong usage, a failure, or a cluster
 
 @click.command(help=HELP)
 @asking.arguments
-def command(**given: Any) -> int:
+def command(**given: object) -> int:
     """Decide, and look the request up."""
     return asking.answer(given, route, routings_text, routings_document)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from gitmesh.cli import asking, differing, options, tables
@@ -44,7 +42,7 @@ anything differs; 2 error findings, 3 wrong usage, a failure, or a cluster that 
 @asking.expect
 @options.revisions
 @options.facts_from
-def command(denied: bool, base: str | None, **given: Any) -> int:
+def command(denied: bool, base: str | None, **given: object) -> int:
     """Decide, and make the table; or tell what two revisions decide otherwise."""
     if base is not None:
         if denied:

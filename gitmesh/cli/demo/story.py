@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.cli import configuration
-from gitmesh.cli.demo.world import World, edit
+from gitmesh.cli.demo.world import DemoFolder, edit
 from gitmesh.cli.exits import exit_code
 from gitmesh.cli.session import execute, whole_job
 from gitmesh.model.plan import Action
@@ -34,7 +34,7 @@ class UnexpectedError(click.ClickException):
 class Story(Struct):
     """The teller: `say` prints a line, `paint` colours it; `store` is where fetched repositories are kept."""
 
-    world: World
+    world: DemoFolder
     store: Path
     say: Callable[[str], None]
     paint: Paint

@@ -40,7 +40,7 @@ listen: "127.0.0.1:8080"
 """
 
 
-class World(Struct, frozen=True):
+class DemoFolder(Struct, frozen=True):
     """The folder that everything lies in, and what is done in it by hand."""
 
     root: Path
@@ -81,11 +81,11 @@ class World(Struct, frozen=True):
         return list(_git(self.origin).git.log("--reverse", "--format=%s", STATUS_BRANCH).splitlines())
 
 
-def build(root: Path) -> World:
+def build(root: Path) -> DemoFolder:
     """Make everything below an empty folder. Raises UsageError for a path that cannot be a repository's
     URL.
     """
-    world = World(root.resolve())
+    world = DemoFolder(root.resolve())
     url = f"file://{world.origin}"
     if problem := url_problem(url, allow_insecure=True):
         raise click.UsageError(f"{world.root}: {problem}")
@@ -120,7 +120,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def _repositories(world: World) -> None:
+def _repositories(world: DemoFolder) -> None:
     from git import Repo
 
     environment = {**os.environ, **_ALONE}

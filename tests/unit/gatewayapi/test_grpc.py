@@ -8,7 +8,7 @@ import pytest
 from gitmesh_gatewayapi import Dialect, HttpRoutes, http_routes, links
 
 from gitmesh.model.facts import Service, ServicePort
-from gitmesh.model.units import DestinationUnit, NamedCondition, RequestMatch, Route, TextCondition
+from gitmesh.model.units import NamedCondition, RequestMatch, Route, RoutingUnit, TextCondition
 from tests.contract.schemas import need_crds
 from tests.factories import service
 from tests.gatewayapi import schema
@@ -24,7 +24,7 @@ def declared(protocol: str) -> Service:
 
 
 def made(*routes: Route, protocol: str = "grpc", **dialect: Any) -> HttpRoutes:
-    unit = DestinationUnit(cluster="east", service=declared(protocol), routes=routes)
+    unit = RoutingUnit(home="east", written="east", service=declared(protocol), routes=routes)
     given = Dialect(mesh="a mesh", served=lambda _: True, **{"grpc_routes": True, **dialect})
     return http_routes(unit, (80,), given)
 
@@ -117,7 +117,9 @@ def test_a_mesh_that_does_not_ask_for_them_has_http_routes() -> None:
 
 def test_each_port_has_a_kind_of_its_own() -> None:
     ports = (ServicePort(number=80, protocol="http"), ServicePort(number=81, protocol="grpc"))
-    unit = DestinationUnit(cluster="east", service=service(ports=ports), routes=(route(split=SPLIT),))
+    unit = RoutingUnit(
+        home="east", written="east", service=service(ports=ports), routes=(route(split=SPLIT),)
+    )
     answer = http_routes(unit, (80, 81), Dialect(mesh="a mesh", served=lambda _: True, grpc_routes=True))
     assert [(one.kind.kind, one.name) for one in answer.routes] == [
         ("HTTPRoute", "reviews.80"),

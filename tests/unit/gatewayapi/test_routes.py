@@ -15,10 +15,10 @@ from gitmesh.model.policies import Origin
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import (
     Decided,
-    DestinationUnit,
     NamedCondition,
     RequestMatch,
     Route,
+    RoutingUnit,
     SourceCondition,
     Target,
     TextCondition,
@@ -58,7 +58,7 @@ def route(match: RequestMatch | None = None, to: Service = RATINGS, **spec: Any)
 
 
 def made(*routes: Route, served: Callable[[str], bool] = lambda _: True, **dialect: Any) -> HttpRoutes:
-    unit = DestinationUnit(cluster="east", service=service(), routes=routes)
+    unit = RoutingUnit(home="east", written="east", service=service(), routes=routes)
     return http_routes(unit, (80,), Dialect(mesh="a mesh", served=served, **dialect))
 
 
@@ -289,7 +289,7 @@ def test_two_expressions_on_one_name_are_said_where_no_request_needs_both() -> N
 
 
 def test_without_http_there_is_no_route() -> None:
-    unit = DestinationUnit(cluster="east", service=service(), routes=(route(timeout="1s"),))
+    unit = RoutingUnit(home="east", written="east", service=service(), routes=(route(timeout="1s"),))
     answer = http_routes(unit, (), Dialect(mesh="a mesh", served=lambda _: True))
     assert [remark.code for remark in answer.remarks] == ["GM301"]
     assert answer.routes == ()

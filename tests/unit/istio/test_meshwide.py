@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Severity
 from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Phase
-from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.model.units import Decided, MeshUnit, RootReader, UnitKey
+from gitmesh.model.objects import ApiKind
+from gitmesh.model.units import Decided, MeshUnit, RootReader
 from gitmesh.model.virtualmesh import Mtls
 from tests.unit.istio.units import (
     MESH,
@@ -216,21 +216,6 @@ def test_a_mesh_of_another_translator_is_none_of_ours() -> None:
     assert gitmesh_istio.translate(mesh_unit("Strict", mesh=other), (MESH,), known).fragments == ()
 
 
-def test_claims_cover_everything_that_a_unit_may_own() -> None:
-    known = facts(workloads=(GATEWAY, workload()))
-    found = gitmesh_istio.claims(UnitKey(kind="Destination", namespace="shop", name="reviews"), None, known)
-    assert {(key.kind, key.name) for key in found} == {
-        ("VirtualService", "reviews"),
-        ("DestinationRule", "reviews"),
-        ("AuthorizationPolicy", "reviews-allow"),
-        ("AuthorizationPolicy", "reviews-deny"),
-        ("AuthorizationPolicy", "reviews.waypoint-allow"),
-        ("AuthorizationPolicy", "reviews.waypoint-deny"),
-    }
-    of_mesh = gitmesh_istio.claims(UnitKey(kind="Mesh", namespace="", name="istio"), MESH, known)
-    assert {fragment.key for fragment in translated(mesh_unit("Strict", "Deny")).fragments} <= set(of_mesh)
-
-
 # --- what the cluster serves
 
 
@@ -283,11 +268,3 @@ def test_gated_field_names_what_it_needs() -> None:
     translation = translated(slow, unknown, kinds=[rule])
     assert codes(translation) == ["GM302"]
     assert "spec.trafficPolicy.loadBalancer.warmup" in translation.diagnostics[0].message
-
-
-def test_keys_are_of_the_listed_resources() -> None:
-    listed = {(resource.group, resource.kind) for resource in gitmesh_istio.resources}
-    found: tuple[ObjectKey, ...] = gitmesh_istio.claims(
-        UnitKey(kind="Mesh", namespace="", name="istio"), MESH, facts()
-    )
-    assert {(key.group, key.kind) for key in found} <= listed

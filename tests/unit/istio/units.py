@@ -17,14 +17,15 @@ from gitmesh.model.policies import Origin
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import (
     Access,
+    AccessUnit,
     Caller,
     Decided,
-    DestinationUnit,
     Grant,
     Operation,
     Principal,
     RequestMatch,
     Route,
+    RoutingUnit,
     Subset,
     Target,
     TextCondition,
@@ -112,9 +113,9 @@ def path(form: Any, value: str, ignore_case: bool = False) -> RequestMatch:
     return RequestMatch(path=TextCondition(form=form, value=value, ignore_case=ignore_case))
 
 
-def unit(*routes: Route, of: Service | None = None, **more: Any) -> DestinationUnit:
+def unit(*routes: Route, of: Service | None = None, **more: Any) -> RoutingUnit:
     given = {"workloads": (workload(),), "meshes": ("istio",), **more}
-    return DestinationUnit(cluster="east", service=of or service(), routes=routes, **given)
+    return RoutingUnit(home="east", written="east", service=of or service(), routes=routes, **given)
 
 
 def facts(*meshes: Mesh, kinds: Sequence[ApiKind] = (), **more: Any) -> ClusterFacts:
@@ -168,11 +169,18 @@ def grant(
 
 def guarded(
     allows: Sequence[Grant] = (), denies: Sequence[Grant] = (), of: Service | None = None, **more: Any
-) -> DestinationUnit:
+) -> AccessUnit:
     """A destination with an access decision on its port 8080."""
     given = {"targets": (8080,), "governed_ports": (8080,) if allows else (), **more}
     access = Access(allows=tuple(allows), denies=tuple(denies), governed=bool(allows), **given)
-    return unit(of=of, access=access)
+    return AccessUnit(
+        home="east",
+        written="east",
+        service=of or service(),
+        workloads=(workload(),),
+        meshes=("istio",),
+        access=access,
+    )
 
 
 def subset(**labels: str) -> Subset:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.model.objects import ApiKind
+from gitmesh.model.objects import ApiKind, listed, text
 from gitmesh.model.policies import Origin
 
 
@@ -27,3 +27,12 @@ class GrantObject(Struct, frozen=True, kw_only=True):
     name: str
     spec: Mapping[str, Any]
     origins: Mapping[str, Origin]
+
+
+def parents_of(spec: Mapping[str, Any], namespace: str) -> list[tuple[str, str]]:
+    """(namespace, name) of the Services that are parents of a route in a namespace."""
+    return [
+        (text(parent.get("namespace")) or namespace, text(parent.get("name")))
+        for parent in listed(spec.get("parentRefs"))
+        if parent.get("kind") == "Service" and not parent.get("group")
+    ]

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from gitmesh.model.objects import ApiKind, canonical
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import DestinationUnit, Route
+from gitmesh.model.units import Route, RoutingUnit
 from gitmesh_gatewayapi.conditions import EVERYTHING, NoMeeting, RouteMatch, Values, meet
 from gitmesh_gatewayapi.grants import grants
 from gitmesh_gatewayapi.grpc import call_of, listed_for_grpc, speaks_grpc, unsaid
@@ -53,7 +53,7 @@ def route_name(service: str, port: int, part: int = 0) -> str:
     return f"{service}.{port}-{part + 1}" if part else f"{service}.{port}"
 
 
-def http_routes(unit: DestinationUnit, ports: Iterable[int], dialect: Dialect) -> HttpRoutes:
+def http_routes(unit: RoutingUnit, ports: Iterable[int], dialect: Dialect) -> HttpRoutes:
     """The routes of a destination on those of its ports that carry requests: HTTPRoutes, or GRPCRoutes where
     the mesh reads these, the port carries gRPC, and they can say all of it."""
     remarks = Remarks(dialect)
@@ -74,7 +74,7 @@ def _origin(route: Route) -> Origin:
     return route.origins[0] if route.origins else min(decided.origin for decided in route.fields.values())
 
 
-def _of_port(unit: DestinationUnit, port: int, remarks: Remarks) -> Sequence[RouteObject]:
+def _of_port(unit: RoutingUnit, port: int, remarks: Remarks) -> Sequence[RouteObject]:
     rows = [route for route in unit.routes if route.match.port in (0, port)]
     listed = []
     for number, route in enumerate(rows):

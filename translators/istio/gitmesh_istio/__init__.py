@@ -17,7 +17,7 @@ from gitmesh_istio.overrides import surroundings
 from gitmesh_istio.steps import steps
 from gitmesh_istio.strangers import reduced
 from gitmesh_istio.support import SUPPORTS as supports  # noqa: N811 - the port's name is in lower case
-from gitmesh_istio.translate import claims, translate
+from gitmesh_istio.translate import translate
 from gitmesh_istio.verdict import verdict
 
 name = "istio"
@@ -25,7 +25,6 @@ name = "istio"
 __all__ = [
     "beside",
     "between",
-    "claims",
     "configmaps",
     "configured_by",
     "detect",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from gitmesh.model.base import Disabled, format_duration
 from gitmesh.model.policies import Origin
@@ -104,7 +103,7 @@ def action(route: Route, choice: Choice, asked: Forward, notes: Notes) -> Part:
     if answered:
         fields = _without_unused(fields, answered, notes)
     _note_fault(fields, answered, notes)
-    value: dict[str, Any] = {}
+    value: dict[str, object] = {}
     origins: dict[str, Origin] = {}
     for name, decided in sorted(fields.items()):
         piece = _piece(name, decided, route, choice, asked, notes)
@@ -181,7 +180,7 @@ def _note_fault(fields: Mapping[str, Decided], answered: str, notes: Notes) -> N
 
 def _piece(
     name: str, decided: Decided, route: Route, choice: Choice, asked: Forward, notes: Notes
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The Istio fields that one field of ours becomes."""
     origin = decided.origin
     match decided.value:
@@ -212,9 +211,9 @@ def _piece(
             raise TypeError(f"{name}: {type(other).__name__} is no value of a request field")
 
 
-def _fault(fault: Fault, origin: Origin, notes: Notes) -> dict[str, Any]:
+def _fault(fault: Fault, origin: Origin, notes: Notes) -> dict[str, object]:
     """A share of 0 is no fault at all, so it is left out."""
-    spec: dict[str, Any] = {}
+    spec: dict[str, object] = {}
     if fault.delay is not None and fault.delay.percent > 0:
         share = percentage(fault.delay.percent, "fault.delay", origin, notes)
         spec["delay"] = {"fixedDelay": format_duration(fault.delay.fixed), "percentage": share}
@@ -224,9 +223,9 @@ def _fault(fault: Fault, origin: Origin, notes: Notes) -> dict[str, Any]:
     return spec
 
 
-def _retries(retries: Retries, origin: Origin, notes: Notes) -> dict[str, Any]:
+def _retries(retries: Retries, origin: Origin, notes: Notes) -> dict[str, object]:
     """attempts: 0 switches Istio's own two retries off; an omitted retryOn leaves Istio's list in force."""
-    spec: dict[str, Any] = {"attempts": retries.attempts}
+    spec: dict[str, object] = {"attempts": retries.attempts}
     if retries.per_try_timeout is not None:
         spec["perTryTimeout"] = format_duration(retries.per_try_timeout)
     if retries.retry_on is not None:
@@ -243,7 +242,7 @@ def _retries(retries: Retries, origin: Origin, notes: Notes) -> dict[str, Any]:
     return spec
 
 
-def _cors(cors: Cors, origin: Origin, notes: Notes) -> dict[str, Any]:
+def _cors(cors: Cors, origin: Origin, notes: Notes) -> dict[str, object]:
     foreign = sorted(set(cors.allow_methods or ()) - _CORS_METHODS)
     if foreign:
         notes.add("GM301", f"Istio's corsPolicy does not take the method {', '.join(foreign)}", origin)
@@ -253,7 +252,7 @@ def _cors(cors: Cors, origin: Origin, notes: Notes) -> dict[str, Any]:
         for form in ("exact", "prefix", "regex")
         if getattr(item, form)
     ]
-    spec: dict[str, Any] = {"allowOrigins": sorted(forms, key=lambda form: sorted(form.items()))}
+    spec: dict[str, object] = {"allowOrigins": sorted(forms, key=lambda form: sorted(form.items()))}
     lists = {
         "allowMethods": cors.allow_methods,
         "allowHeaders": cors.allow_headers,

@@ -27,7 +27,7 @@ from gitmesh.diagnostics import Severity, first_of
 from gitmesh.model.facts import Mesh, Service, ServicePort
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, Caller, DestinationUnit, Exemption, Grant
+from gitmesh.model.units import Access, AccessUnit, Caller, DestinationUnit, Exemption, Grant
 from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.operations import note_silent, open_ports, unseen
 from gitmesh_istio.scope import Notes
@@ -52,7 +52,7 @@ def waypoint_of(unit: DestinationUnit, notes: Notes) -> Binding | None:
     return None if bound is None or bound.trouble else bound
 
 
-def decided_at(unit: DestinationUnit, meshes: Sequence[Mesh]) -> tuple[Service, ...]:
+def decided_at(unit: AccessUnit, meshes: Sequence[Mesh]) -> tuple[Service, ...]:
     """The Services at whose waypoints the destination's decision stands."""
     if not unit.service.selector:
         return ()
@@ -68,9 +68,7 @@ def lacking(unit: DestinationUnit, notes: Notes) -> str:
     return f"{shown} is bound to no waypoint" if bound is None else f"its {bound} {bound.trouble}"
 
 
-def access_policies(
-    unit: DestinationUnit, access: Access, version: str, notes: Notes
-) -> tuple[Fragment, ...]:
+def access_policies(unit: AccessUnit, access: Access, version: str, notes: Notes) -> tuple[Fragment, ...]:
     """The access objects of a destination. Errors are noted; what can be closed is closed in spite of them.
 
     A Service without selector has none: its object would select every pod of the namespace.
@@ -90,7 +88,7 @@ def access_policies(
     )
 
 
-def _note_unseen(unit: DestinationUnit, access: Access, notes: Notes) -> None:
+def _note_unseen(unit: AccessUnit, access: Access, notes: Notes) -> None:
     found = [(one, grant.origin, "is not admitted") for grant in access.allows for one in grant.operations]
     for grant in access.denies:
         for one in grant.operations:
@@ -135,7 +133,7 @@ class _Beside:
     requests would come past the decision: no Allow is about them, and none of ours can stand for them; the
     pods deny their waypoints, which are `shut`."""
 
-    def __init__(self, unit: DestinationUnit, bound: Binding | None, meshes: Sequence[Mesh]) -> None:
+    def __init__(self, unit: AccessUnit, bound: Binding | None, meshes: Sequence[Mesh]) -> None:
         own = unit.service
         found = [
             (service, governed, other.principals(meshes))
@@ -165,7 +163,7 @@ def _is_part(service: Service, other: Service) -> bool:
 
 
 def _at_waypoints(
-    unit: DestinationUnit,
+    unit: AccessUnit,
     access: Access,
     beside: _Beside,
     direct: Ruleset | None,
@@ -194,7 +192,7 @@ def _door(service: Service, targets: Sequence[Service]) -> Door:
     return Door(service=service, targets=tuple(sorted(target.name for target in targets)))
 
 
-def _on_every_port(rule: Mapping[str, Any]) -> dict[str, Any]:
+def _on_every_port(rule: Mapping[str, Any]) -> dict[str, object]:
     """A rule of a Deny without its ports, whose numbers are not the same on other Services."""
     operations = [
         {name: value for name, value in one["operation"].items() if name != "ports"}
@@ -207,7 +205,7 @@ def _on_every_port(rule: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _in_service_ports(unit: DestinationUnit, access: Access, notes: Notes) -> tuple[DestinationUnit, Access]:
+def _in_service_ports(unit: AccessUnit, access: Access, notes: Notes) -> tuple[AccessUnit, Access]:
     """The same destination as a waypoint sees it: its pods' ports are those of the Service, and callers have
     no addresses there."""
     service = unit.service
@@ -231,7 +229,7 @@ def _in_service_ports(unit: DestinationUnit, access: Access, notes: Notes) -> tu
     )
 
 
-def _targets_of(port: ServicePort, unit: DestinationUnit) -> tuple[int, ...]:
+def _targets_of(port: ServicePort, unit: AccessUnit) -> tuple[int, ...]:
     """The workload ports behind a Service port, as far as they are known."""
     if isinstance(port.target, str):
         return tuple(
@@ -296,7 +294,7 @@ class _AtPods(Struct, frozen=True):
     deny: Ruleset | None
 
 
-def _decided_at_pods(unit: DestinationUnit, access: Access, beside: _Beside, notes: Notes) -> _AtPods:
+def _decided_at_pods(unit: AccessUnit, access: Access, beside: _Beside, notes: Notes) -> _AtPods:
     direct = _of_connections(access) if is_ambient(unit) else access
     allow, deny = allowing(unit, direct, notes), denying(unit, direct, notes)
     origins = [grant.origin for grant in (*access.allows, *access.denies)]
@@ -318,7 +316,7 @@ def _decided_at_pods(unit: DestinationUnit, access: Access, beside: _Beside, not
     return _AtPods(allow, deny)
 
 
-def _but(rule: Mapping[str, Any], principals: Sequence[str]) -> dict[str, Any]:
+def _but(rule: Mapping[str, Any], principals: Sequence[str]) -> dict[str, object]:
     """A rule of a Deny without the waypoint; who has no identity is not it."""
     sources = [item["source"] for item in rule.get("from", ())] or [{}]
     without = [
@@ -334,7 +332,7 @@ def _left_out(already: Sequence[str], principals: Sequence[str]) -> dict[str, li
     return {"notPrincipals": sorted_unique([*already, *principals])}
 
 
-def _note_held(unit: DestinationUnit, held: Sequence[Service], origin: Origin, notes: Notes) -> None:
+def _note_held(unit: AccessUnit, held: Sequence[Service], origin: Origin, notes: Notes) -> None:
     names = ", ".join(f"{one.namespace}/{one.name}" for one in held[:_MOST_NAMED])
     text = (
         f"the waypoint sends requests for Service {names} on to pods of"
@@ -343,7 +341,7 @@ def _note_held(unit: DestinationUnit, held: Sequence[Service], origin: Origin, n
     notes.add("GM318", text, origin, Severity.ERROR, f"Let the policy select {names} too, or unbind it.")
 
 
-def _note_past(unit: DestinationUnit, access: Access, bound: Binding, notes: Notes) -> None:
+def _note_past(unit: AccessUnit, access: Access, bound: Binding, notes: Notes) -> None:
     """Callers that come to the pods without a waypoint, where only that could tell what they may."""
     by_waypoint = gateways_come_by(unit.service, notes.scope.meshes)
     for grant in access.allows:

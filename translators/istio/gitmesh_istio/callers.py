@@ -7,7 +7,7 @@ be. Inside one source all fields must hold; sources of one rule, and values of o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.policies import Origin
@@ -157,6 +157,6 @@ def _simplified(sources: list[Source]) -> tuple[Source, ...]:
     return tuple(unique[key] for key in sorted(unique))
 
 
-def as_from(sources: Sequence[Source]) -> list[dict[str, Any]]:
+def as_from(sources: Sequence[Source]) -> list[dict[str, object]]:
     """The `from` list; for `ANYBODY` it must be left out."""
     return [{"source": source} for source in sources]

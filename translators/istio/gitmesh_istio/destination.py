@@ -23,7 +23,7 @@ from gitmesh.model.connections import (
 )
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided, DestinationUnit, SourceCondition
+from gitmesh.model.units import Decided, RoutingUnit, SourceCondition
 from gitmesh_istio.kinds import DESTINATION_RULE
 from gitmesh_istio.names import host, sorted_unique, subset_name
 from gitmesh_istio.scope import Notes, Part, Spelling, below, fragment, part_origins
@@ -87,12 +87,12 @@ SPELT: Spelling = {
 """Connection field -> part of it -> the fields of a traffic policy that say it."""
 
 
-def destination_rule(unit: DestinationUnit, version: str, notes: Notes) -> Fragment | None:
+def destination_rule(unit: RoutingUnit, version: str, notes: Notes) -> Fragment | None:
     """The DestinationRule of a destination that has settings or subsets; None where nothing is left to
     say.
     """
     service = unit.service
-    spec: dict[str, Any] = {"host": host(service.namespace, service.name, notes.scope.domain)}
+    spec: dict[str, object] = {"host": host(service.namespace, service.name, notes.scope.domain)}
     origins: dict[str, Origin] = {}
     traffic = mutual(_traffic_policy(unit, notes), unit, notes)
     if traffic.value:
@@ -115,7 +115,7 @@ def destination_rule(unit: DestinationUnit, version: str, notes: Notes) -> Fragm
     return fragment(DESTINATION_RULE, place, version, Phase.DESTINATION, Part(spec, origins), taking_part)
 
 
-def _traffic_policy(unit: DestinationUnit, notes: Notes) -> Part:
+def _traffic_policy(unit: RoutingUnit, notes: Notes) -> Part:
     whole = _settings(unit.settings.get(0, {}), notes)
     value, origins = dict(whole.value), dict(whole.origins)
     ports = [(port, _settings(settings, notes)) for port, settings in sorted(unit.settings.items()) if port]
@@ -138,7 +138,7 @@ def _settings(settings: Mapping[str, Decided], notes: Notes) -> Part:
                 decided.origin,
             )
     given = {name: decided for name, decided in settings.items() if not isinstance(decided.value, Disabled)}
-    value: dict[str, Any] = {}
+    value: dict[str, object] = {}
     origins: dict[str, Origin] = {}
     for field, decided in sorted(given.items()):
         name, piece = _setting(decided, given, notes)
@@ -148,7 +148,7 @@ def _settings(settings: Mapping[str, Decided], notes: Notes) -> Part:
     return Part(value, origins)
 
 
-def _setting(decided: Decided, given: Mapping[str, Decided], notes: Notes) -> tuple[str, dict[str, Any]]:
+def _setting(decided: Decided, given: Mapping[str, Decided], notes: Notes) -> tuple[str, dict[str, object]]:
     """Istio's name of one connection field, and its value."""
     origin = decided.origin
     match decided.value:
@@ -164,7 +164,7 @@ def _setting(decided: Decided, given: Mapping[str, Decided], notes: Notes) -> tu
             raise TypeError(f"{type(other).__name__} is no value of a connection field")
 
 
-def _outlier(outlier: OutlierDetection, origin: Origin, notes: Notes) -> dict[str, Any]:
+def _outlier(outlier: OutlierDetection, origin: Origin, notes: Notes) -> dict[str, object]:
     if outlier.max_ejection_percent == 0:
         notes.add("GM301", "Istio reads maxEjectionPercent: 0 as its default of 10", origin)
     return {
@@ -176,13 +176,13 @@ def _outlier(outlier: OutlierDetection, origin: Origin, notes: Notes) -> dict[st
     }
 
 
-def _pool(pool: ConnectionPool, origin: Origin, notes: Notes) -> dict[str, Any]:
+def _pool(pool: ConnectionPool, origin: Origin, notes: Notes) -> dict[str, object]:
     tcp = _tcp_pool(pool.tcp) if pool.tcp is not None else {}
     http = _http_pool(pool.http, origin, notes) if pool.http is not None else {}
     return {name: piece for name, piece in (("tcp", tcp), ("http", http)) if piece}
 
 
-def _tcp_pool(tcp: TcpPool) -> dict[str, Any]:
+def _tcp_pool(tcp: TcpPool) -> dict[str, object]:
     spec = _present({"maxConnections": tcp.max_connections, "connectTimeout": _duration(tcp.connect_timeout)})
     if tcp.keepalive is not None:
         alive = tcp.keepalive
@@ -192,7 +192,7 @@ def _tcp_pool(tcp: TcpPool) -> dict[str, Any]:
     return spec
 
 
-def _http_pool(http: HttpPool, origin: Origin, notes: Notes) -> dict[str, Any]:
+def _http_pool(http: HttpPool, origin: Origin, notes: Notes) -> dict[str, object]:
     if http.max_retries == 0:
         notes.add(
             "GM301",
@@ -209,8 +209,8 @@ def _http_pool(http: HttpPool, origin: Origin, notes: Notes) -> dict[str, Any]:
     return _present(given)
 
 
-def _balancer(balancing: LoadBalancing, has_outlier: bool, origin: Origin, notes: Notes) -> dict[str, Any]:
-    spec: dict[str, Any] = {}
+def _balancer(balancing: LoadBalancing, has_outlier: bool, origin: Origin, notes: Notes) -> dict[str, object]:
+    spec: dict[str, object] = {}
     if balancing.algorithm is not None:
         spec["simple"] = _ALGORITHMS[balancing.algorithm]
     if balancing.consistent_hash is not None:
@@ -222,7 +222,7 @@ def _balancer(balancing: LoadBalancing, has_outlier: bool, origin: Origin, notes
     return spec
 
 
-def _hash(by: ConsistentHash) -> dict[str, Any]:
+def _hash(by: ConsistentHash) -> dict[str, object]:
     spec = _present(
         {"httpHeaderName": by.header, "httpQueryParameterName": by.query_param, "useSourceIp": by.source_ip}
     )
@@ -235,7 +235,7 @@ def _hash(by: ConsistentHash) -> dict[str, Any]:
     return spec
 
 
-def _locality(locality: Locality, has_outlier: bool, origin: Origin, notes: Notes) -> dict[str, Any]:
+def _locality(locality: Locality, has_outlier: bool, origin: Origin, notes: Notes) -> dict[str, object]:
     if locality.distribute is not None:
         shares = sorted(locality.distribute, key=lambda share: share.from_)
         return {
@@ -260,7 +260,7 @@ def _locality(locality: Locality, has_outlier: bool, origin: Origin, notes: Note
     return {"failover": [{"from": region.from_, "to": region.to} for region in regions]}
 
 
-def _tls(tls: Tls) -> dict[str, Any]:
+def _tls(tls: Tls) -> dict[str, object]:
     given = {
         "mode": _TLS_MODES[tls.mode],
         "sni": tls.sni,
@@ -272,7 +272,7 @@ def _tls(tls: Tls) -> dict[str, Any]:
     return _present(given)
 
 
-def _present(given: Mapping[str, Any]) -> dict[str, Any]:
+def _present(given: Mapping[str, Any]) -> dict[str, object]:
     return {name: value for name, value in given.items() if value is not None}
 
 

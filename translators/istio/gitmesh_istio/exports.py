@@ -5,7 +5,6 @@ without (istio.io, 'Global Mesh Options', defaultVirtualServiceExportTo).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.strangers import EVERYBODY
@@ -15,7 +14,9 @@ _OWN = "."
 _NOBODY = "~"
 
 
-def shown_to(kind: str, spec: Mapping[str, Any], namespace: str, meshes: Sequence[Mesh]) -> tuple[str, ...]:
+def shown_to(
+    kind: str, spec: Mapping[str, object], namespace: str, meshes: Sequence[Mesh]
+) -> tuple[str, ...]:
     """The namespaces whose clients see an object, EVERYBODY for all; of revisions that differ in their
     default, all that any shows it to.
     """

@@ -68,7 +68,7 @@ def split(
     """
     shares = []
     for item, target in zip(items, route.targets, strict=True):
-        share: dict[str, Any] = {"destination": destination(target, port, notes)}
+        share: dict[str, object] = {"destination": destination(target, port, notes)}
         if len(items) > 1:
             share["weight"] = item.weight
         if item.headers is not None:
@@ -94,7 +94,7 @@ def destination(target: Target, asked: int, notes: Notes) -> dict[str, Any]:
     are several.
     """
     service = target.service
-    spec: dict[str, Any] = {"host": host(service.namespace, service.name, notes.scope.domain)}
+    spec: dict[str, object] = {"host": host(service.namespace, service.name, notes.scope.domain)}
     if target.subset:
         spec["subset"] = subset_name(target.subset)
     port = asked if is_ambiguous(target) else target.port

@@ -24,8 +24,8 @@ def header_operations(headers: Headers, new_host: str, origin: Origin, notes: No
     return {side: _operations(ops, origin, notes) for side, ops in sides.items() if ops is not None}
 
 
-def _operations(ops: HeaderOps, origin: Origin, notes: Notes) -> dict[str, Any]:
-    spec: dict[str, Any] = {
+def _operations(ops: HeaderOps, origin: Origin, notes: Notes) -> dict[str, object]:
+    spec: dict[str, object] = {
         name: _literal(values, origin, notes)
         for name, values in (("set", ops.set), ("add", ops.add))
         if values

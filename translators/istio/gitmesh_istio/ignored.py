@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import mapping
@@ -45,7 +44,7 @@ def is_scoped(version: str, environment: Mapping[str, str]) -> bool:
     return (version_of(version) or _SINCE) >= _SINCE or environment.get(_TOLD) == "true"
 
 
-def ignored_namespaces(selectors: Any, namespaces: Mapping[str, Labels]) -> Mapping[str, str]:
+def ignored_namespaces(selectors: object, namespaces: Mapping[str, Labels]) -> Mapping[str, str]:
     """The setting for a MeshConfig's discoverySelectors; empty where nothing is ignored.
 
     Selectors that istiod would not take select nothing apart: it logs them and discovers everything.
@@ -61,7 +60,7 @@ def ignored_namespaces(selectors: Any, namespaces: Mapping[str, Labels]) -> Mapp
     return {IGNORED: ",".join(ignored)} if ignored else {}
 
 
-def _selector(selector: Any) -> Callable[[Labels], bool] | None:
+def _selector(selector: object) -> Callable[[Labels], bool] | None:
     """A LabelSelector (apimachinery, meta/v1) as a test; None where it is not valid."""
     if not isinstance(selector, Mapping):
         return None
@@ -75,7 +74,7 @@ def _selector(selector: Any) -> Callable[[Labels], bool] | None:
     )
 
 
-def _expression(expression: Mapping[str, Any]) -> Callable[[Labels], bool] | None:
+def _expression(expression: Mapping[str, object]) -> Callable[[Labels], bool] | None:
     key, values = expression.get("key"), expression.get("values") or []
     if not isinstance(key, str) or not isinstance(values, list):
         return None

@@ -64,7 +64,7 @@ def _used(service: Body, domain: str) -> Iterable[Ref]:
             yield Ref(kind="subset", name=name, of=host)
 
 
-def _destinations(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+def _destinations(spec: Mapping[str, Any]) -> Iterable[Mapping[str, object]]:
     """Every destination of a VirtualService: of routes and mirrors, http, tls and tcp."""
     for route in (route for kind in ("http", "tls", "tcp") for route in listed(spec.get(kind))):
         for share in (*listed(route.get("route")), *listed(route.get("mirrors"))):

@@ -11,14 +11,13 @@ it is for (pkg/config/model.go, ObjectInRevision).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts, Mesh, Workload, by_controller
+from gitmesh.model.facts import ROLLING_LABELS, Mesh, Workload, by_controller
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Decided, MeshUnit, RootReader
@@ -42,13 +41,6 @@ def root_of(mesh: Mesh) -> str:
 def gateway_place(gateway: Workload) -> tuple[str, str]:
     """(namespace, name) of the object that opens a gateway under a default of Deny."""
     return gateway.namespace, f"{gateway.name}{GATEWAY_SUFFIX}"
-
-
-def may_be_opened(facts: ClusterFacts, mesh: Mesh) -> Iterable[tuple[str, str]]:
-    """Where an object that opens a gateway of the mesh may be: a policy may declare any of its workloads to
-    be one.
-    """
-    return (gateway_place(workload) for workload in facts.workloads if workload.mesh == mesh.name)
 
 
 def mtls(unit: MeshUnit, decided: Decided, version: str, notes: Notes) -> Fragment:
@@ -120,10 +112,10 @@ def _gateway(shapes: Sequence[Workload], unit: MeshUnit, origin: Origin, version
             f"gateway {_called(gateway)} has no labels of its own: what opens it would open {named} as well"
         )
     covered = sorted({port for workload in meant for port in unit.governed_ports.get(workload.key, ())})
-    rule: dict[str, Any] = (
+    rule: dict[str, object] = (
         {"to": [{"operation": {"notPorts": [str(port) for port in covered]}}]} if covered else {}
     )
-    spec: dict[str, Any] = {"selector": {"matchLabels": labels}, "action": "ALLOW", "rules": [rule]}
+    spec: dict[str, object] = {"selector": {"matchLabels": labels}, "action": "ALLOW", "rules": [rule]}
     made = fragment(
         AUTHORIZATION_POLICY, gateway_place(gateway), version, Phase.ALLOW, Part(spec, {"": origin})
     )

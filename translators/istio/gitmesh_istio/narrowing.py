@@ -64,7 +64,7 @@ def _denies(body: Body | None) -> bool:
     return spec_of(body).get("action") == "DENY"
 
 
-def _with_rules(spec: Mapping[str, Any], rules: Sequence[Rule]) -> Mapping[str, Any]:
+def _with_rules(spec: Mapping[str, Any], rules: Sequence[Rule]) -> Mapping[str, object]:
     """The spec with these rules, once each, in the order in which rules are written."""
     unique = {canonical(rule): rule for rule in rules}
     others = {name: value for name, value in spec.items() if name != "rules"}

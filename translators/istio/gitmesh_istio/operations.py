@@ -14,13 +14,13 @@ from msgspec import Struct
 
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, DestinationUnit, NamedCondition, Operation
+from gitmesh.model.units import Access, AccessUnit, NamedCondition, Operation
 from gitmesh_istio.effects import is_http
 from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.scope import Notes
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class RequestTerms(Struct, frozen=True, kw_only=True):
     """What a rule of Istio asks of the request: `to` (one operation, {} = any) and `when`."""
 
     operation: dict[str, list[str]]
@@ -33,8 +33,8 @@ def asks_http(operation: Operation) -> bool:
 
 
 def allowed(
-    operation: Operation, unit: DestinationUnit, access: Access, origin: Origin, notes: Notes
-) -> Asked | None:
+    operation: Operation, unit: AccessUnit, access: Access, origin: Origin, notes: Notes
+) -> RequestTerms | None:
     """At most the requests of the operation; None = no request can be said."""
     named = operation.ports or operation.targets or operation.unresolved_ports
     meant = operation.targets if named else access.targets
@@ -57,7 +57,7 @@ def allowed(
             " admitted",
             origin,
         )
-    return Asked(operation=_operation(ports, paths, operation.methods, hosts), when=_when(headers))
+    return RequestTerms(operation=_operation(ports, paths, operation.methods, hosts), when=_when(headers))
 
 
 def open_ports(ports: Iterable[int], access: Access, origin: Origin, notes: Notes) -> set[int]:
@@ -73,7 +73,7 @@ def open_ports(ports: Iterable[int], access: Access, origin: Origin, notes: Note
     return set(ports) - mixed
 
 
-def denied(operation: Operation, access: Access, origin: Origin, notes: Notes) -> Asked | None:
+def denied(operation: Operation, access: Access, origin: Origin, notes: Notes) -> RequestTerms | None:
     """At least the requests of the operation; None where there are none."""
     ports = _denied_ports(operation, access, origin, notes)
     if ports and operation.asks_http and not operation.raw:
@@ -92,7 +92,7 @@ def denied(operation: Operation, access: Access, origin: Origin, notes: Notes) -
     headers = [
         c for c in operation.headers if _sayable(c, "the Deny holds without that condition", origin, notes)
     ]
-    return Asked(operation=_operation(ports, paths, operation.methods, hosts), when=_when(headers))
+    return RequestTerms(operation=_operation(ports, paths, operation.methods, hosts), when=_when(headers))
 
 
 def _denied_ports(operation: Operation, access: Access, origin: Origin, notes: Notes) -> tuple[int, ...]:

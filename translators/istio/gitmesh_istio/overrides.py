@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE
-from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.objects import ObjectKey
@@ -23,7 +22,7 @@ from gitmesh.model.strangers import (
     Override,
     Stranger,
 )
-from gitmesh.model.units import DestinationUnit
+from gitmesh.model.units import AccessUnit, DestinationUnit, RoutingUnit
 from gitmesh_istio.ambient import decided_at, is_ambient
 from gitmesh_istio.kinds import DESTINATION_RULE, VIRTUAL_SERVICE
 from gitmesh_istio.lookup import Lookup
@@ -39,22 +38,25 @@ _Place = tuple[str, str]
 
 
 def surroundings(facts: ClusterFacts, meshes: Sequence[Mesh]) -> Callable[[DestinationUnit], Around]:
-    """What stands around each destination of a cluster, and the ways by which requests come to it."""
+    """What stands around the routing of each destination of a cluster, and for its access the ways by which
+    requests come to it."""
     theirs = [one for one in facts.strangers if one.kind in (DESTINATION_RULE.kind, *_ROUTING)]
-    around = _Surroundings(theirs, facts, meshes).of if theirs else _nobody
-    return (lambda unit: _with_ways(around(unit), unit, meshes)) if facts.is_ambient else around
+    found = _Surroundings(theirs, facts, meshes) if theirs else None
+
+    def around(unit: DestinationUnit) -> Around:
+        if isinstance(unit, AccessUnit):
+            return _ways(unit, meshes) if facts.is_ambient and is_ambient(unit) else ALONE
+        return found.of(unit) if found and isinstance(unit, RoutingUnit) else ALONE
+
+    return around
 
 
-def _with_ways(around: Around, unit: DestinationUnit, meshes: Sequence[Mesh]) -> Around:
-    ways = tuple(sorted(service.key for service in decided_at(unit, meshes))) if is_ambient(unit) else ()
-    return replace(around, ways=ways) if ways else around
+def _ways(unit: AccessUnit, meshes: Sequence[Mesh]) -> Around:
+    ways = tuple(sorted(service.key for service in decided_at(unit, meshes)))
+    return Around(ways=ways) if ways else ALONE
 
 
-def _nobody(_: DestinationUnit) -> Around:
-    return ALONE
-
-
-def _wanted(unit: DestinationUnit) -> Mapping[_Place, set[str]]:
+def _wanted(unit: RoutingUnit) -> Mapping[_Place, set[str]]:
     """The Services whose DestinationRules matter to the unit, each with the names of the subsets that do."""
     found: dict[_Place, set[str]] = {}
     if unit.settings or unit.subsets:
@@ -87,7 +89,7 @@ class _Surroundings:
         everywhere = {one.namespace for one in members} | {namespace for namespace, _ in places(meshes)}
         self._rules = Lookup(rules, facts, self._roots, everywhere)
 
-    def of(self, unit: DestinationUnit) -> Around:
+    def of(self, unit: RoutingUnit) -> Around:
         """What stands around one destination, and around those whose subsets its routes lead to."""
         place, wanted = unit.service.key, _wanted(unit)
         routed = list(self._routes(unit)) if unit.routes else []
@@ -118,7 +120,7 @@ class _Surroundings:
             kind, names = HTTP_ROUTE, list(route_names(unit.service.key, self._facts))
         return {ObjectKey(kind.group, kind.kind, namespace, one) for one in names}
 
-    def _routes(self, unit: DestinationUnit) -> Iterator[Override | Contender]:
+    def _routes(self, unit: RoutingUnit) -> Iterator[Override | Contender]:
         """An exact host goes before every wildcard, so only exact ones count (istiod since 1.19). Clients
         take what is private to their namespace first; of what others show them the oldest, so ours would be
         the later. What a waypoint reads beside ours is in the way, be it private to its namespace. One of

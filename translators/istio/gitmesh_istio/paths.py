@@ -22,7 +22,7 @@ def redirection(redirect: Redirect, choice: Choice, origin: Origin, notes: Notes
     """`redirect` of a route. The code is always written: Istio's default is 301, ours 302. A new host would
     drop the port that was asked for.
     """
-    spec: dict[str, Any] = {"redirectCode": redirect.status_code}
+    spec: dict[str, object] = {"redirectCode": redirect.status_code}
     if redirect.hostname is not None and ":" not in redirect.hostname and redirect.port is None:
         spec["derivePort"] = "FROM_REQUEST_PORT"
     given = {"scheme": redirect.scheme, "authority": redirect.hostname, "port": redirect.port}
@@ -34,13 +34,13 @@ def redirection(redirect: Redirect, choice: Choice, origin: Origin, notes: Notes
 
 def rewriting(rewrite: Rewrite, choice: Choice, origin: Origin, notes: Notes) -> dict[str, Any]:
     """`rewrite` of a route."""
-    spec: dict[str, Any] = {"authority": rewrite.hostname} if rewrite.hostname is not None else {}
+    spec: dict[str, object] = {"authority": rewrite.hostname} if rewrite.hostname is not None else {}
     if rewrite.path is not None:
         spec.update(_rewrite_path(rewrite.path, choice, origin, notes))
     return spec
 
 
-def _rewrite_path(path: PathRewrite, choice: Choice, origin: Origin, notes: Notes) -> dict[str, Any]:
+def _rewrite_path(path: PathRewrite, choice: Choice, origin: Origin, notes: Notes) -> dict[str, object]:
     """`rewrite.uri` or `rewrite.uriRegexRewrite` of a row with this match."""
     if path.replace_full_path is None:
         return _uri(_replaced(path, choice, origin, notes))
@@ -49,7 +49,7 @@ def _rewrite_path(path: PathRewrite, choice: Choice, origin: Origin, notes: Note
     return {"uriRegexRewrite": {"match": _WHOLE, "rewrite": path.replace_full_path.replace("\\", "\\\\")}}
 
 
-def _redirect_path(path: PathRewrite, choice: Choice, origin: Origin, notes: Notes) -> dict[str, Any]:
+def _redirect_path(path: PathRewrite, choice: Choice, origin: Origin, notes: Notes) -> dict[str, object]:
     """`redirect.uri`, the new path, or `redirect.prefixRewrite` of a row with this match."""
     if path.replace_full_path is not None:
         return {"uri": path.replace_full_path}
@@ -59,7 +59,7 @@ def _redirect_path(path: PathRewrite, choice: Choice, origin: Origin, notes: Not
     return {"prefixRewrite": new}
 
 
-def _uri(new: str) -> dict[str, Any]:
+def _uri(new: str) -> dict[str, object]:
     return {"uri": new} if new else {}
 
 

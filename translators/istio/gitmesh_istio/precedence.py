@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
 from gitmesh.model.strangers import Override, Subject
-from gitmesh.model.units import DestinationUnit
+from gitmesh.model.units import RoutingUnit
 from gitmesh_istio.kinds import DESTINATION_RULE, VIRTUAL_SERVICE
 from gitmesh_istio.scope import Notes
 from gitmesh_istio.unseen import is_unseen
@@ -24,7 +24,7 @@ _SUBJECTS: dict[str, Subject] = {
 }
 
 
-def contested(made: Fragment, unit: DestinationUnit) -> Fragment:
+def contested(made: Fragment, unit: RoutingUnit) -> Fragment:
     """The object with those beside which it is not created."""
     subject = _SUBJECTS[made.key.kind]
     texts = [
@@ -35,7 +35,7 @@ def contested(made: Fragment, unit: DestinationUnit) -> Fragment:
     return replace(made, contested=tuple(texts)) if texts else made
 
 
-def note_overrides(unit: DestinationUnit, notes: Notes) -> None:
+def note_overrides(unit: RoutingUnit, notes: Notes) -> None:
     """Note, at each policy that it concerns, which clients follow what instead of ours."""
     for (subject, service), found in groupby(unit.around.overrides, lambda one: (one.of, one.service)):
         theirs = list(found)
@@ -48,7 +48,7 @@ _HINT = (
 )
 
 
-def _concerned(unit: DestinationUnit, subject: Subject, service: tuple[str, str]) -> list[Origin]:
+def _concerned(unit: RoutingUnit, subject: Subject, service: tuple[str, str]) -> list[Origin]:
     """The first origin of each policy that routes the requests, or makes the connections."""
     found: list[Origin] = []
     if subject == "routes" or service != unit.service.key:
@@ -62,7 +62,7 @@ def _concerned(unit: DestinationUnit, subject: Subject, service: tuple[str, str]
     return [first[policy] for policy in sorted(first)]
 
 
-def _text(theirs: list[Override], unit: DestinationUnit) -> str:
+def _text(theirs: list[Override], unit: RoutingUnit) -> str:
     service = "/".join(theirs[0].service)
     shown = "; ".join(_clause(one, unit) for one in theirs[:_MOST_NAMED])
     more = len(theirs) - _MOST_NAMED
@@ -70,7 +70,7 @@ def _text(theirs: list[Override], unit: DestinationUnit) -> str:
     return f"for {service}, {shown}{others}"
 
 
-def _clause(one: Override, unit: DestinationUnit) -> str:
+def _clause(one: Override, unit: RoutingUnit) -> str:
     if one.of == "routes":
         return f"clients of namespace {one.namespace} follow {one.by}, which is not ours, in place of ours"
     text = f"{one.by}, which is not ours, stands before ours for clients of namespace {one.namespace}"
@@ -78,7 +78,7 @@ def _clause(one: Override, unit: DestinationUnit) -> str:
     return f"{text}, which do not find {', '.join(lost)} and are led to the whole Service" if lost else text
 
 
-def _unseen(one: Override, unit: DestinationUnit) -> Iterator[str]:
+def _unseen(one: Override, unit: RoutingUnit) -> Iterator[str]:
     """Subsets that routes of ours lead to and that these clients do not find."""
     labels: Iterable[tuple[tuple[str, str], ...]] = (
         *(subset.labels for subset in unit.subsets if one.service == unit.service.key),

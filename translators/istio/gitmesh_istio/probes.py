@@ -9,7 +9,6 @@ takes every connection, so such a probe succeeds whatever is decided.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from gitmesh.model.facts import Mesh, Probe
 from gitmesh.model.objects import mapping, text
@@ -28,7 +27,7 @@ _AGENT_PORTS = frozenset({15020, 15021})
 _GRPC_SINCE = (1, 18, 0)
 
 
-def probe_settings(configmaps: Mapping[tuple[str, str], Any], namespace: str, mesh: str) -> dict[str, str]:
+def probe_settings(configmaps: Mapping[tuple[str, str], object], namespace: str, mesh: str) -> dict[str, str]:
     """What the injector of a mesh says of probes, as far as its settings were read."""
     name = INJECTOR + mesh.removeprefix("istio")
     values = settings_of(mapping(mapping(configmaps.get((namespace, name))).get("data")).get("values"))

@@ -54,15 +54,6 @@ def targets_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [*listed(spec.get("targetRefs")), *([spec["targetRef"]] if mapping(spec.get("targetRef")) else [])]
 
 
-def parents_of(spec: Mapping[str, Any], namespace: str) -> list[tuple[str, str]]:
-    """(namespace, name) of the Services that are parents of a route in a namespace."""
-    return [
-        (text(parent.get("namespace")) or namespace, text(parent.get("name")))
-        for parent in listed(spec.get("parentRefs"))
-        if parent.get("kind") == "Service" and not parent.get("group")
-    ]
-
-
 def rules_of(body: Body | None) -> list[Mapping[str, Any]]:
     """The rules of an AuthorizationPolicy."""
     return listed(spec_of(body).get("rules"))

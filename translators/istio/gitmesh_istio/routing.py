@@ -21,7 +21,7 @@ from msgspec import Struct
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import DestinationUnit, Route, Target
+from gitmesh.model.units import Route, RoutingUnit, Target
 from gitmesh_istio.actions import action, is_answered
 from gitmesh_istio.effects import is_http
 from gitmesh_istio.forwarding import Forward, destination, is_ambiguous
@@ -39,12 +39,12 @@ class _Row(Struct, frozen=True):
     action: Part
 
 
-def virtual_service(unit: DestinationUnit, version: str, notes: Notes) -> Fragment:
+def virtual_service(unit: RoutingUnit, version: str, notes: Notes) -> Fragment:
     """The VirtualService of a destination that has routes."""
     service = unit.service
     rows = _coalesced(_reachable(row for route in unit.routes for row in _all_rows(route, unit, notes)))
     http = [*(_http(row) for row in rows), *_rest(rows, unit, notes)]
-    spec: dict[str, Any] = {
+    spec: dict[str, object] = {
         "hosts": [host(service.namespace, service.name, notes.scope.domain)],
         "http": http,
     }
@@ -70,7 +70,7 @@ def _origin(route: Route) -> Origin:
     return route.origins[0] if route.origins else min(decided.origin for decided in route.fields.values())
 
 
-def _all_rows(route: Route, unit: DestinationUnit, notes: Notes) -> Iterable[_Row]:
+def _all_rows(route: Route, unit: RoutingUnit, notes: Notes) -> Iterable[_Row]:
     """The rows of a route; before them the same without subsets for clients that do not find these."""
     for namespaces, without in without_unseen(route, unit.around):
         yield from (
@@ -90,7 +90,7 @@ def _only(namespaces: Sequence[str], row: _Row) -> _Row:
     return _Row(matches=tuple(matches), action=row.action)
 
 
-def _rows(route: Route, unit: DestinationUnit, notes: Notes) -> Iterable[_Row]:
+def _rows(route: Route, unit: RoutingUnit, notes: Notes) -> Iterable[_Row]:
     """The rows that one route becomes: one for each different action, since rewrites depend on what was
     matched.
     """
@@ -103,19 +103,19 @@ def _rows(route: Route, unit: DestinationUnit, notes: Notes) -> Iterable[_Row]:
         )
 
 
-def _targets(route: Route, unit: DestinationUnit) -> tuple[Target, ...]:
+def _targets(route: Route, unit: RoutingUnit) -> tuple[Target, ...]:
     """Where requests and copies of a row go; nowhere where the client's proxy answers them."""
     return () if is_answered(route) else (*(route.targets or [Target(service=unit.service)]), *route.mirrors)
 
 
-def _ports_to_tell(targets: Iterable[Target], unit: DestinationUnit) -> tuple[int, ...]:
+def _ports_to_tell(targets: Iterable[Target], unit: RoutingUnit) -> tuple[int, ...]:
     """The ports of which each needs a row of its own; (0,) where one row does for all."""
     if not any(is_ambiguous(target) for target in targets):
         return (0,)
     return tuple(sorted(port.number for port in unit.service.ports if is_http(port))) or (0,)
 
 
-def _rest(rows: Iterable[_Row], unit: DestinationUnit, notes: Notes) -> Iterable[dict[str, Any]]:
+def _rest(rows: Iterable[_Row], unit: RoutingUnit, notes: Notes) -> Iterable[dict[str, object]]:
     """The rows for what no row matches."""
     matched = [body for row in rows for body, _ in row.matches]
     own = Target(service=unit.service)
@@ -152,7 +152,7 @@ def _coalesced(rows: Iterable[_Row]) -> Sequence[_Row]:
     return merged
 
 
-def _http(row: _Row) -> dict[str, Any]:
+def _http(row: _Row) -> dict[str, object]:
     """A row that matches every request is written without matches; so is one whose alternatives include
     everything.
     """

@@ -30,11 +30,11 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Service
+from gitmesh.model.facts import Mesh, Service
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, DestinationUnit, Exemption, Grant, Operation, PodsApart
+from gitmesh.model.units import Access, AccessUnit, Exemption, Grant, Operation, PodsApart
 from gitmesh_istio import callers, operations
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY
 from gitmesh_istio.names import Labels, access_name, waypoint_name
@@ -129,22 +129,13 @@ def _all_or(rules: Sequence[Rule], notes: Notes) -> Sequence[Rule]:
     return [({}, rules[0][1])]
 
 
-def _meshes(unit: DestinationUnit, notes: Notes) -> tuple[Mesh, ...]:
+def _meshes(unit: AccessUnit, notes: Notes) -> tuple[Mesh, ...]:
     """The meshes of the pods, whose trust domains decide what a principal means."""
     own = tuple(mesh for mesh in notes.scope.meshes if mesh.name in unit.meshes)
     return own or notes.scope.meshes
 
 
-def access_names(place: tuple[str, str], facts: ClusterFacts) -> tuple[str, ...]:
-    """The names of all access objects that the destination (namespace, name) may own."""
-    service, name = facts.service_index.get(place), place[1]
-    pods = [facts.telling(workload) for workload in facts.behind(service)] if service else []
-    more = [tuple(sorted(labels.items() - service.selector.items())) for labels in pods] if service else []
-    parts = (access_name(name, "allow", labels) for labels in more)
-    return tuple(dict.fromkeys((access_name(name, "allow"), access_name(name, "deny"), *parts)))
-
-
-def allowing(unit: DestinationUnit, access: Access, notes: Notes) -> Ruleset | None:
+def allowing(unit: AccessUnit, access: Access, notes: Notes) -> Ruleset | None:
     """What the ALLOW objects say; None where there are none."""
     rules = [rule for grant in access.allows for rule in _grant_rules(grant, unit, access, notes)]
     if access.exempt is not None and access.default == "Deny":
@@ -156,7 +147,7 @@ def allowing(unit: DestinationUnit, access: Access, notes: Notes) -> Ruleset | N
     return Ruleset(rules, given, rest, access.apart, access.shut_by is not None)
 
 
-def denying(unit: DestinationUnit, access: Access, notes: Notes) -> Ruleset | None:
+def denying(unit: AccessUnit, access: Access, notes: Notes) -> Ruleset | None:
     """What the DENY object says; None where there is none."""
     rules: list[Rule] = []
     for grant in access.denies:
@@ -170,7 +161,7 @@ def denying(unit: DestinationUnit, access: Access, notes: Notes) -> Ruleset | No
     return Ruleset(rules, [grant.origin for grant in access.denies])
 
 
-def _grant_rules(grant: Grant, unit: DestinationUnit, access: Access, notes: Notes) -> list[Rule]:
+def _grant_rules(grant: Grant, unit: AccessUnit, access: Access, notes: Notes) -> list[Rule]:
     """One rule an operation: Istio drops a whole rule of an ALLOW for one operation that does not fit the
     port.
     """
@@ -183,7 +174,7 @@ def _grant_rules(grant: Grant, unit: DestinationUnit, access: Access, notes: Not
     return [(_rule(sources, one), grant.origin) for one in asked if one is not None and sources]
 
 
-def _exempt_rules(exempt: Exemption, unit: DestinationUnit, access: Access, notes: Notes) -> list[Rule]:
+def _exempt_rules(exempt: Exemption, unit: AccessUnit, access: Access, notes: Notes) -> list[Rule]:
     ports = sorted(
         operations.open_ports(exempt.targets or access.targets, access, exempt.origin, notes)
         - set(access.governed_ports)
@@ -199,7 +190,10 @@ def _exempt_rules(exempt: Exemption, unit: DestinationUnit, access: Access, note
     if not ports or not sources:
         return []
     return [
-        (_rule(sources, operations.Asked(operation={"ports": [str(port) for port in ports]})), exempt.origin)
+        (
+            _rule(sources, operations.RequestTerms(operation={"ports": [str(port) for port in ports]})),
+            exempt.origin,
+        )
     ]
 
 
@@ -222,13 +216,13 @@ def _rest_rules(access: Access, notes: Notes) -> list[Rule]:
 def _but(covered: Sequence[int], rules: Sequence[Rule]) -> list[Rule]:
     """In place of each of the rules one that admits everything on all ports but the guarded ones."""
     ports = [str(port) for port in sorted(set(covered))]
-    rule: dict[str, Any] = {"to": [{"operation": {"notPorts": ports}}]} if ports else {}
+    rule: dict[str, object] = {"to": [{"operation": {"notPorts": ports}}]} if ports else {}
     return [(rule, origin) for _, origin in rules]
 
 
-def _rule(sources: Sequence[callers.Source], asked: operations.Asked) -> dict[str, Any]:
+def _rule(sources: Sequence[callers.Source], asked: operations.RequestTerms) -> dict[str, object]:
     """Istio refuses empty lists, so what means `any` is left out."""
-    rule: dict[str, Any] = {}
+    rule: dict[str, object] = {}
     if tuple(sources) != callers.ANYBODY:
         rule["from"] = callers.as_from(sources)
     if asked.operation:
@@ -259,7 +253,7 @@ def _object(
     (authorization_policy.proto).
     """
     ordered = _in_order(rules)
-    spec: dict[str, Any] = {**door.about(pods), "action": role.upper()}
+    spec: dict[str, object] = {**door.about(pods), "action": role.upper()}
     if ordered:
         spec["rules"] = [rule for rule, _ in ordered]
     origins = {f"rules[{number}]": origin for number, (_, origin) in enumerate(ordered)}

@@ -9,7 +9,7 @@ from typing import Any
 
 from gitmesh.model.policies import Origin
 from gitmesh.model.strangers import Displaced
-from gitmesh.model.units import DestinationUnit
+from gitmesh.model.units import RoutingUnit
 from gitmesh_istio.kinds import AUTO_MTLS
 from gitmesh_istio.links import subsets_of
 from gitmesh_istio.scope import Notes, Part
@@ -19,7 +19,7 @@ _COPIED = (_MUTUAL, "DISABLE")
 """Modes of TLS that need no certificates of their own."""
 
 
-def mutual(traffic: Part, unit: DestinationUnit, notes: Notes) -> Part:
+def mutual(traffic: Part, unit: RoutingUnit, notes: Notes) -> Part:
     """The settings with the TLS that clients would use without ours, where the mesh does not choose mTLS by
     itself: in every level, as a port's entry replaces the destination's. What a policy sets stays."""
     origin, theirs = _first(unit), next((one for one in unit.around.displaced if one.tls), None)
@@ -43,12 +43,12 @@ def _with_tls(traffic: Part, mode: str, origin: Origin) -> Part:
     return Part(value, {"tls": origin, **traffic.origins})
 
 
-def _first(unit: DestinationUnit) -> Origin | None:
+def _first(unit: RoutingUnit) -> Origin | None:
     decided = [field.origin for settings in unit.settings.values() for field in settings.values()]
     return min([*decided, *(origin for subset in unit.subsets for origin in subset.origins)], default=None)
 
 
-def _is_by_hand(unit: DestinationUnit, theirs: Displaced | None, notes: Notes) -> bool:
+def _is_by_hand(unit: RoutingUnit, theirs: Displaced | None, notes: Notes) -> bool:
     """Whether clients use mTLS to the destination only if a DestinationRule says so, and one must: what
     theirs said stays so, and without theirs all of its pods take it.
     """
@@ -64,7 +64,7 @@ def _is_auto_off(notes: Notes) -> bool:
     return any(mesh.settings.get(AUTO_MTLS) == "false" for mesh in notes.scope.meshes)
 
 
-def _note_unknown(theirs: Displaced, unit: DestinationUnit, origin: Origin, notes: Notes) -> None:
+def _note_unknown(theirs: Displaced, unit: RoutingUnit, origin: Origin, notes: Notes) -> None:
     service = f"{unit.service.namespace}/{unit.service.name}"
     text = (
         f"{AUTO_MTLS} is off in MeshConfig, and {theirs.by} sets tls {theirs.tls} for {service}, whose"
@@ -73,7 +73,7 @@ def _note_unknown(theirs: Displaced, unit: DestinationUnit, origin: Origin, note
     notes.add("GM320", text, origin)
 
 
-def note_displaced(spec: Mapping[str, Any], unit: DestinationUnit, origin: Origin, notes: Notes) -> None:
+def note_displaced(spec: Mapping[str, Any], unit: RoutingUnit, origin: Origin, notes: Notes) -> None:
     """Note the settings of others that nobody follows any more once ours is there."""
     policy = spec.get("trafficPolicy", {})
     offered = subsets_of({"spec": dict(spec)})

@@ -5,9 +5,8 @@ that may be secrets, and no addresses: that there are conditions on headers, cla
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE
+from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE, parents_of
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body, ObjectKey, listed, mapping, text
@@ -25,7 +24,7 @@ from gitmesh_istio.exports import shown_to
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.meshwide import root_of
 from gitmesh_istio.names import DEFAULT_DOMAIN, cluster_domain, full_host, host
-from gitmesh_istio.reading import mode_of, parents_of, selector_of, spec_of
+from gitmesh_istio.reading import mode_of, selector_of, spec_of
 
 _ACTIONS = {"ALLOW": "Allow", "DENY": "Deny", "CUSTOM": "Ask"}
 _MODES = {"STRICT": "Strict", "PERMISSIVE": "Permissive", "DISABLE": "Disabled"}
@@ -52,7 +51,7 @@ def reduced(key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | No
             return None
 
 
-def _virtual_service(key: ObjectKey, spec: Mapping[str, Any], meshes: Sequence[Mesh]) -> Stranger | None:
+def _virtual_service(key: ObjectKey, spec: Mapping[str, object], meshes: Sequence[Mesh]) -> Stranger | None:
     """Only sidecars are clients here; gateways take a VirtualService that names them."""
     gateways = _strings(spec.get("gateways"))
     shown = shown_to(key.kind, spec, key.namespace, meshes)
@@ -62,7 +61,7 @@ def _virtual_service(key: ObjectKey, spec: Mapping[str, Any], meshes: Sequence[M
     return Stranger(**key._asdict(), hosts=hosts, shown=shown)
 
 
-def _gateway_route(key: ObjectKey, spec: Mapping[str, Any], meshes: Sequence[Mesh]) -> Stranger | None:
+def _gateway_route(key: ObjectKey, spec: Mapping[str, object], meshes: Sequence[Mesh]) -> Stranger | None:
     """What has Services as parents. Of those of other namespaces it is shown to its own clients alone, which
     is told apart where it is looked up (GEP-1294, consumer routes)."""
     parents, domain = parents_of(spec, key.namespace), cluster_domain(meshes)
@@ -70,7 +69,7 @@ def _gateway_route(key: ObjectKey, spec: Mapping[str, Any], meshes: Sequence[Mes
     return Stranger(**key._asdict(), hosts=hosts, shown=(EVERYBODY,)) if hosts else None
 
 
-def _destination_rule(key: ObjectKey, spec: Mapping[str, Any], meshes: Sequence[Mesh]) -> Stranger | None:
+def _destination_rule(key: ObjectKey, spec: Mapping[str, object], meshes: Sequence[Mesh]) -> Stranger | None:
     shown = shown_to(key.kind, spec, key.namespace, meshes)
     hosts = _full([text(spec.get("host"))], key, meshes)
     if not hosts or not shown:
@@ -87,7 +86,7 @@ def _destination_rule(key: ObjectKey, spec: Mapping[str, Any], meshes: Sequence[
     )
 
 
-def _subset(subset: Mapping[str, Any]) -> NamedSubset:
+def _subset(subset: Mapping[str, object]) -> NamedSubset:
     labels = _labels(subset.get("labels"))
     return NamedSubset(name=text(subset.get("name")), labels=tuple(f"{k}={v}" for k, v in labels.items()))
 
@@ -115,7 +114,7 @@ def _guarding(key: ObjectKey, guard: ForeignGuard | None, meshes: Sequence[Mesh]
     return Stranger(**key._asdict(), guards=(placed,))
 
 
-def _authentication(spec: Mapping[str, Any]) -> ForeignGuard | None:
+def _authentication(spec: Mapping[str, object]) -> ForeignGuard | None:
     ports = {str(port): mode_of(part) for port, part in mapping(spec.get("portLevelMtls")).items()}
     known = {port: _MODES[mode] for port, mode in sorted(ports.items()) if mode in _MODES}
     selector = _labels(selector_of(spec))
@@ -126,7 +125,7 @@ def _authentication(spec: Mapping[str, Any]) -> ForeignGuard | None:
     return ForeignGuard(action="Mtls", selector=selector, mode=mode, ports=known if selector else {})
 
 
-def _authorization(body: Body, spec: Mapping[str, Any], meshes: Sequence[Mesh]) -> ForeignGuard | None:
+def _authorization(body: Body, spec: Mapping[str, object], meshes: Sequence[Mesh]) -> ForeignGuard | None:
     """None for one that is on trial, only logs, or is for a waypoint."""
     annotations = mapping(mapping(body.get("metadata")).get("annotations"))
     action = _ACTIONS.get(text(spec.get("action")) or "ALLOW")
@@ -161,7 +160,7 @@ class _Names:
         return tuple(found), agree
 
 
-def _rule(rule: Mapping[str, Any], names: _Names) -> ForeignRule:
+def _rule(rule: Mapping[str, object], names: _Names) -> ForeignRule:
     return ForeignRule(
         sources=tuple(_source(mapping(one.get("source")), names) for one in listed(rule.get("from"))),
         operations=tuple(_operation(mapping(one.get("operation"))) for one in listed(rule.get("to"))),
@@ -187,7 +186,7 @@ _OPERATION = {
 }
 
 
-def _source(given: Mapping[str, Any], names: _Names) -> ForeignSource:
+def _source(given: Mapping[str, object], names: _Names) -> ForeignSource:
     known = {ours: tuple(_strings(given[name])) for name, ours in _SOURCE.items() if name in given}
     unsure = bool(given.keys() - _SOURCE.keys())
     for field in {"principals", "no_principals"} & known.keys():
@@ -196,7 +195,7 @@ def _source(given: Mapping[str, Any], names: _Names) -> ForeignSource:
     return ForeignSource(**known, unsure=unsure)
 
 
-def _operation(given: Mapping[str, Any]) -> ForeignOperation:
+def _operation(given: Mapping[str, object]) -> ForeignOperation:
     return ForeignOperation(
         **{ours: tuple(_strings(given[name])) for name, ours in _OPERATION.items() if name in given}
     )

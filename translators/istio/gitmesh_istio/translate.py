@@ -1,6 +1,4 @@
-"""One unit -> its Istio objects. Errors in routing or settings hold the unit; access is closed in spite of
-errors.
-"""
+"""One unit -> its Istio objects. Errors hold routing; access is closed in spite of them."""
 
 from __future__ import annotations
 
@@ -14,37 +12,32 @@ from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Translation
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import DestinationUnit, Half, MeshUnit, Unit, UnitKey
+from gitmesh.model.units import AccessUnit, MeshUnit, RoutingUnit, Unit
 from gitmesh_istio import meshwide
 from gitmesh_istio.ambient import access_policies, is_ambient, waypoint_of
 from gitmesh_istio.destination import destination_rule
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
-from gitmesh_istio.names import waypoint_name
 from gitmesh_istio.precedence import contested, note_overrides
 from gitmesh_istio.routing import virtual_service
 from gitmesh_istio.scope import Notes, Scope, note_ignored, note_unserved, served_version
-from gitmesh_istio.security import access_names
-from gitmesh_istio.waypoint_routes import note_no_waypoint, route_names, waypoint_routes
+from gitmesh_istio.waypoint_routes import note_no_waypoint, waypoint_routes
 
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
-    """The objects of one unit, for the cluster's Istio meshes; `held` where they cannot be said, each half by
-    itself.
-    """
+    """The objects of one unit, for the cluster's Istio meshes; `held` where they cannot be said."""
     label = (
         unit.mesh.name
         if isinstance(unit, MeshUnit)
         else ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
     )
     scope = Scope(facts=facts, meshes=tuple(meshes), label=label)
-    if isinstance(unit, MeshUnit):
-        return _of_mesh(unit, scope) if unit.mesh in meshes else Translation()
-    parts: dict[Half, Translation] = {"routing": _routing(unit, scope), "access": _access(unit, scope)}
-    return Translation(
-        fragments=tuple(made for part in parts.values() for made in part.fragments),
-        diagnostics=tuple(said for part in parts.values() for said in part.diagnostics),
-        held=tuple(half for half, part in parts.items() if part.held),
-    )
+    match unit:
+        case MeshUnit():
+            return _of_mesh(unit, scope) if unit.mesh in meshes else Translation()
+        case RoutingUnit():
+            return _routing(unit, scope)
+        case AccessUnit():
+            return _access(unit, scope)
 
 
 def _served(fragments: Sequence[Fragment], notes: Notes, *, held: bool) -> Translation:
@@ -56,36 +49,7 @@ def _served(fragments: Sequence[Fragment], notes: Notes, *, held: bool) -> Trans
     return Translation(
         fragments=() if held else tuple(fragments),
         diagnostics=tuple(notes.diagnostics),
-        held=("",) if held else (),
-    )
-
-
-def claims(unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
-    """Every object that the unit, or the half of it, may own. `facts` tell the workloads of a mesh, and the
-    pods of a destination.
-    """
-    if unit.kind == "Destination":
-        place = (unit.namespace, unit.name)
-        access = tuple(
-            _key(AUTHORIZATION_POLICY, (unit.namespace, name)) for name in access_names(place, facts)
-        )
-        access += tuple(
-            _key(AUTHORIZATION_POLICY, (unit.namespace, waypoint_name(unit.name, role)))
-            for role in ("allow", "deny")
-        )
-        routing = (
-            _key(VIRTUAL_SERVICE, place),
-            _key(DESTINATION_RULE, place),
-            *(_key(HTTP_ROUTE, (unit.namespace, name)) for name in route_names(place, facts)),
-        )
-        return {"": (*routing, *access), "routing": routing, "access": access}[unit.half]
-    if mesh is None:
-        return ()
-    root = meshwide.root_of(mesh)
-    return (
-        _key(PEER_AUTHENTICATION, (root, meshwide.PEER_DEFAULT)),
-        _key(AUTHORIZATION_POLICY, (root, meshwide.DEFAULT_DENY)),
-        *(_key(AUTHORIZATION_POLICY, place) for place in meshwide.may_be_opened(facts, mesh)),
+        held=held,
     )
 
 
@@ -128,7 +92,7 @@ def _of_mesh(unit: MeshUnit, scope: Scope) -> Translation:
     return replace(translation, diagnostics=(*translation.diagnostics, *doors.diagnostics), stays=stays)
 
 
-def _routing(unit: DestinationUnit, scope: Scope) -> Translation:
+def _routing(unit: RoutingUnit, scope: Scope) -> Translation:
     notes = Notes(scope)
     made = _traffic(unit, notes)
     held = notes.failed
@@ -136,14 +100,14 @@ def _routing(unit: DestinationUnit, scope: Scope) -> Translation:
     return _served(made, notes, held=held)
 
 
-def _access(unit: DestinationUnit, scope: Scope) -> Translation:
+def _access(unit: AccessUnit, scope: Scope) -> Translation:
     """What cannot be said is closed in spite of the error; only a kind that the cluster does not serve holds
     it.
     """
     notes, access = Notes(scope), unit.access
-    origins = [] if access is None else [grant.origin for grant in (*access.allows, *access.denies)]
-    origins += [access.exempt.origin] if access is not None and access.exempt else []
-    if access is None or not (origins or access.governed):
+    origins = [grant.origin for grant in (*access.allows, *access.denies)]
+    origins += [access.exempt.origin] if access.exempt else []
+    if not (origins or access.governed):
         return Translation()
     version = (
         _version(AUTHORIZATION_POLICY, min(origins), notes)
@@ -160,7 +124,7 @@ def _note_ignored(made: Sequence[Fragment], notes: Notes) -> None:
         note_ignored(one, notes.scope.meshes, notes, Severity.WARNING)
 
 
-def _traffic(unit: DestinationUnit, notes: Notes) -> tuple[Fragment, ...]:
+def _traffic(unit: RoutingUnit, notes: Notes) -> tuple[Fragment, ...]:
     if is_ambient(unit) and (unit.routes or unit.settings) and waypoint_of(unit, notes) is None:
         note_no_waypoint(unit, notes)
         return ()
@@ -180,7 +144,7 @@ def _traffic(unit: DestinationUnit, notes: Notes) -> tuple[Fragment, ...]:
     return tuple(made)
 
 
-def _routes(unit: DestinationUnit, notes: Notes) -> tuple[Fragment, ...]:
+def _routes(unit: RoutingUnit, notes: Notes) -> tuple[Fragment, ...]:
     """What routes requests: for pods in ambient what their waypoint reads."""
     if not unit.routes:
         return ()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from gitmesh.model.base import parse_duration
 from gitmesh.model.facts import Mesh
@@ -57,7 +56,7 @@ def verdict(live: Live, meshes: Sequence[Mesh]) -> MeshStatus:
     return MeshStatus(silence=_silence(live, meshes))
 
 
-def _messages(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, str, str]]:
+def _messages(status: Mapping[str, object], live: Live) -> Iterable[tuple[Verdict, str, str]]:
     """(level, code, words) of each message of the analysis."""
     if not _is_current(status, live):
         return
@@ -67,7 +66,7 @@ def _messages(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, 
             yield answer, *_code_and_text(message)
 
 
-def _conditions(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, str, str]]:
+def _conditions(status: Mapping[str, object], live: Live) -> Iterable[tuple[Verdict, str, str]]:
     """(level, type and reason, words) of each condition by which a data plane refuses."""
     for condition in listed(status.get("conditions")):
         kind, reason = str(condition.get("type", "")), str(condition.get("reason", ""))
@@ -77,7 +76,7 @@ def _conditions(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict
             yield answer, fact, f"{kind} is False: {reason} {condition.get('message', '')}".strip()
 
 
-def _parents(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, str, str]]:
+def _parents(status: Mapping[str, object], live: Live) -> Iterable[tuple[Verdict, str, str]]:
     """(level, type and reason, words) of each condition by which istiod refuses a route for a parent."""
     for parent in listed(status.get("parents")):
         if not str(parent.get("controllerName", "")).startswith(_CONTROLLER):
@@ -91,13 +90,13 @@ def _parents(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, s
                 yield Verdict.REJECTED, fact, words
 
 
-def _is_current(said: Mapping[str, Any], live: Live) -> bool:
+def _is_current(said: Mapping[str, object], live: Live) -> bool:
     """Whether it is about this generation; what names none is. Protobuf's JSON prints the number as text."""
     generation = str(said.get("observedGeneration") or live.generation)
     return generation == str(live.generation)
 
 
-def _code_and_text(message: Mapping[str, Any]) -> tuple[str, str]:
+def _code_and_text(message: Mapping[str, object]) -> tuple[str, str]:
     """`IST0101 ReferencedResourceNotFound`, and the same with the link: the status has no more words than
     these.
     """
@@ -153,7 +152,7 @@ def validation(validators: Iterable[Body]) -> dict[str, str]:
     return {VALIDATION: "Fail"} if covered else {}
 
 
-def _is_binding(webhook: Mapping[str, Any]) -> bool:
+def _is_binding(webhook: Mapping[str, object]) -> bool:
     """Whether it is one of Istio's (`validation.istio.io`, `rev.validation.istio.io`) and no object of ours
     gets past it.
     """
@@ -178,7 +177,7 @@ def _takes_unlabelled(selector: object) -> bool:
     )
 
 
-def _covers(rule: Mapping[str, Any], group: str, plural: str) -> bool:
+def _covers(rule: Mapping[str, object], group: str, plural: str) -> bool:
     """Whether creations and updates of a kind come by."""
     given = (rule.get(part) for part in ("apiGroups", "resources", "operations"))
     groups, resources, operations = (

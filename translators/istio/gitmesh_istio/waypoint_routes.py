@@ -14,7 +14,7 @@ from gitmesh.diagnostics import Severity
 from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import DestinationUnit, Target
+from gitmesh.model.units import RoutingUnit, Target
 from gitmesh_istio.ambient import lacking
 from gitmesh_istio.effects import is_http
 from gitmesh_istio.matches import IGNORED_HEADERS
@@ -24,7 +24,7 @@ RETRIED = frozenset({"connect-failure", "refused-stream", "unavailable", "cancel
 """What Istio retries on wherever a route has `retry` (pilot/pkg/config/kube/gateway/conversion.go)."""
 
 
-def waypoint_routes(unit: DestinationUnit, version: str, notes: Notes) -> tuple[Fragment, ...]:
+def waypoint_routes(unit: RoutingUnit, version: str, notes: Notes) -> tuple[Fragment, ...]:
     """The HTTPRoutes of a destination that has routes; none where something cannot be said (noted)."""
     # No `asks_leave`: istiod asks routes of Services for no ReferenceGrant (route_collections.go, `!mesh`),
     # and one would open the Service to the routes of gateways, for which it is asked.
@@ -47,13 +47,13 @@ def waypoint_routes(unit: DestinationUnit, version: str, notes: Notes) -> tuple[
     )
 
 
-def _policies(unit: DestinationUnit) -> set[str]:
+def _policies(unit: RoutingUnit) -> set[str]:
     origins = [origin for route in unit.routes for origin in route.origins]
     origins += [decided.origin for route in unit.routes for decided in route.fields.values()]
     return {origin.policy for origin in origins}
 
 
-def _note_sent_past(unit: DestinationUnit, notes: Notes) -> None:
+def _note_sent_past(unit: RoutingUnit, notes: Notes) -> None:
     """What a waypoint sends on to other pods than the Service's own comes to them with its own identity, and
     past their waypoint."""
     for route in unit.routes:
@@ -78,14 +78,14 @@ def _is_own(target: Target, service: Service) -> bool:
     )
 
 
-def note_no_waypoint(unit: DestinationUnit, notes: Notes) -> None:
+def note_no_waypoint(unit: RoutingUnit, notes: Notes) -> None:
     """One finding for each policy whose routing needs a waypoint."""
     text = f"ztunnels do not route requests, and {lacking(unit, notes)}"
     for origin in _first_of_each(unit).values():
         notes.add("GM317", text, origin)
 
 
-def _first_of_each(unit: DestinationUnit) -> Mapping[str, Origin]:
+def _first_of_each(unit: RoutingUnit) -> Mapping[str, Origin]:
     """Policy -> its least origin."""
     decided = [d for route in unit.routes for d in route.fields.values()]
     decided += [d for settings in unit.settings.values() for d in settings.values()]
