@@ -578,7 +578,8 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         (
             "Proxies of pods, gateways that are not told to, and the waypoints of other Services send to pods"
             " directly. What only the waypoint of the destination could allow is refused there. A warning"
-            " where a route leads to pods with a decision of their own."
+            " where a route leads to pods with a decision of their own, and where callers in no mesh may be"
+            " meant, who come directly as well: they get less than the policy says, never more."
         ),
         (
             "Bring the clients into ambient, set istio.io/ingress-use-waypoint on the Service for gateways,"

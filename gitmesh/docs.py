@@ -16,7 +16,7 @@ import click
 from gitmesh.cli.main import cli
 from gitmesh.codes import CODES, Code
 from gitmesh.model.examples import EXAMPLES
-from gitmesh.model.features import FEATURES, support_of
+from gitmesh.model.features import FEATURES, Supports, support_of
 from gitmesh.model.kinds import FUTURE_FIELDS, FUTURE_KINDS, KINDS
 from gitmesh.parsing.schema import fields
 from gitmesh.plugins import load_translators
@@ -80,10 +80,10 @@ def _code(code: Code) -> Iterator[str]:
 def support_page(translators: Mapping[str, Translator]) -> str:
     """What each mesh can express, from the tables that decide it."""
     lines = ["What a mesh cannot express is a finding at the policy's line, never silence.", ""]
-    lines += [f"| Feature | {' | '.join(translators)} |", f"|---|{'---|' * len(translators)}"]
+    tables = dict(_tables(translators))
+    lines += [f"| Feature | {' | '.join(tables)} |", f"|---|{'---|' * len(tables)}"]
     lines += [
-        f"| `{feature}` |"
-        f" {' | '.join(_support(translator, feature) for translator in translators.values())} |"
+        f"| `{feature}` | {' | '.join(_support(table, feature) for table in tables.values())} |"
         for feature in FEATURES
     ]
     lines += [
@@ -93,8 +93,15 @@ def support_page(translators: Mapping[str, Translator]) -> str:
     return _page("Support matrix", lines)
 
 
-def _support(translator: Translator, feature: str) -> str:
-    support = support_of(translator.supports, feature)
+def _tables(translators: Mapping[str, Translator]) -> Iterator[tuple[str, Supports]]:
+    """The table of each data plane of each mesh, with what it is called."""
+    for name, translator in translators.items():
+        yield name, translator.supports
+        yield from ((f"{name}, {plane}", table) for plane, table in translator.other_planes.items())
+
+
+def _support(table: Supports, feature: str) -> str:
+    support = support_of(table, feature)
     since = f"from {support.since}" if support.since else ""
     return _cell("; ".join(part for part in (support.level, since, support.note) if part))
 

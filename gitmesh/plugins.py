@@ -56,6 +56,9 @@ def faults(name: str, module: object) -> Iterator[str]:
     if getattr(module, "name", name) != name:
         yield f"its name is not {name}, under which it is registered"
     yield from _gaps(getattr(module, "supports", {}))
+    others = getattr(module, "other_planes", {})
+    for table in others.values() if isinstance(others, Mapping) else ():
+        yield from _gaps(table)
 
 
 def _members() -> list[str]:
@@ -110,5 +113,6 @@ _VALUES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "opt_out_keys": ("a frozenset of texts", _is_text_set),
     "naming": ("a frozenset of texts", _is_text_set),
     "supports": ("a table of features", lambda value: isinstance(value, Mapping)),
+    "other_planes": ("a table of tables", lambda value: isinstance(value, Mapping)),
 }
 """What the members that are no functions must be."""

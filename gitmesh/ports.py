@@ -272,6 +272,10 @@ class Translator(Protocol):
     """What the mesh can do with every feature. The core compares with it what policies ask for, and the docs
     print it.
     """
+    other_planes: Mapping[Dataplane, Supports]
+    """The same of its further data planes, where they can do other things. What they cannot, `translate`
+    itself says; the docs print a column for each.
+    """
 
     def configmaps(self, namespace: str, name: str) -> bool:
         """Whether detection wants to read this ConfigMap of a tree of files."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.facts import ClusterFacts, Dataplane, Mesh
 from gitmesh.model.features import FEATURES, Support, Supports
 from gitmesh.model.links import Links, Ref
 from gitmesh.model.manifests import Fragment, Manifest, Phase, Translation
@@ -35,6 +35,7 @@ class FakeMesh:
     resources: Sequence[ApiKind] = (ApiKind(group=GROUP, kind="Rule", plural="rules", versions=("v1",)),)
     opt_out_keys = frozenset({"fake/ignored"})
     supports = supported({})
+    other_planes: Mapping[Dataplane, Supports] = {}
     homes: Sequence[str] = ("istio-system", "fake-system")
     naming: frozenset[str] = frozenset()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from sys import intern
 from typing import Any
 
 import orjson
@@ -90,7 +91,7 @@ def key_of(body: Body, watched: Mapping[tuple[str, str], bool]) -> ObjectKey | N
         return None
     metadata = body["metadata"]
     namespace = metadata.get("namespace") or "default" if namespaced else ""
-    return ObjectKey(group=group, kind=kind, namespace=str(namespace), name=metadata["name"])
+    return ObjectKey(*map(intern, (group, kind, str(namespace), metadata["name"])))
 
 
 def replace_object(path: str, data: bytes, place: ObjectPlace, body: Body | None) -> bytes | None:

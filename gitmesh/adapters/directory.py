@@ -61,7 +61,7 @@ class DirectoryCluster:
         self._tree = Tree(root, Reader(Reducer(translators).reduce, watched))
         self._just_read = False
         self._facts: tuple[tuple[int, Remembered], ClusterFacts] | None = None
-        self._stored: tuple[bytes, str, Stored] | None = None
+        self._stored: tuple[str, str, Stored] | None = None
         self._observed: tuple[int, frozenset[tuple[str, str]], Observed] | None = None
 
     def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:
@@ -126,8 +126,9 @@ class DirectoryCluster:
         content = self._ledger()
         if content is None:
             return Stored(ledger=Ledger(instance=instance))
-        if self._stored is None or self._stored[:2] != (content, instance):
-            self._stored = (content, instance, self._read(content, instance))
+        known = (version_of(content), instance)
+        if self._stored is None or self._stored[:2] != known:
+            self._stored = (*known, self._read(content, instance))
         return self._stored[2]
 
     def _read(self, content: bytes, instance: str) -> Stored:
@@ -177,8 +178,9 @@ class DirectoryCluster:
                     write_inside(self._root, _LEDGER, content, sync=True)
         except OSError as error:
             raise self._failure("written", error) from error
-        self._stored = (content, ledger.instance, Stored(ledger=ledger, version=version_of(content)))
-        return version_of(content)
+        written = version_of(content)
+        self._stored = (written, ledger.instance, Stored(ledger=ledger, version=written))
+        return written
 
     def _watch(self, kinds: Sequence[ApiKind]) -> bool:
         """Whether the files must be read again: objects of a kind that no translator listed were not kept."""

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from gitmesh.adapters.contents import Content, ObjectPlace, new_file, replace_object
 from gitmesh.adapters.files import read_inside, remove_inside, write_inside
 from gitmesh.adapters.tree import Tree
@@ -45,7 +47,7 @@ class Writer:
     def _create(self, change: Change, expected: str) -> Live | None:
         check_step(change, expected, None)
         path, body = self._paths[change.key], body_of(change)
-        content, live = self._checked(change.key, body)
+        content, live = self._checked(change, body)
         if os.path.lexists(self._root / path) and not self._is_empty(path):
             raise StepError(f"{path} exists and holds something else than {change.key}")
         write_inside(self._root, path, new_file(body))
@@ -56,15 +58,18 @@ class Writer:
         entry = self._tree.entry(path)
         return entry is not None and not entry.problem and entry.content == Content()
 
-    def _checked(self, key: ObjectKey, body: Body) -> tuple[Content, Live]:
+    def _checked(self, change: Change, body: Body) -> tuple[Content, Live]:
         """A file's content with this one object. Raises StepError if it is not the object of the key."""
         content = self._tree.reader.content([(ObjectPlace(0), body)])
-        if not content.live or content.live[0][0].key != key:
+        if not content.live or content.live[0][0].key != change.key:
             raise StepError(
-                f"the content for {key} is another object, or of a kind that no translator writes",
+                f"the content for {change.key} is another object, or of a kind that no translator writes",
                 retryable=False,
             )
-        return content, content.live[0][0]
+        (live, place), *_ = content.live
+        if live.body == change.body:  # held once: what is wanted and what is there
+            live = replace(live, key=change.key, body=change.body)
+        return replace(content, live=((live, place),)), live
 
     def _rewrite(self, change: Change, expected: str, path: str) -> Live | None:
         """Replace or remove the object in its file, if the file still says what was observed."""
@@ -79,7 +84,7 @@ class Writer:
             self._put(path, replace_object(path, data, place, None))
             return None
         body = body_of(change)
-        live = self._checked(change.key, body)[1]
+        live = self._checked(change, body)[1]
         self._put(path, replace_object(path, data, place, body))
         return live
 

@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from sys import intern
 
 from gitmesh.errors import ClusterError
+from gitmesh.model.empty import EMPTY
 from gitmesh.model.objects import Body, ObjectKey, canonical, decode
 from gitmesh.model.plan import Action, Change, Live, Outcome, Plan
 from gitmesh.model.units import UnitKey
@@ -16,6 +19,8 @@ SERVER_FIELDS = ("resourceVersion", "managedFields", "uid", "creationTimestamp",
 """metadata that servers add; no part of a live object's content."""
 
 _MOST_FINALIZERS, _LONGEST_NAME = 8, 128
+_SHARED = 512
+"""Longer texts are seldom those of another object, too."""
 
 
 class StepError(Exception):
@@ -43,7 +48,7 @@ def live_object(key: ObjectKey, uid: str, body: Body) -> Live:
         key=key,
         uid=uid,
         body=content,
-        labels=_strings(metadata.get("labels")),
+        labels=_labels(tuple(_strings(metadata.get("labels")).items())),
         annotations=_strings(metadata.get("annotations")),
         resource_version=version_of(content),
         deleting=deleting,
@@ -65,12 +70,20 @@ def version_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
 
 
-def _strings(value: object) -> dict[str, str]:
-    return (
-        {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, str)}
-        if isinstance(value, dict)
-        else {}
-    )
+def _strings(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        return EMPTY
+    return {
+        intern(k): intern(v) if len(v) <= _SHARED else v
+        for k, v in value.items()
+        if isinstance(k, str) and isinstance(v, str)
+    } or EMPTY
+
+
+@lru_cache(maxsize=1024)
+def _labels(pairs: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """One mapping for all objects with these labels: all of ours have the same."""
+    return dict(pairs) or EMPTY
 
 
 def refuse_observed(name: str, enforce: bool) -> None:

@@ -23,6 +23,7 @@ from gitmesh.discovery.rows import (
     Reduced,
     ValidatorRow,
 )
+from gitmesh.model.empty import EMPTY
 from gitmesh.model.facts import Pairs, Probe, Service, ServicePort
 from gitmesh.model.objects import Body, listed, mapping, text
 from gitmesh.ports import Translator
@@ -185,7 +186,7 @@ class Reducer:
             type=intern(text(spec.get("type")) or "ClusterIP"),
             headless=spec.get("clusterIP") == "None",
             alias=_alias(spec),
-            conditions=_own_conditions(body),
+            conditions=_own_conditions(body) or EMPTY,
         )
 
     def _pod(self, body: Body, metadata: Body) -> PodRow | None:

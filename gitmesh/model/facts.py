@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitmesh.model.empty import no_items
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.strangers import ForeignGuard, Stranger
 
@@ -56,13 +57,13 @@ class Service(Struct, frozen=True, kw_only=True):
 
     namespace: str
     name: str
-    labels: Mapping[str, str] = {}
-    selector: Mapping[str, str] = {}
+    labels: Mapping[str, str] = no_items()
+    selector: Mapping[str, str] = no_items()
     ports: tuple[ServicePort, ...] = ()
     type: str = "ClusterIP"
     headless: bool = False
     alias: str = ""
-    conditions: Mapping[str, str] = {}
+    conditions: Mapping[str, str] = no_items()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -133,10 +134,10 @@ class Workload(Struct, frozen=True, kw_only=True):
     kind: str
     namespace: str
     name: str
-    labels: Mapping[str, str] = {}
+    labels: Mapping[str, str] = no_items()
     dropped: tuple[str, ...] = ()
     service_account: str = "default"
-    ports: Mapping[str, int] = {}
+    ports: Mapping[str, int] = no_items()
     mesh: str = ""
     dataplane: Dataplane = "sidecar"
     gateway: bool = False
@@ -278,7 +279,7 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
 
     cluster: str
     uid: str = ""
-    labels: Mapping[str, str] = {}
+    labels: Mapping[str, str] = no_items()
     complete: bool = True
     namespaces: Mapping[str, Mapping[str, str]] = {}
     services: tuple[Service, ...] = ()
@@ -317,7 +318,7 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def is_ambient(self) -> bool:
         """Whether some pods of a mesh have no proxy of their own."""
-        return any(w.mesh and w.dataplane == "ambient" for w in self.workloads)
+        return bool(self.ambient_namespaces)
 
     @cached_property
     def proxied(self) -> tuple[tuple[str, str, bool], ...]:
@@ -327,6 +328,12 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
             return ()
         own = (w for w in self.workloads if w.mesh and w.dataplane == "sidecar")
         return tuple(sorted({(w.namespace, w.service_account, w.router) for w in own}))
+
+    @cached_property
+    def ambient_namespaces(self) -> tuple[str, ...]:
+        """Where pods of a mesh have no proxy of their own, sorted."""
+        found = {w.namespace for w in self.workloads if w.mesh and w.dataplane == "ambient"}
+        return tuple(sorted(found))
 
     @cached_property
     def workloads_by_namespace(self) -> Mapping[str, tuple[Workload, ...]]:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from gitmesh.model.empty import no_items
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.units import UnitKey
@@ -38,7 +39,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     commit: str = ""
     warnings: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
-    parts: Parts = {}
+    parts: Parts = no_items()
     units: tuple[UnitKey, ...] = ()
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from gitmesh.model.empty import no_items
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -62,9 +64,9 @@ class Fragment(Struct, frozen=True, kw_only=True):
     version: str
     phase: Phase
     spec: Mapping[str, Any]
-    labels: Mapping[str, str] = {}
-    fields: Mapping[str, Origin] = {}
-    owners: Mapping[str, tuple[str, ...]] = {}
+    labels: Mapping[str, str] = no_items()
+    fields: Mapping[str, Origin] = no_items()
+    owners: Mapping[str, tuple[str, ...]] = no_items()
     policies: tuple[str, ...] = ()
     apart: bool = False
     contested: tuple[str, ...] = ()
@@ -83,7 +85,7 @@ class Translation(Struct, frozen=True, kw_only=True):
     fragments: tuple[Fragment, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     held: bool = False
-    stays: Mapping[ObjectKey, Diagnostic] = {}
+    stays: Mapping[ObjectKey, Diagnostic] = no_items()
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -102,8 +104,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     policies: tuple[str, ...]
     units: tuple[UnitKey, ...] = ()
     apart: bool = False
-    fields: Mapping[str, Origin] = {}
-    owners: Mapping[str, tuple[str, ...]] = {}
+    fields: Mapping[str, Origin] = no_items()
+    owners: Mapping[str, tuple[str, ...]] = no_items()
     forbidden: frozenset[str] = frozenset()
     contested: tuple[str, ...] = ()
     part: bool = False
@@ -147,7 +149,7 @@ class Build(Struct, frozen=True, kw_only=True):
     doubtful: bool = False
     settled: frozenset[tuple[str, str]] = frozenset()
     decided: frozenset[ObjectKey] = frozenset()
-    stays: Mapping[ObjectKey, Diagnostic] = {}
+    stays: Mapping[ObjectKey, Diagnostic] = no_items()
     pending: frozenset[str] = frozenset()
     gone: tuple[Diagnostic, ...] = ()
     narrowing: Mapping[ObjectKey, Narrowing] = {}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from gitmesh.model.empty import no_items
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -54,11 +56,11 @@ class Live(Struct, frozen=True, kw_only=True):
     key: ObjectKey
     uid: str
     body: bytes
-    labels: Mapping[str, str] = {}
-    annotations: Mapping[str, str] = {}
+    labels: Mapping[str, str] = no_items()
+    annotations: Mapping[str, str] = no_items()
     resource_version: str = ""
-    managers: Mapping[str, str] = {}
-    field_managers: Mapping[str, str] = {}
+    managers: Mapping[str, str] = no_items()
+    field_managers: Mapping[str, str] = no_items()
     deleting: bool = False
     finalizers: tuple[str, ...] = ()
     status: bytes = b""

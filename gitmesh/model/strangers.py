@@ -141,7 +141,8 @@ class Displaced(Struct, frozen=True, kw_only=True, order=True):
 class Around(Struct, frozen=True, kw_only=True):
     """What stands around one destination. `plaintext`: its pods take no mTLS, as a policy says. `ways` are
     the Services (namespace, name) among it and those that share its pods whose requests come to pods without
-    a proxy of their own through one that sees them, and that decides them as this destination says."""
+    a proxy of their own through one that sees them, and that decides them as this destination says. It sees
+    requests, and not from which address."""
 
     overrides: tuple[Override, ...] = ()
     contenders: tuple[Contender, ...] = ()

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitmesh.model.empty import no_items
 from gitmesh.model.facts import Mesh, Service, ServicePort, Workload
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.policies import Origin
@@ -102,7 +103,7 @@ class Decided(Struct, frozen=True, kw_only=True):
 
     value: Any
     origin: Origin
-    parts: Mapping[str, Origin] = {}
+    parts: Mapping[str, Origin] = no_items()
     source: SourceCondition = SourceCondition()
     fallback: Decided | None = None
 
@@ -146,8 +147,8 @@ class Route(Struct, frozen=True, kw_only=True):
     targets: tuple[Target, ...] = ()
     mirrors: tuple[Target, ...] = ()
     origins: tuple[Origin, ...] = ()
-    header_origins: Mapping[tuple[str, str], Origin] = {}
-    item_origins: Mapping[str, tuple[Mapping[str, Origin], ...]] = {}
+    header_origins: Mapping[tuple[str, str], Origin] = no_items()
+    item_origins: Mapping[str, tuple[Mapping[str, Origin], ...]] = no_items()
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -265,7 +266,7 @@ class Access(Struct, frozen=True, kw_only=True):
     mixed: tuple[int, ...] = ()
     apart: tuple[PodsApart, ...] = ()
     shut_by: ObjectKey | None = None
-    spoken: Mapping[int, tuple[ServicePort, ...]] = {}
+    spoken: Mapping[int, tuple[ServicePort, ...]] = no_items()
 
     @property
     def spread(self) -> tuple[Grant, ...]:
@@ -344,7 +345,7 @@ class RoutingUnit(DestinationUnit, frozen=True, kw_only=True):
     """
 
     routes: tuple[Route, ...] = ()
-    settings: Mapping[int, Mapping[str, Decided]] = {}
+    settings: Mapping[int, Mapping[str, Decided]] = no_items()
     ended: tuple[Ended, ...] = ()
     subsets: tuple[Subset, ...] = ()
 

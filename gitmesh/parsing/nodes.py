@@ -35,7 +35,7 @@ COLUMN_BITS = 20
 """A place is one number: line << COLUMN_BITS | column, both from 0. A line is shorter than a file, 256 KiB.
 """
 _COLUMN_MASK = (1 << COLUMN_BITS) - 1
-_Rows: TypeAlias = dict[YamlPath, tuple[int, int]]
+_Rows: TypeAlias = dict[YamlPath, int]
 
 
 class Document(Struct, frozen=True):
@@ -113,7 +113,7 @@ class Builder:
         )
         return Document(data, positions, findings)
 
-    def _value(self, event: Any) -> Any:
+    def _value(self, event: Any) -> object:
         mark = event.start_mark
         self._places.append(mark.line << COLUMN_BITS | mark.column)
         if type(event) is ScalarEvent:
@@ -138,8 +138,8 @@ class Builder:
             )
         return event.value
 
-    def _mapping(self) -> dict[str, Any]:
-        result: dict[str, Any] = {}
+    def _mapping(self) -> dict[str, object]:
+        result: dict[str, object] = {}
         keys: dict[str, int] = {}
         self._keys.append(keys)
         next_event = self._next
@@ -160,7 +160,7 @@ class Builder:
             raise self._stop("GM106", "a key must be plain text, not a list, a mapping or an alias", event)
         return result
 
-    def _sequence(self) -> list[Any]:
+    def _sequence(self) -> list[object]:
         result = []
         next_event = self._next
         while type(event := next_event()) is not SequenceEndEvent:
@@ -251,6 +251,7 @@ class Places:
             values: _Rows = {}
             _spread(self._data, (), iter(self._values), iter(self._keys), keys, values)
             self._rows = {"keys": keys, "values": values}
+            self._data, self._values, self._keys = None, [], []  # the tables say it all now
         return self._rows[which]
 
 
@@ -263,7 +264,7 @@ class _Table(Mapping[YamlPath, tuple[int, int]]):
         self._places, self._which = places, which
 
     def __getitem__(self, path: YamlPath) -> tuple[int, int]:
-        return self._places.rows(self._which)[path]
+        return unpack(self._places.rows(self._which)[path])
 
     def __iter__(self) -> Iterator[YamlPath]:
         return iter(self._places.rows(self._which))
@@ -284,13 +285,15 @@ def _spread(
     values: _Rows,
 ) -> None:
     """Walk a document in the order in which it was read, and give each key and value its recorded place."""
-    values[path] = unpack(next(places))
+    values[path] = next(places)
     if isinstance(value, dict):
         own = next(mappings)
         for key, item in value.items():
-            keys[(*path, key)] = unpack(own[key])
-            _spread(item, (*path, key), places, mappings, keys, values)
+            inner = (*path, key)
+            keys[inner] = own[key]
+            _spread(item, inner, places, mappings, keys, values)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _spread(item, (*path, index), places, mappings, keys, values)
-            keys[(*path, index)] = values[(*path, index)]
+            inner = (*path, index)
+            _spread(item, inner, places, mappings, keys, values)
+            keys[inner] = values[inner]

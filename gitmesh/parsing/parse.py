@@ -101,6 +101,7 @@ def _files(files: Iterable[File], source: str, ignore: frozenset[str], cache: Ca
         key = (source, file.path, file.blob, ignore)
         result = cache.get(key) or _file(file, source, ignore, MAX_REVISION_WEIGHT - costs.total)
         costs = costs.plus(result.load)
+        # What stands behind the file that goes over the bound is not looked at: it would cost as much.
         if costs.total > MAX_REVISION_WEIGHT:
             refused = [FileResult((), (costs.refusal("revision", MAX_REVISION_WEIGHT),))]
             break
@@ -194,7 +195,7 @@ def _hinted(cause: Diagnostic, echo: Diagnostic | None) -> Diagnostic:
     return replace(cause, hint=echo.message.removesuffix(", not this value"))
 
 
-def _policy_id(data: Mapping[str, Any]) -> str:
+def _policy_id(data: Mapping[str, object]) -> str:
     """Kind/namespace/name as far as the document has one."""
     metadata = data.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
@@ -203,13 +204,13 @@ def _policy_id(data: Mapping[str, Any]) -> str:
     return f"{data['kind']}/{namespace}/{name}" if usable else ""
 
 
-def _group(data: Mapping[str, Any]) -> str:
+def _group(data: Mapping[str, object]) -> str:
     """The API group; empty for core kinds, ours where apiVersion is absent."""
     version = data.get("apiVersion", API_VERSION)
     return version.rpartition("/")[0] if isinstance(version, str) else GROUP
 
 
-def _group_kind(data: Mapping[str, Any]) -> str:
+def _group_kind(data: Mapping[str, object]) -> str:
     return f"{_group(data)}/{data.get('kind')}"
 
 
@@ -218,7 +219,7 @@ def _not_a_document(data: object, positions: Positions) -> Diagnostic:
     return finding("GM203", message, at=positions.at(()))
 
 
-def _wrong_kind(data: Mapping[str, Any], positions: Positions) -> Diagnostic | None:
+def _wrong_kind(data: Mapping[str, object], positions: Positions) -> Diagnostic | None:
     """Why the document is no policy of this version, if it is not."""
     kind, group = data.get("kind"), _group(data)
     at = positions.at(("kind",))
@@ -238,7 +239,7 @@ def _wrong_kind(data: Mapping[str, Any], positions: Positions) -> Diagnostic | N
     return _unknown_kind(kind, group, data, at)
 
 
-def _unknown_kind(kind: str, group: str, data: Mapping[str, Any], at: Location) -> Diagnostic:
+def _unknown_kind(kind: str, group: str, data: Mapping[str, object], at: Location) -> Diagnostic:
     message, hint = f"{echo(kind)} is not a kind of policy", suggest(kind, [*ENVELOPES, *FUTURE_KINDS])
     if kind == "Config" and group == GROUP:
         message, hint = (
@@ -255,7 +256,7 @@ def _unknown_kind(kind: str, group: str, data: Mapping[str, Any], at: Location) 
     return finding("GM201", message, at=at, field="kind", hint=hint)
 
 
-def _wrong_version(data: Mapping[str, Any], positions: Positions) -> tuple[Diagnostic, ...]:
+def _wrong_version(data: Mapping[str, object], positions: Positions) -> tuple[Diagnostic, ...]:
     version = data.get("apiVersion", API_VERSION)
     if version == API_VERSION or not isinstance(version, str):
         return ()

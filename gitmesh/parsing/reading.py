@@ -73,6 +73,7 @@ def read(content: bytes, path: str, source: str = "") -> Parsed:
     if faults:
         found = [finding("GM107", f.message, at=replace(where, line=f.line, column=f.column)) for f in faults]
         return Parsed((), tuple(with_excerpt(f, text) for f in found), text)
+    # Findings on single values stay with their documents; here is only what ends the reading.
     builder = Builder(text, where)
     documents: list[Document] = []
     end: tuple[Diagnostic, ...] = ()

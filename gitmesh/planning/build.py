@@ -232,7 +232,7 @@ def _at_work(
                 facts=facts,
                 instance=instance,
                 lacking=lacks(translator, meshes, facts),
-                context=repr((name, meshes, kinds, facts.is_ambient, facts.proxied)),
+                context=repr((name, meshes, kinds, facts.ambient_namespaces, facts.proxied)),
                 memo=memo,
             )
 

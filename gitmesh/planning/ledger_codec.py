@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from gitmesh.codec import CodecError, closed, decode, encode
+from gitmesh.model.empty import EMPTY
 from gitmesh.model.facts import Mesh
 from gitmesh.model.ledger import Entry, Hold, Ledger, Parts, Stored
 from gitmesh.model.objects import ObjectKey
@@ -147,9 +148,8 @@ def _entries(body: Mapping[str, Any]) -> dict[ObjectKey, Entry]:
         for key, value in _values(body.get("parts", {}))
     }
     units = [tuple(map(_unit, those)) for those in _lists(body["units"])] if "units" in body else None
-    return {
-        key: _entry(row, commits, origins, units, parts.get(key, {})) for key, row in _values(body["entries"])
-    }
+    rows = _values(body["entries"])
+    return {key: _entry(row, commits, origins, units, parts.get(key, EMPTY)) for key, row in rows}
 
 
 def _lists(value: object) -> tuple[tuple[str, ...], ...]:

@@ -7,20 +7,22 @@ there: a list may be from before our own write.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from gitmesh.model.empty import EMPTY
 from gitmesh.model.ledger import Entry, Ledger, Stored
-from gitmesh.model.plan import Action, Observed, Outcome, Plan
+from gitmesh.model.plan import Action, Change, Observed, Outcome, Plan
 from gitmesh.planning.ownership import is_marked
 from gitmesh.planning.readings import is_there
 from gitmesh.planning.retaining import parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, MutableMapping
 
-    from gitmesh.model.manifests import Build
+    from gitmesh.model.manifests import Build, Manifest
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.units import UnitKey
 
@@ -48,10 +50,31 @@ def intend(ledger: Ledger, plan: Plan, built: Build) -> Ledger:
     for change in plan.writes:
         if change.action is Action.CREATE:
             before = entries.get(change.key, Entry())
-            entries[change.key] = Entry(commit=before.commit, units=_units(before, built, change.key))
+            units = _units(before, built.manifests[change.key])
+            entries[change.key] = Entry(commit=before.commit, units=units)
         elif change.action is Action.ADOPT:
-            entries[change.key] = Entry(uid=change.uid, units=_units(Entry(), built, change.key))
+            units = _units(Entry(), built.manifests[change.key])
+            entries[change.key] = Entry(uid=change.uid, units=units)
     return ledger if entries == ledger.entries else replace(ledger, entries=entries)
+
+
+class _Recorded(Struct, frozen=True):
+    """What the entries of the last record were made of: while neither object nor homes moved, its entry is
+    the same, and a change of one object costs what it touches.
+    """
+
+    manifests: Mapping[ObjectKey, Manifest]
+    homes: Mapping[str, str]
+    entries: Mapping[ObjectKey, Entry]
+
+    def is_still(self, change: Change, entry: Entry | None, manifest: Manifest) -> bool:
+        """Whether an object that is kept has the very entry that was made of the very same."""
+        return (
+            entry is not None
+            and entry is self.entries.get(change.key)
+            and manifest is self.manifests.get(change.key)
+            and (entry.uid, entry.digest) == (change.uid, manifest.digest)
+        )
 
 
 def record(
@@ -63,23 +86,26 @@ def record(
     accepted: Mapping[str, str],
     homes: Mapping[str, str],
     cluster_uid: str,
+    memo: MutableMapping[Any, Any] | None = None,
 ) -> Ledger:
     """The ledger after the plan was carried out. `accepted`: source -> commit in force ("" = none is);
-    `homes`: policy -> its source.
+    `homes`: policy -> its source; `memo` keeps what the last one was made of.
     """
+    memo = {} if memo is None else memo
     entries = dict(ledger.entries)
     commit = ",".join(sha for _, sha in sorted(accepted.items()) if sha)
     for key in _gone(ledger, observed, built, plan):
         del entries[key]
     waiting = {change.key for change in plan.changes if change.staged}
+    sourced = _Sourced(homes)
+    last: _Recorded | None = memo.get("recorded")
+    last = last if last is not None and last.homes == homes else None
     for change in plan.changes:
-        if change.action is Action.KEEP and change.key in built.manifests and change.key not in waiting:
-            entries[change.key] = _sourced(
-                _kept(entries.get(change.key), change.uid, built, change.key, commit),
-                built,
-                change.key,
-                homes,
-            )
+        manifest = built.manifests.get(change.key)
+        if change.action is Action.KEEP and manifest is not None and change.key not in waiting:
+            entry = entries.get(change.key)
+            if last is None or not last.is_still(change, entry, manifest):
+                entries[change.key] = sourced.of(_kept(entry, change.uid, manifest, commit), manifest)
     warned = {key for key, entry in entries.items() if entry.warnings}
     for outcome in outcomes:
         if outcome.ok and outcome.action is Action.DELETE:
@@ -87,34 +113,48 @@ def record(
         elif outcome.ok and outcome.key in built.manifests:
             # What a step wrote is not yet what is wanted: the next step is no correction of somebody's
             # change.
-            digest = "" if outcome.key in waiting else built.manifests[outcome.key].digest
+            manifest = built.manifests[outcome.key]
+            digest = "" if outcome.key in waiting else manifest.digest
             warnings = _warnings(outcome, warned)
             before = entries.get(outcome.key, Entry())
-            units = _units(before, built, outcome.key)
+            units = _units(before, manifest)
             made = replace(
                 before, uid=outcome.uid, digest=digest, commit=commit, warnings=warnings, units=units
             )
-            entries[outcome.key] = _sourced(made, built, outcome.key, homes)
+            entries[outcome.key] = sourced.of(made, manifest)
+    memo["recorded"] = _Recorded(built.manifests, homes, entries)
     # What was accepted of a source stays known while nothing of it is in force.
     sources = {name: sha or ledger.sources.get(name, "") for name, sha in accepted.items()}
     return replace(ledger, entries=entries, sources=sources, cluster_uid=cluster_uid or ledger.cluster_uid)
 
 
-def _sourced(entry: Entry, built: Build, key: ObjectKey, homes: Mapping[str, str]) -> Entry:
-    """The entry with the sources that the object is made of. A part of a policy that no source in force has
-    is as it was.
+class _Sourced:
+    """Entries with the sources that their objects are made of; equal sources are one tuple, as thousands of
+    entries have the same.
     """
-    manifest = built.manifests[key]
-    unknown = any(policy not in homes for policy in manifest.policies)
-    sources = {homes[policy] for policy in manifest.policies if policy in homes}
-    parts = parts_of(manifest, homes)
-    if unknown:
-        absent = [source for source in entry.sources if source not in sources]
-        sources |= set(absent)
-        parts = {**parts, **{source: entry.parts[source] for source in absent if source in entry.parts}}
-        if not entry.sources:
-            return replace(entry, sources=(), parts={})
-    return replace(entry, sources=tuple(sorted(sources)), parts=parts)
+
+    def __init__(self, homes: Mapping[str, str]) -> None:
+        self._homes = homes
+        self._shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def of(self, entry: Entry, manifest: Manifest) -> Entry:
+        """The entry, itself where that is what it says. A part of a policy that no source in force has is as
+        it was.
+        """
+        homes = self._homes
+        unknown = any(policy not in homes for policy in manifest.policies)
+        sources = {homes[policy] for policy in manifest.policies if policy in homes}
+        parts = parts_of(manifest, homes)
+        if unknown:
+            absent = [source for source in entry.sources if source not in sources]
+            sources |= set(absent)
+            parts = {**parts, **{source: entry.parts[source] for source in absent if source in entry.parts}}
+            if not entry.sources:
+                sources, parts = set(), EMPTY
+        named = tuple(sorted(sources))
+        if (entry.sources, entry.parts) == (named, parts):
+            return entry
+        return replace(entry, sources=self._shared.setdefault(named, named), parts=parts)
 
 
 def _warnings(outcome: Outcome, warned: set[ObjectKey]) -> tuple[str, ...]:
@@ -142,19 +182,23 @@ def _gone(ledger: Ledger, observed: Observed, built: Build, plan: Plan) -> list[
     ]
 
 
-def _kept(entry: Entry | None, uid: str, built: Build, key: ObjectKey, commit: str) -> Entry:
-    wanted = built.manifests[key].digest
+def _kept(entry: Entry | None, uid: str, manifest: Manifest, commit: str) -> Entry:
     before = entry or Entry()
-    units = _units(before, built, key)
-    if entry is not None and (entry.uid, entry.digest, entry.units) == (uid, wanted, units):
+    units = _units(before, manifest)
+    if entry is not None and (entry.uid, entry.digest, entry.units) == (uid, manifest.digest, units):
         return entry
-    warnings = before.warnings if (before.uid, before.digest) == (uid, wanted) else ()
+    warnings = before.warnings if (before.uid, before.digest) == (uid, manifest.digest) else ()
     return replace(
-        before, uid=uid, digest=wanted, commit=before.commit or commit, warnings=warnings, units=units
+        before,
+        uid=uid,
+        digest=manifest.digest,
+        commit=before.commit or commit,
+        warnings=warnings,
+        units=units,
     )
 
 
-def _units(entry: Entry, built: Build, key: ObjectKey) -> tuple[UnitKey, ...]:
+def _units(entry: Entry, manifest: Manifest) -> tuple[UnitKey, ...]:
     """The units that the object is of. A part of it that stays though nobody wants it is of those of
     before."""
-    return built.manifests[key].units or entry.units
+    return manifest.units or entry.units

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
+from gitmesh.model.empty import EMPTY
 from gitmesh.model.manifests import SECURITY, Manifest
 from gitmesh.model.objects import Body, canonical, decode, digest, mapping
 from gitmesh.planning.adapted import Adapted, named
@@ -215,7 +216,7 @@ def parts_of(manifest: Manifest, homes: Mapping[str, str]) -> Parts:
     somebody's part may have to be told: sources, and policies that decide who may call."""
     sources = {homes.get(policy, "") for policy in manifest.policies}
     if len(sources) < 2 and (len(manifest.policies) < 2 or manifest.phase not in SECURITY):
-        return {}
+        return EMPTY
     spec = decode(manifest.body).get("spec", {})
     found: dict[str, dict[str, set[str]]] = {}
     for path, origin in manifest.fields.items():

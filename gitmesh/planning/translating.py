@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.empty import EMPTY, no_items
 from gitmesh.model.manifests import Fragment, Manifest
 from gitmesh.model.objects import ObjectKey, canonical, digest
 from gitmesh.model.units import AccessUnit, DestinationUnit, MeshUnit, RoutingUnit
@@ -33,7 +34,7 @@ class Built(Struct, frozen=True, kw_only=True):
     manifests: tuple[Manifest, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     held: bool = False
-    stays: Mapping[ObjectKey, Diagnostic] = {}
+    stays: Mapping[ObjectKey, Diagnostic] = no_items()
 
 
 class Translating(Struct, frozen=True, kw_only=True):
@@ -153,7 +154,7 @@ def _manifest(
         units=units,
         apart=fragment.apart,
         fields=fragment.fields,
-        owners=fragment.owners,
+        owners=fragment.owners or EMPTY,
         forbidden=forbidden,
         contested=fragment.contested,
         part=fragment.part,

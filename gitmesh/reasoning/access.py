@@ -77,8 +77,9 @@ def _rulings(question: Question, known: Known, pair: Pair) -> Iterator[Ruling]:
 
 def _decided(question: Question, known: Known, pair: Pair) -> Ruling:
     """As somebody on the way decides who sees the request; else as who sees connections alone."""
-    seen, way = AtPair(question, known, pair).ruling(), way_of(question, known, pair)
-    if way is Way.SEEN:
+    way = way_of(question, known, pair)
+    seen = AtPair(question, known, pair, ahead=way in (Way.AHEAD, Way.UNSURE)).ruling()
+    if way in (Way.SEEN, Way.AHEAD):
         return seen
     unseen = AtPair(question, known, pair, unseen=True).ruling()
     if unseen.answer is seen.answer:

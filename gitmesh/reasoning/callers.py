@@ -6,6 +6,8 @@ import ipaddress
 from collections.abc import Iterable
 from functools import lru_cache
 
+from msgspec.structs import replace
+
 from gitmesh.model.units import Caller, Principal
 from gitmesh.reasoning.questions import Client
 
@@ -20,6 +22,14 @@ def is_meant(caller: Caller, client: Client, *, deny: bool) -> bool | None:
     told by identities means everybody.
     """
     return is_named(caller, client, deny=deny) and is_at(caller, client.ip)
+
+
+def without_address(caller: Caller, *, deny: bool) -> Caller | None:
+    """Whom the item means where addresses are not seen: of a Deny those at any, of an Allow nobody (None)."""
+    if not caller.ip_blocks and not caller.not_ip_blocks:
+        return caller
+    kind = "all" if caller.kind == "address" else caller.kind
+    return replace(caller, kind=kind, ip_blocks=(), not_ip_blocks=()) if deny else None
 
 
 def is_named(caller: Caller, client: Client, *, deny: bool) -> bool:

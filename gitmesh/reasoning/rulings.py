@@ -10,11 +10,12 @@ from gitmesh.model.policies import Origin
 from gitmesh.model.units import Access, Caller, Exemption, Grant, Operation
 from gitmesh.reasoning import foreign
 from gitmesh.reasoning.answers import Answer, Basis, Refused, Ruling
-from gitmesh.reasoning.callers import is_meant
+from gitmesh.reasoning.callers import is_meant, without_address
 from gitmesh.reasoning.foreign import ForeignWord
 from gitmesh.reasoning.operations import connects, holds
 from gitmesh.reasoning.questions import Client, Known, Pair, Question
 from gitmesh.reasoning.routing import tls_of
+from gitmesh.reasoning.ways import comes_by_own_proxy
 
 _NAMELESS = frozenset({"Disable", "Simple"})
 """Modes of `tls` with which a client shows no identity."""
@@ -25,18 +26,24 @@ _Said = tuple[frozenset[int], Access]
 
 
 class AtPair:
-    """One request at one pair; `unseen`: nobody on its way sees more than the connection."""
+    """One request at one pair; `unseen`: nobody on its way sees more than the connection; `ahead`: who sees
+    it is ahead of the pods, and to it callers have no address."""
 
-    def __init__(self, question: Question, known: Known, pair: Pair, *, unseen: bool = False) -> None:
-        self.unseen = unseen
+    def __init__(
+        self, question: Question, known: Known, pair: Pair, *, unseen: bool = False, ahead: bool = False
+    ) -> None:
+        self.unseen, self.ahead = unseen, ahead
         self.question, self.known, self.pair = question, known, pair
         self.mesh = known.meshes.get(pair.workload.mesh)
         self.client = question.client
         own = self.mesh.mtls.value.mode if self.mesh and self.mesh.mtls else ""
         mode, self.mode_by = foreign.mode_of(pair.foreign, pair.number, own)
-        self.strict, self.disabled = mode == "Strict", mode == "Disabled"
+        # Pods without a proxy of their own take mTLS from each other whatever the mode.
+        keeps = pair.workload.dataplane == "ambient" and not comes_by_own_proxy(self.client, known)
+        self.strict, self.disabled = mode == "Strict", mode == "Disabled" and not keeps
         self.tls = tls_of(question, known)
         if self.disabled or (self.tls is not None and self.tls.value.mode in _NAMELESS):
+            # Proxies that make no mTLS show nobody: trust domain and account of the caller are lost.
             self.client = Client(
                 namespace=self.client.namespace,
                 labels=self.client.labels,
@@ -66,6 +73,7 @@ class AtPair:
                 basis=Basis.NO_PROXY,
                 text="their proxies do not see this port, so nothing guards it",
             )
+        # A connection that is refused comes to no policy; a Deny counts though what else decides is held.
         return (
             self._refused_plain()
             or self._own_certificate()
@@ -211,6 +219,8 @@ class AtPair:
         return not operation.ports or self.pair.number in operation.targets
 
     def _means(self, callers: Iterable[Caller], deny: bool) -> bool | None:
+        if self.ahead:
+            callers = [left for caller in callers if (left := without_address(caller, deny=deny))]
         answers = [is_meant(caller, self.client, deny=deny) for caller in callers]
         return True if True in answers else None if None in answers else False
 

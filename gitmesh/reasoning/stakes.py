@@ -56,7 +56,7 @@ class PairStake(Struct, frozen=True, kw_only=True):
 
     workload: WorkloadKey
     number: int
-    proxied: tuple[str, bool]
+    proxied: tuple[str, str, bool]
     mesh: tuple[str, str, bool, bool, bool] | None
     reached: tuple[tuple[frozenset[int], AccessStake | None, bool], ...]
     closing: tuple[tuple[frozenset[int], AccessStake | None], ...]
@@ -147,7 +147,7 @@ def _pair(pair: Pair, known: Known) -> PairStake:
     return PairStake(
         workload=workload.key,
         number=pair.number,
-        proxied=(workload.mesh, workload.guards(pair.number)),
+        proxied=(workload.mesh, workload.dataplane, workload.guards(pair.number)),
         mesh=_mesh(pair, known.meshes.get(workload.mesh), known),
         reached=tuple(
             (ports, _access(one.key, known), known.holds(one.key, "access")) for one, ports in pair.reached

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from enum import Enum, auto
 
 from gitmesh.model.units import AccessUnit
-from gitmesh.reasoning.questions import Known, Pair, Question, ServiceKey
+from gitmesh.reasoning.questions import Client, Known, Pair, Question, ServiceKey
 
 
 class Way(Enum):
-    """Whether somebody sees requests there who decides about them."""
+    """Whether somebody sees requests there who decides about them. `AHEAD`: not the pods' own proxies, but
+    one ahead of them, to which callers have no address."""
 
     SEEN = auto()
+    AHEAD = auto()
     UNSEEN = auto()
     UNSURE = auto()
 
@@ -28,9 +30,14 @@ def way_of(question: Question, known: Known, pair: Pair) -> Way:
         return Way.UNSEEN
     if not all(question.service in ways for ways in told):
         return Way.UNSURE
-    client = (question.client.namespace, question.client.service_account)
-    own = any((namespace, account) == client for namespace, account, _ in known.index.facts.proxied)
-    return Way.UNSURE if own else Way.SEEN
+    return Way.UNSURE if comes_by_own_proxy(question.client, known) else Way.AHEAD
+
+
+def comes_by_own_proxy(client: Client, known: Known) -> bool:
+    """Whether pods with a proxy of their own call by the client's name; whether it is one, that does not
+    say."""
+    own = (client.namespace, client.service_account)
+    return any((namespace, account) == own for namespace, account, _ in known.index.facts.proxied)
 
 
 def ways_of(known: Known, pair: Pair) -> Iterator[tuple[ServiceKey, ...]]:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.empty import sealed
 from gitmesh.model.facts import by_controller
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.units import Access, Exemption, Grant, PodsApart
@@ -94,7 +95,7 @@ class _Decision:
             access=access,
             diagnostics=tuple(self.diagnostics),
             held=self.doubtful or not self.withheld <= at_hand.broken,
-            withheld=frozenset(self.withheld),
+            withheld=sealed(self.withheld),
             sound=self._sound(access) if self.withheld and not self.doubtful else None,
         )
 

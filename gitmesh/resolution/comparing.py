@@ -32,6 +32,7 @@ def comparisons(extents: Iterable[int]) -> int:
     four times.
     """
     sizes = tuple(extents)
+    # Rules of one policy never contradict each other, so of its own pairs one comparison is left, not four.
     return 4 * sum(sizes) ** 2 - 3 * sum(size * size for size in sizes)
 
 
@@ -126,6 +127,7 @@ def conflicts(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule, Slot, Slot]]:
     for _, group in groupby(rules, key=lambda rule: rule.key):
         equal = sorted(group, key=Rule.sort_key)
         for position, a in enumerate(equal):
+            # What two policies set is the same in all of their rules, so it is compared once.
             differing: dict[str, Sequence[tuple[Slot, Slot]]] = {a.policy.id: ()}
             for b in equal[position + 1 :]:
                 found = differing.get(b.policy.id)
@@ -139,6 +141,7 @@ def shadows(rule: Rule, greater: Sequence[Rule]) -> Rule | None:
     """The greatest rule of those that decide everything `rule` sets, if they do; never one of its own
     policy.
     """
+    # Matches of one policy are alternatives that say the same: none takes anything from another.
     over = [
         g
         for g in greater

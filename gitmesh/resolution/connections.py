@@ -45,6 +45,7 @@ def _setting(rules: Iterator[Rule]) -> Mapping[str, Decided]:
     for rule in rules:
         for slot in sorted(rule.slots.keys() & CONNECTION):
             greater = said.setdefault(slot[0], [])
+            # Where a greater rule means all of these clients, it has decided for them already.
             if not any(_covers(one.source, rule.match.source) for one in greater):
                 value, parts = rule.slots[slot], rule.parts.get(slot, {})
                 greater.append(
@@ -62,6 +63,7 @@ def _covers(wide: SourceCondition, narrow: SourceCondition) -> bool:
 def _chain(decisions: Sequence[Decided]) -> Decided | None:
     """The decisions, greatest first, as one; None where all of them leave the mesh its own."""
     chain: Decided | None = None
+    # From the least: what ends inheritance, and has nothing behind it, is as if nobody had spoken.
     for decided in reversed(decisions):
         if chain is not None or not is_disabled(decided.value):
             chain = replace(decided, fallback=chain)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from typing import Any, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.empty import sealed
 from gitmesh.model.facts import Service, Workload
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.traffic import TrafficPolicySpec
@@ -22,6 +22,7 @@ from gitmesh.resolution.laying import Effects
 from gitmesh.resolution.preparing import FingerprintedPolicy, Memory, ResolutionInput, ServiceKey
 from gitmesh.resolution.routing import Acting, Traffic, resolve_traffic
 from gitmesh.resolution.rules import BY_NAME
+from gitmesh.resolution.sharing import SharedDecisions, digest
 from gitmesh.resolution.situation import AccessInput, AccessInputs, exempts, policies_with
 
 _U = TypeVar("_U", RoutingUnit, AccessUnit)
@@ -54,14 +55,16 @@ class DestinationFacts(Struct, frozen=True, kw_only=True):
     meshes: tuple[str, ...]
     digest: str
 
-    def routing(self, traffic: Traffic) -> RoutingUnit:
-        """How requests go to it."""
+    def routing(self, traffic: Traffic, printed: str) -> RoutingUnit:
+        """How requests go to it; `printed` is the digest of what the traffic says."""
         said = {"routes": traffic.routes, "settings": traffic.settings, "ended": traffic.ended}
-        return self._made(RoutingUnit, {**said, "policies": traffic.policies})
+        own = digest((self.digest, RoutingUnit.__name__, printed, traffic.policies))
+        return self._made(RoutingUnit, {**said, "policies": traffic.policies, "digest": own})
 
-    def access(self, decision: Access, policies: tuple[str, ...], **more: Any) -> AccessUnit:
-        """Who may call it."""
-        return self._made(AccessUnit, {"access": decision, "policies": policies, **more})
+    def access(self, decision: Access, policies: tuple[str, ...], printed: str, **more: Any) -> AccessUnit:
+        """Who may call it; `printed` is the digest of the decision."""
+        own = digest((self.digest, AccessUnit.__name__, printed, policies, more))
+        return self._made(AccessUnit, {"access": decision, "policies": policies, **more, "digest": own})
 
     def _made(self, half: type[_U], said: Mapping[str, Any]) -> _U:
         return half(
@@ -70,7 +73,6 @@ class DestinationFacts(Struct, frozen=True, kw_only=True):
             service=self.service,
             workloads=self.workloads,
             meshes=self.meshes,
-            digest=digest((self.digest, half.__name__, said)),
             **said,
         )
 
@@ -84,27 +86,21 @@ def ground(cluster: str, service: Service, index: Index) -> DestinationFacts:
     )
 
 
-def digest(value: object) -> str:
-    """Equal only for values that print the same."""
-    return sha256(repr(value).encode()).hexdigest()[:_DIGITS]
-
-
-_DIGITS = 40
-"""Of a digest, in hexadecimal: 160 bits."""
-
-
 def destinations(
-    scene: ResolutionInput, cluster: str, index: Index, remembered: Memory
+    scene: ResolutionInput, cluster: str, index: Index, remembered: Memory, pool: SharedDecisions
 ) -> Mapping[ServiceKey, DecidedDestination]:
     """Every destination of the cluster that a policy selects or that a VirtualMesh exempts from its
     default.
     """
-    return _Cluster(scene, cluster, index, remembered).destinations()
+    return _Cluster(scene, cluster, index, remembered, pool).destinations()
 
 
 class _Cluster:
-    def __init__(self, scene: ResolutionInput, name: str, index: Index, remembered: Memory) -> None:
+    def __init__(
+        self, scene: ResolutionInput, name: str, index: Index, remembered: Memory, pool: SharedDecisions
+    ) -> None:
         self.scene, self.name, self.index, self.remembered = scene, name, index, remembered
+        self.pool = pool
         self.acting = scene.acting.get(name, {})
         self.access_inputs = AccessInputs(scene, name, index)
         self.crowded = scene.crowded.get(name, {})
@@ -157,7 +153,7 @@ class _Cluster:
         """As before while nothing around it moved, which is quick to see; else as before if what moved does
         not concern it.
         """
-        tokens = tuple((marked.token, form) for marked, form in self.acting.get(key, ()))
+        tokens = self.pool.one(tuple((marked.token, form) for marked, form in self.acting.get(key, ())))
         inputs = (self.around, tokens)
         done: DecidedDestination | None = self.remembered.get((self.name, key), inputs)
         if done is not None:
@@ -251,30 +247,46 @@ class _Cluster:
         access = (
             resolve_access(situation, self.scene.trust, self.index) if situation else Resolved(access=None)
         )
+        # A mesh that two VirtualMeshes claim has two defaults, and nobody can say which one holds.
         if situation and self.access_inputs.mesh_held(service):
             access = self._without_meshes(situation, access)
         decision, named = _worth_saying(situation, access.access)
+        (routes, settings, ended), said = self.pool.share((traffic.routes, traffic.settings, traffic.ended))
+        traffic = replace(
+            traffic, routes=routes, settings=settings, ended=ended, wins=self.pool.one(traffic.wins)
+        )
         here, guarding = ground(self.name, service, self.index), tuple(sorted(named))
         sharing = self.access_inputs.sharing(service) if decision is not None else ()
-        sound = (
-            here.access(access.sound, guarding, sharing=sharing, withheld=tuple(sorted(access.withheld)))
-            if access.sound is not None and access.withheld
-            else None
-        )
+        withheld = tuple(sorted(access.withheld))
+        sound = access.sound if withheld else None
         return DecidedDestination(
-            routing=here.routing(traffic) if traffic.policies else None,
-            access=here.access(decision, guarding, sharing=sharing) if decision is not None else None,
+            routing=here.routing(traffic, said) if traffic.policies else None,
+            access=self._access(here, decision, guarding, sharing=sharing),
             traffic=traffic,
             held=_halves(traffic.held, access.held),
             refused={one.code for one in traffic.diagnostics if one.is_error} == {REFUSED},
-            sound=sound,
+            sound=self._access(here, sound, guarding, sharing=sharing, withheld=withheld),
             diagnostics=(*traffic.diagnostics, *access.diagnostics),
         )
+
+    def _access(
+        self, here: DestinationFacts, decision: Access | None, policies: tuple[str, ...], **more: Any
+    ) -> AccessUnit | None:
+        if decision is None:
+            return None
+        shared, said = self.pool.share(decision, *_rules(decision))
+        return here.access(shared, policies, said, **more)
 
 
 def _halves(routing: bool, access: bool) -> frozenset[Half]:
     held: dict[Half, bool] = {"routing": routing, "access": access}
-    return frozenset(half for half, is_held in held.items() if is_held)
+    return sealed(half for half, is_held in held.items() if is_held)
+
+
+def _rules(access: Access) -> tuple[Origin | None, ...]:
+    """Where the operations of a decision stand: that is no part of how they print."""
+    grants = (*access.allows, *access.denies)
+    return tuple(operation.origin for grant in grants for operation in grant.operations)
 
 
 def _worth_saying(situation: AccessInput | None, access: Access | None) -> tuple[Access | None, set[str]]:

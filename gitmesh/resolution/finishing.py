@@ -11,11 +11,12 @@ from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.units import HALVES, AccessUnit, Half, RoutingUnit, Subset, UnitKey, half_key
-from gitmesh.resolution.deciding import DecidedDestination, digest, ground
+from gitmesh.resolution.deciding import DecidedDestination, ground
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.laying import Need
 from gitmesh.resolution.preparing import Memory, Same, ServiceKey
 from gitmesh.resolution.routing import Traffic
+from gitmesh.resolution.sharing import digest
 
 HeldHalves: TypeAlias = "Mapping[Half, set[ServiceKey]]"
 
@@ -38,6 +39,7 @@ class UnitAssembler:
         """A route to a subset of a held destination would find no such subset, so its own destination is held
         too.
         """
+        # Turned round first, so that a hold costs what it reaches and no pass over all destinations.
         needing: dict[ServiceKey, list[tuple[ServiceKey, Need]]] = {}
         for key, one in self.done.items():
             for need in one.traffic.needs:
@@ -116,7 +118,9 @@ class UnitAssembler:
         inputs = (index, Same(alone), subsets)
         unit: RoutingUnit | None = remembered.get((self.cluster, key), inputs)
         if unit is None:
-            alone = alone or ground(self.cluster, index.facts.service_index[key], index).routing(Traffic())
+            alone = alone or ground(self.cluster, index.facts.service_index[key], index).routing(
+                Traffic(), ""
+            )
             unit = remembered.put((self.cluster, key), inputs, _offering(alone, subsets))
         return unit
 

@@ -46,6 +46,7 @@ class Grants:
                     cluster=self.situation.cluster,
                 )
             )
+        # A set: rules that mean the same in this cluster are one, whatever their order in the file.
         operations = {self._operation(policy, number, rule) for number, rule in enumerate(spec.rules or ())}
         return Grant(
             callers=who.callers, operations=tuple(sorted(operations, key=repr)), origin=policy.origin()
@@ -74,6 +75,7 @@ class Grants:
             ports.add(port)
             numbers |= found
             unresolved |= set() if found else {str(port.target)}
+        # Never wider: what a number means on other pods is left out of an Allow, and stays in a Deny.
         ambiguous = self.ambiguous(policy, ("rules", number, "ports"), ports)
         numbers -= ambiguous if access_spec(policy).action == "Allow" else frozenset()
         self.asks_http |= rule.asks_http

@@ -71,6 +71,7 @@ class LaidOn:
         if is_disabled(value) or port < 0:
             return False
         asked = (rule.policy.id, slot, port)
+        # Rules of one policy lay the same values: each is asked about, and told, once for a port.
         if asked not in self._known:
             why, mesh = self._why_not(field, value, port, rule.policy)
             self._known[asked] = bool(why)
@@ -193,6 +194,7 @@ class Targets:
                     missing_port(policy, (*path, "port"), service, reference.port, self.cluster)
                 )
             return port.number if port else None
+        # One port is meant whatever was asked for; of several, the one that was, where every one is there.
         if len(service.ports) == 1:
             return service.ports[0].number
         requested = {row.match.port} if row.match.port else {port.number for port in self.service.ports}

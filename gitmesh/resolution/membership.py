@@ -57,6 +57,7 @@ def memberships(
     diagnostics += [
         diagnostic for mesh, owners in sorted(twice.items()) for diagnostic in _twice(mesh, owners)
     ]
+    # Who is left has claims of one policy alone, perhaps by several items of it.
     owner = {mesh: owners[0][0] for mesh, owners in claims.items() if mesh not in twice}
     claimed = {
         mesh: frozenset(policy.id for policy, _ in owners)

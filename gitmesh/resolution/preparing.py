@@ -170,11 +170,13 @@ class _Preparation:
         )
 
     def _index(self, cluster: str, facts: ClusterFacts) -> Index:
+        # Facts without a digest were made by hand: then nothing but the very same object is equal.
         remembered, inputs = self.memo["index"], facts.digest or Same(facts)
         index: Index = remembered.get(cluster, inputs) or remembered.put(cluster, inputs, Index(facts))
         return index
 
     def _mark(self, policy: Policy) -> FingerprintedPolicy:
+        # The parser hands out the same object as long as its file does not change: nothing is compared.
         remembered, inputs = self.memo["policy"], Same(policy)
         marked: FingerprintedPolicy | None = remembered.get(policy.id, inputs)
         if marked is None:

@@ -28,6 +28,7 @@ from gitmesh.resolution.preparing import (
     prepared,
 )
 from gitmesh.resolution.routing import RuleId
+from gitmesh.resolution.sharing import SharedDecisions
 
 
 class Resolution(Struct, frozen=True, kw_only=True):
@@ -99,8 +100,9 @@ class _Resolving:
         ]
         waiting: dict[str, frozenset[str]] = {}
         decided: list[DecidedDestination] = []
+        pool = SharedDecisions()
         for cluster, index in sorted(self.world.indexes.items()):
-            done = destinations(self.scene, cluster, index, self.memo["destination"]) if index else {}
+            done = destinations(self.scene, cluster, index, self.memo["destination"], pool) if index else {}
             finished = UnitAssembler(cluster, done, self._held_by_name(cluster))
             made: list[Unit] = []
             if index is not None:

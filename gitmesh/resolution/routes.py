@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from gitmesh.model.empty import EMPTY
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import HeaderOps, Headers, PathRewrite
 from gitmesh.model.units import Decided, RequestMatch
@@ -205,7 +206,7 @@ def row_fields(row: Row) -> tuple[dict[str, Decided], tuple[tuple[Rule, Slot], .
                 failed.append((rule, slot))
                 continue
             value = value.model_copy(update={"path": path})
-        fields[name] = Decided(value=value, origin=rule.origin(slot), parts=rule.parts.get(slot, {}))
+        fields[name] = Decided(value=value, origin=rule.origin(slot), parts=rule.parts.get(slot, EMPTY))
     headers = _headers(row)
     return ({**fields, "headers": headers} if headers else fields), tuple(failed)
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.empty import EMPTY, no_items, sealed
 from gitmesh.model.facts import Service
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
@@ -58,7 +59,7 @@ class Traffic(Struct, frozen=True, kw_only=True):
     policies: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     wins: frozenset[RuleId] = frozenset()
-    shadowed: Mapping[RuleId, tuple[Origin, Origin]] = {}
+    shadowed: Mapping[RuleId, tuple[Origin, Origin]] = no_items()
     diagnostics: tuple[Diagnostic, ...] = ()
     held: bool = False
 
@@ -92,12 +93,13 @@ class _Destination:
             ended=tuple(ended(rules)),
             policies=tuple(sorted({rule.policy.id for rule in rules})),
             needs=tuple(self.targets.needs),
-            wins=frozenset((rule.policy.id, rule.number) for rule, greater in over if greater is None),
+            wins=sealed((rule.policy.id, rule.number) for rule, greater in over if greater is None),
             shadowed={
                 (rule.policy.id, rule.number): (rule.place(), greater.place())
                 for rule, greater in over
                 if greater
-            },
+            }
+            or EMPTY,
             diagnostics=tuple(self.diagnostics),
             held=self.targets.unsure or any(diagnostic.is_error for diagnostic in self.diagnostics),
         )
@@ -170,6 +172,7 @@ class _Destination:
         self.diagnostics += conflict_findings(rules, self.cluster, self.name)
 
     def _routes(self, rules: Sequence[Rule]) -> tuple[Route, ...]:
+        # A connection carries requests of many rows, so its fields make no row of their own.
         relevant = [_restricted(rule) for rule in rules if not rule.slots.keys() <= CONNECTION]
         table = first_match(relevant)
         if table.too_many:
@@ -206,12 +209,13 @@ class _Destination:
             targets=self.targets.of(row, "split", split) if split else (),
             mirrors=self.targets.of(row, "mirror", mirror) if mirror else (),
             origins=row_origins(row),
-            header_origins=header_origins(row),
+            header_origins=header_origins(row) or EMPTY,
             item_origins={
                 name: self.targets.items(row, name, one).parts
                 for name, one in (("split", split), ("mirror", mirror))
                 if one
-            },
+            }
+            or EMPTY,
         )
 
 

@@ -138,6 +138,7 @@ def _text(
 
 def in_precedence(rules: Iterable[Rule]) -> list[Rule]:
     """Greatest first."""
+    # The sort is stable: equal keys stay in the order of their content, which no file's layout changes.
     return sorted(
         sorted(rules, key=lambda rule: rule.sort_key()[1:]), key=lambda rule: rule.key, reverse=True
     )

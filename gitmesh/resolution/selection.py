@@ -5,11 +5,13 @@ Selectors).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding, hold_id, suggest
 from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.empty import EMPTY, no_items, sealed
 from gitmesh.model.facts import ROLLING_LABELS, Service
 from gitmesh.model.kinds import Spec
 from gitmesh.model.policies import Policy
@@ -26,6 +28,9 @@ from gitmesh.resolution.sources import (
     shown_clusters,
 )
 
+_Forms: TypeAlias = Mapping[tuple[str, str], int]
+"""Service -> the greatest form by which it was selected."""
+
 
 class Selection(Struct, frozen=True, kw_only=True):
     """What one policy selects: cluster -> Service key -> the greatest form by which it was selected.
@@ -41,7 +46,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     held: tuple[tuple[str, tuple[str, str]], ...] = ()
     pending: frozenset[str] = frozenset()
     broken: bool = False
-    idle: Mapping[str, frozenset[int]] = {}
+    idle: Mapping[str, frozenset[int]] = no_items()
     gone: tuple[Diagnostic, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
@@ -72,11 +77,11 @@ def select(policy: Policy, world: KnownClusters) -> Selection:
         *empty_namespaces(policy, spec.sources or (), world),
     )
     return Selection(
-        services=services,
+        services=_held_once(services),
         held=tuple(sorted(held)),
-        pending=frozenset(pending),
+        pending=sealed(pending),
         broken=bool(missing),
-        idle=idle,
+        idle=idle or EMPTY,
         gone=tuple(gone),
         diagnostics=said,
     )
@@ -104,6 +109,12 @@ def _elsewhere(
                     policy=policy.id,
                     field=f"spec.{name}[{number}]",
                 )
+
+
+def _held_once(found: Mapping[str, _Forms]) -> dict[str, _Forms]:
+    """The same, in which clusters with equal destinations have one mapping of them."""
+    seen: dict[frozenset[tuple[tuple[str, str], int]], _Forms] = {}
+    return {cluster: seen.setdefault(frozenset(one.items()), one) for cluster, one in found.items()}
 
 
 class _DestinationItem:

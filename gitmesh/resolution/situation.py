@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.empty import sealed
 from gitmesh.model.facts import Service, ServicePort, Workload, WorkloadKey, by_controller
 from gitmesh.model.policies import Policy
 from gitmesh.model.traffic import TrafficPolicySpec
@@ -74,6 +75,7 @@ class AccessInputs:
         owners = tuple(self.scene.members.owner.get((self.cluster, mesh)) for mesh in meshes)
         if not policies and not any(owner is not None and exempts(owner) for owner in owners):
             return None
+        # Without a policy of its own there is nobody to tell that others share its decision.
         neighbours = self.index.sharing_ports(service) if policies else ()
         return AccessInput(
             cluster=self.cluster,
@@ -84,12 +86,12 @@ class AccessInputs:
             governed=tuple(other for other in self.index.compatible(service) if other.key in self.governed),
             neighbours=tuple(Neighbour(service=s, policies=self._policies(s)) for s in neighbours),
             owners=owners,
-            named=frozenset(marked.policy.id for marked, form in policies if form == BY_NAME),
-            broken=self.broken.intersection(marked.policy.id for marked, _ in policies),
+            named=sealed(marked.policy.id for marked, form in policies if form == BY_NAME),
+            broken=sealed(self.broken.intersection(marked.policy.id for marked, _ in policies)),
         )
 
     def _policies(self, service: Service) -> frozenset[str]:
-        return frozenset(marked.policy.id for marked, _ in self.access.get(service.key, ()))
+        return sealed(marked.policy.id for marked, _ in self.access.get(service.key, ()))
 
     def inputs(self, situation: AccessInput) -> tuple[object, ...]:
         """What of the situation may change while the facts of this cluster and the policies that act here do
@@ -116,7 +118,7 @@ class AccessInputs:
         """The VirtualMeshes that claim one of its meshes against each other."""
         claimed = self.scene.members.claimed
         meshes = self.index.meshes_behind(service)
-        return frozenset[str]().union(*(claimed.get((self.cluster, mesh), frozenset()) for mesh in meshes))
+        return sealed(policy for mesh in meshes for policy in claimed.get((self.cluster, mesh), ()))
 
     def sharing(self, service: Service) -> tuple[tuple[Service, bool], ...]:
         """Other Services behind which a pod's port is that is behind this one too, and whether an Allow

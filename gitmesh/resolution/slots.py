@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from gitmesh.model.base import Disabled, Model
+from gitmesh.model.empty import EMPTY
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.requests import HeaderOps, Headers, Mirror, SplitTarget
@@ -22,7 +23,7 @@ Slot: TypeAlias = tuple[str, ...]
 Parts: TypeAlias = Mapping[Slot, Mapping[str, Origin]]
 """Where the values of a policy stand: slot -> dotted path of a part below the field, as policies spell it (""
 = the field) -> place. Found once for a policy, as very many routes name the same."""
-NO_PARTS: Parts = {}
+NO_PARTS: Parts = EMPTY
 WHOLE: Slot = ()
 MATCHES: Slot = ("matches",)
 """Where the policy begins, and, with the index of one, where its matches stand."""

@@ -134,7 +134,9 @@ def _compared(
     tick: Callable[[], object],
 ) -> ClusterComparison:
     old, new = _units(before), _units(after)
-    moved = sorted(key for key in old.keys() | new.keys() if _digest(old.get(key)) != _digest(new.get(key)))
+    # What is held after the change stays as it is.
+    keys = (old.keys() | new.keys()) - after.held_units
+    moved = sorted(key for key in keys if _digest(old.get(key)) != _digest(new.get(key)))
     moving = _Moving([(old.get(key), new.get(key)) for key in moved])
     objects = object_deltas(before, after)
     was, now = _known(facts, before), _known(facts, after)

@@ -8,17 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gitmesh_istio.support import SUPPORTS
+from gitmesh_istio.support import AMBIENT, SUPPORTS
 
 from gitmesh.model.features import FEATURES as NAMES
-from gitmesh.model.features import support_of
+from gitmesh.model.features import Supports, support_of
 
-FEATURES: Mapping[str, str] = {
-    name: "; ".join(part for part in (support.level, support.note) if part)
-    for name in NAMES
-    for support in (support_of(SUPPORTS, name),)
-}
-"""Field of the policy API -> what Istio can do with it."""
+
+def _told(table: Supports) -> Mapping[str, str]:
+    """Field of the policy API -> what Istio can do with it."""
+    return {
+        name: "; ".join(part for part in (support.level, support.note) if part)
+        for name in NAMES
+        for support in (support_of(table, name),)
+    }
+
+
+FEATURES = _told(SUPPORTS)
+"""Field of the policy API -> what sidecars can do with it."""
+IN_AMBIENT = _told(AMBIENT)
+"""Field of the policy API -> what waypoints and ztunnels can do with it."""
 
 RULES: Mapping[str, str] = {
     "matches-any": "The items of `matches` are alternatives; inside an item every condition must hold.",

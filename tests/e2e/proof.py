@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tests.conformance.expected import ROUTES, UNSAID
 from tests.e2e.cases import Case, all_cases
-from tests.e2e.features import FEATURES, RULES, TRAPS
+from tests.e2e.features import FEATURES, IN_AMBIENT, RULES, TRAPS
+from tests.e2e.promises import Promise
 from tests.lab.bookshop import Dataplane
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "proof.md"
@@ -22,22 +23,25 @@ _WRITTEN: Mapping[Dataplane, str] = {
     "ambient": "HTTPRoutes, on waypoints and on sidecars",
 }
 _TABLES: tuple[tuple[str, str, Mapping[str, str]], ...] = (
-    ("Features of the Istio translator", "features", FEATURES),
     ("Rules of the policy API", "rules", RULES),
     ("Traps of Istio", "traps", TRAPS),
 )
+PASSES = "passes"
 
 
 def page(cases: Sequence[Case]) -> str:
     """The page, the same for the same cases."""
-    sections = "\n\n".join("\n".join(_section(title, field, rows, cases)) for title, field, rows in _TABLES)
+    tables = [_features(cases), *(_section(title, field, rows, cases) for title, field, rows in _TABLES)]
+    sections = "\n\n".join("\n".join(table) for table in tables)
     intro = (
         "Each case commits policies to a repository, lets the agent bring them to clusters with a real"
-        " istiod, real pilot-agents and\nreal Envoys, and sends requests from pod to pod. How a case is"
-        " written: [tests/e2e](../tests/e2e/README.md)."
+        " istiod, real pilot-agents and\nreal Envoys, and sends requests from pod to pod: once where each pod"
+        " has a sidecar, and once in ambient, through real\nwaypoints over HBONE, with a ztunnel of the lab's"
+        " own that admits what istiod tells ztunnels. How a case\nis written:"
+        " [tests/e2e](../tests/e2e/README.md)."
     )
     conforming = "\n".join(_conformance())
-    listed = "\n".join(["## Cases", "", "| Case | What it proves |", "|---|---|", *map(_row, cases)])
+    listed = "\n".join(["## Cases and meshes", "", _MESHES, "", *_HEAD, *map(_row, cases)])
     return f"{NOTE}\n# Proved by real requests\n\n{intro}\n\n{sections}\n\n{conforming}\n\n{listed}\n"
 
 
@@ -54,11 +58,34 @@ def _conformance() -> Iterator[str]:
         yield f"| {_WRITTEN[dataplane]} | {ROUTES - len(unsaid)} of {ROUTES} | {reasons or '-'} |"
 
 
+_MESHES = (
+    "`passes`: every request gets what the case says. Codes: the policies are answered by these findings,"
+    " which the first table\npromises; access is then as `gitmesh can` says, whoever the case refuses is"
+    " refused, and beside warnings other than GM303 who gets\nin gets what the case says."
+)
+_HEAD = ("| Case | What it proves | Sidecars | Ambient |", "|---|---|---|---|")
+
+
+def _features(cases: Sequence[Case]) -> Iterator[str]:
+    yield from (
+        "## Features of the Istio translator",
+        "",
+        "| | Sidecars | Ambient | Cases |",
+        "|---|---|---|---|",
+    )
+    for name, text in FEATURES.items():
+        both = f"{_cell(text)} | {_cell(IN_AMBIENT[name])}"
+        yield f"| `{name}` | {both} | {_proving(name, 'features', cases)} |"
+
+
 def _section(title: str, field: str, rows: Mapping[str, str], cases: Sequence[Case]) -> Iterator[str]:
     yield from (f"## {title}", "", "| | | Cases |", "|---|---|---|")
     for name, text in rows.items():
-        proving = ", ".join(_link(case) for case in cases if name in getattr(case.said, field))
-        yield f"| `{name}` | {_cell(text)} | {proving or '-'} |"
+        yield f"| `{name}` | {_cell(text)} | {_proving(name, field, cases)} |"
+
+
+def _proving(name: str, field: str, cases: Sequence[Case]) -> str:
+    return ", ".join(_link(case) for case in cases if name in getattr(case.said, field)) or "-"
 
 
 def _link(case: Case) -> str:
@@ -66,7 +93,12 @@ def _link(case: Case) -> str:
 
 
 def _row(case: Case) -> str:
-    return f"| {_link(case)} | {_cell(case.said.proves)} |"
+    ambient = ", ".join(_code(code) for code in Promise(case).beside) or PASSES
+    return f"| {_link(case)} | {_cell(case.said.proves)} | {PASSES} | {ambient} |"
+
+
+def _code(code: str) -> str:
+    return f"[{code}](findings.md#{code.lower()})"
 
 
 def _cell(text: str) -> str:

@@ -20,7 +20,7 @@ VERDICT = 30.0
 @pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.name)
 def test_case(case: Case, stage: LiveStage, summary: SuiteSummary) -> None:
     wrong = stage.commit(repository(case.before)).broken if case.before else []
-    effect = stage.commit(repository(case.after), _watches(case))
+    effect = stage.commit(repository(case.after), watches(case))
     sent = send_rows(stage.world, case.said, case.name)
     wrong += [
         f"request {one.number} {one.row.note}: {text}".replace(" :", ":")
@@ -29,7 +29,7 @@ def test_case(case: Case, stage: LiveStage, summary: SuiteSummary) -> None:
     ]
     wrong += _findings(case, stage) + effect.broken + _restless(stage)
     if case.said.interrupts:
-        wrong += stage.commit(repository({}), _watches(case)).broken
+        wrong += stage.commit(repository({}), watches(case)).broken
     summary.cases += 1
     summary.requests += sum(len(one.answers) for one in sent)
     summary.disagreements += len(wrong)
@@ -37,7 +37,7 @@ def test_case(case: Case, stage: LiveStage, summary: SuiteSummary) -> None:
     _verdicts(case, stage)
 
 
-def _watches(case: Case) -> list[Watch]:
+def watches(case: Case) -> list[Watch]:
     """The base's streams and the case's own; where the mesh interrupts traffic by itself, only those that
     must not get through.
     """

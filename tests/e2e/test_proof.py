@@ -8,20 +8,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from gitmesh_istio.support import AMBIENT
 
 from gitmesh.diagnostics import Diagnostic, Severity
+from gitmesh.model.features import support_of
 from tests.e2e.bounds import binomial_bounds
 from tests.e2e.cases import POLICIES, Case, CaseError, all_cases, read_case, repository
 from tests.e2e.facts import world_facts
 from tests.e2e.features import FEATURES, RULES, TRAPS
+from tests.e2e.promises import PROMISED, SAID_BY_MESHES, Promise
 from tests.e2e.proof import PAGE, page
 from tests.lab.bookshop import EAST
 from tests.lab.installation import pod_places
 from tests.rendered import rendered
 
 CASES = all_cases()
-SAID_BY_MESHES = frozenset({"GM505", "GM510", "GM511", "GM512"})
-"""Codes that rest on what a cluster answers, so that no one can know them beforehand."""
 KNOWN: Mapping[str, Mapping[str, str]] = {"features": FEATURES, "rules": RULES, "traps": TRAPS}
 
 
@@ -56,6 +57,17 @@ def test_the_findings_of_a_case_are_those_it_expects(case: Case) -> None:
     assert found.keys() == {
         (one.code, one.at) for one in case.said.findings if one.code not in SAID_BY_MESHES
     }, found
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_ambient_tells_beside_is_promised_by_its_table(case: Case) -> None:
+    """Each code that sidecars' meshes do not tell has a feature of which the table says that it is not full;
+    of one that ambient does not have at all, GM301 is told."""
+    promised = Promise(case)
+    levels = {support_of(AMBIENT, name).level for name in {*promised.asked, *case.said.features}}
+    assert all(levels & PROMISED[code] for code in promised.beside), (promised.beside, levels)
+    lacking = [name for name in promised.asked if support_of(AMBIENT, name).level == "none"]
+    assert not lacking or "GM301" in {code for code, _ in promised.told}, lacking
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.before], ids=lambda case: case.name)

@@ -9,7 +9,8 @@ from importlib import import_module
 from unittest.mock import patch
 
 import gitmesh_istio
-from gitmesh_istio import destination, strangers
+from gitmesh_gatewayapi import routes
+from gitmesh_istio import ambient, destination, meshwide, strangers
 
 from gitmesh import pipeline
 from gitmesh.discovery import shapes
@@ -52,7 +53,8 @@ def _none(*_: object, **__: object) -> Mapping[str, object]:
 
 
 _TARGETS = pods.targets
-_FOREIGN = import_module("gitmesh_istio.foreign")._Ours  # the package has a function of the module's name
+_TRANSLATING = import_module("gitmesh_istio.translate")
+_FOREIGN = import_module("gitmesh_istio.foreign")._Ours  # the package has functions of the modules' names
 
 
 def _first(port: ServicePort, workloads: Iterable[Workload]) -> frozenset[int]:
@@ -154,5 +156,40 @@ MUTANTS: tuple[Mutant, ...] = (
         "spread-denies",
         "a Deny of ports that nobody knows acts on every port, for the calculator too",
         ((questions.Known, "_spreads", lambda _self, _service: False),),
+    ),
+    Mutant(
+        "closing",
+        "what another Service's Allow closes is closed for the calculator, too",
+        ((questions.Known, "_closing", _nothing),),
+    ),
+    Mutant(
+        "probes",
+        "probes of the kubelet that are refused are told (16)",
+        ((pipeline, "cut_off", _nothing),),
+    ),
+    Mutant(
+        "one-revision",
+        "what is mesh-wide for one revision leaves the other one alone (17)",
+        ((meshwide, "_scoped", lambda made, *_: made),),
+    ),
+    Mutant(
+        "no-waypoint",
+        "requests that no waypoint tells apart are told (GM317)",
+        ((ambient, "_note_unseen", _nothing),),
+    ),
+    Mutant(
+        "unrouted",
+        "routes that clients in ambient do not follow are told (GM317)",
+        ((_TRANSLATING, "note_no_waypoint", _nothing), (_TRANSLATING, "note_unrouted", _nothing)),
+    ),
+    Mutant(
+        "past-waypoint",
+        "who comes past the waypoint that could admit him is told (GM318)",
+        ((ambient, "_note_past", _nothing),),
+    ),
+    Mutant(
+        "granted-routes",
+        "a route of another namespace's Service has that namespace's leave (GM319)",
+        ((routes, "grants", _nothing),),
     ),
 )

@@ -36,7 +36,8 @@ class Ambient:
 
     def through(self, call: ArrivingCall, service: Service, port: ServicePort) -> bool:
         """Whether it is taken by way of the Service's waypoint, which shows its own identity to the pods."""
-        mesh = next(mesh for mesh in self.meshes if mesh.name == call.workload.mesh)
+        named = (mesh for mesh in self.meshes if mesh.name == call.workload.mesh)
+        mesh = next(named, self.meshes[0])
         request = BLIND if port.protocol == "tcp" else call.request
         # It sees no address (its listener is an internal one), and the Service's port.
         asked = replace(call, port=port.number, request=request, client=replace(call.client, ip="240.0.0.1"))

@@ -88,6 +88,9 @@ def _acts(body: Body, mesh: Mesh, call: ArrivingCall) -> bool:
         return False  # for a waypoint, which is none of the pods
     if body["metadata"]["namespace"] not in (mesh.root_namespace, call.workload.namespace):
         return False
+    own = mesh.revision or "default"
+    if body["metadata"].get("labels", {}).get("istio.io/rev", own) != own:
+        return False  # another control plane reads it (pkg/config/model.go, ObjectInRevision)
     selector = body.get("spec", {}).get("selector", {}).get("matchLabels", {})
     return bool(selector.items() <= call.workload.labels.items())
 

@@ -157,10 +157,12 @@ def test_a_strangers_route_for_the_service_is_told_and_not_fought(world: Folders
 
 
 def test_sidecars_in_the_same_cluster_keep_their_own(world: Folders) -> None:
-    """The counter-proof: nothing changes for a destination whose pods have sidecars."""
+    """The counter-proof: nothing changes for a destination whose pods have sidecars; but clients without one
+    do not follow its routes."""
     world.put("east", "pods", pod("web"), pod("api", sidecar=True), pod("db"))
     world.commit(READ, SLOW)
-    assert codes(world.settle()) == []
+    [told] = world.settle().diagnostics
+    assert (told.code, told.severity, told.policy) == ("GM317", "warning", "TrafficPolicy/shop/slow")
     assert written(world) == [f"{ACCESS}/api-allow", "virtualservice.networking.istio.io/api"]
     assert "methods" in str(world.spec("east", "api-allow"))
 
@@ -189,14 +191,16 @@ def test_facts_say_how_pods_are_in_the_mesh_and_older_facts_are_read(world: Fold
     assert {one.dataplane for one in load_facts(saved)["east"].workloads} == {"sidecar"}
 
 
-def answer(report: Report, account: str = "web", method: str = "GET", mesh: str = "istio") -> tuple[str, str]:
+def answer(
+    report: Report, account: str = "web", method: str = "GET", mesh: str = "istio", ip: str = ""
+) -> tuple[str, str]:
     """What the calculator says of a request to `api`, and why."""
     result = report.clusters["east"]
     assert result.facts is not None
     assert result.build is not None
     known = Known(result.facts, result.build.units, result.build.held_units)
     domain = result.facts.meshes[0].trust_domain if mesh else None
-    client = Client(namespace="shop", service_account=account, trust_domain=domain, mesh=mesh)
+    client = Client(namespace="shop", service_account=account, trust_domain=domain, mesh=mesh, ip=ip)
     question = Question(client=client, service=("shop", "api"), port=80, method=method)
     found = can(question, known)
     return found.answer.value, found.pods[0][2].text
@@ -231,6 +235,40 @@ def test_the_calculator_says_what_a_waypoint_decides(world: Folders) -> None:
     assert answer(report)[0] == "Allowed"
     assert answer(report, method="DELETE")[0] == answer(report, account="db")[0] == "Denied"
     assert answer(report, mesh="")[0] == "Denied"
+
+
+def test_the_calculator_knows_that_a_waypoint_sees_no_addresses(world: Folders) -> None:
+    """An Allow by address admits nobody there, and a Deny by address means everybody."""
+    bind(world)
+    office = [{"ipBlocks": ["10.0.0.0/8"]}]
+    reading = document("AccessPolicy", "readers", sources=office, destinations=[{"name": "api"}])
+    world.commit(reading)
+    report = world.settle()
+    assert codes(report) == ["GM304"]
+    assert answer(report, ip="10.0.0.1")[0] == "Denied"
+    assert answer(report, ip="10.0.0.1", mesh="")[0] == "Allowed"
+    refusing = document(
+        "AccessPolicy", "others", action="Deny", sources=office, destinations=[{"name": "api"}]
+    )
+    world.commit(refusing)
+    assert answer(world.settle(), ip="192.0.2.1")[0] == "Denied"
+
+
+@pytest.mark.parametrize(("mode", "said"), [("Disabled", "Allowed"), ("Permissive", "Allowed")])
+def test_the_calculator_knows_that_pods_in_ambient_keep_their_identity(
+    world: Folders, mode: str, said: str
+) -> None:
+    callers = document(
+        "AccessPolicy",
+        "callers",
+        sources=[{"serviceAccounts": [{"name": "web"}]}],
+        destinations=[{"name": "api"}],
+    )
+    mesh = document("VirtualMesh", "all", meshes=[{"cluster": "east"}], mtls={"mode": mode})
+    world.commit(callers, mesh)
+    report = world.settle()
+    assert answer(report)[0] == said
+    assert answer(report, account="db")[0] == answer(report, mesh="")[0] == "Denied"
 
 
 def test_who_may_come_past_the_waypoint_is_not_guessed(world: Folders) -> None:

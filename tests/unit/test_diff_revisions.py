@@ -228,6 +228,25 @@ def test_what_changes_while_an_error_holds_it_is_a_high_risk(run: Run) -> None:
     assert "is held" not in run("diff", "--base", base)[1], "it is mended"
 
 
+UNSAID = """\
+apiVersion: gitmesh.io/v1alpha1
+kind: TrafficPolicy
+metadata: {name: unsaid, namespace: bookshop}
+spec: {destinations: [{name: ratings}], sources: [{serviceAccounts: [bookshop-reviews]}], timeout: 9s}
+"""
+
+
+def test_routing_that_an_error_holds_stays_and_is_not_told_as_going(run: Run) -> None:
+    """Its live objects stay as they are, and nobody's requests go otherwise."""
+    Path("policies/beside.yaml").write_text(BESIDE % "details")
+    base = commit()
+    Path("policies/unsaid.yaml").write_text(UNSAID)
+    commit()
+    _, out, _ = run("diff", "--base", base, "-o", "json")
+    for cluster in json.loads(out)["clusters"]:
+        assert (cluster["routes"], cluster["held"]) == ([], ["bookshop/ratings"])
+
+
 class TestConfiguration:
     def test_it_is_that_of_the_base(self, run: Run) -> None:
         """The change under review may not decide what is looked at."""

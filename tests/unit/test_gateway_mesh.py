@@ -163,7 +163,7 @@ def answer(report: Report, account: str) -> str:
 
 
 def test_never_two_translators_on_the_same_pods(tmp_path: Path) -> None:
-    """Istio keeps its pods, beside a mesh that is presumed of all others: nothing of the latter is written for
+    """Istio keeps its pods beside a mesh that is presumed of all others: nothing of that is written for
     them. Callers in Istio follow Istio's routes, wherever they go."""
     both = Folders(tmp_path, ("east",), homes=HOME)
     both.put("east", "control", controller())

@@ -298,10 +298,10 @@ def test_the_documentation_says_what_is_honoured_what_is_refused_and_that_no_env
 
 def test_a_process_that_ends_without_closing_its_cluster_ends_quietly() -> None:
     program = (
-        "from gitmesh.adapters.kube.client import ApiRequest, KubeClient\n"
+        "from gitmesh.adapters.kube.client import KubeClient, ApiRequest\n"
         "from gitmesh.adapters.kube.credentials import Endpoint\n"
-        "endpoint = Endpoint(server='http://127.0.0.1:1')\n"
-        "client = KubeClient(endpoint, timeout=1.0, user_agent='t', jitter=lambda: 0.0)\n"
+        "client = KubeClient(Endpoint(server='http://127.0.0.1:1'), timeout=1.0, user_agent='t',"
+        " jitter=lambda: 0.0)\n"
         "try:\n    client.send(ApiRequest(method='GET', path='/'))\n"
         "except Exception as error:\n    print(error)\n"
     )

@@ -8,15 +8,20 @@ from collections.abc import Iterator, Sequence
 
 from gitmesh.model.facts import Service, Workload
 from tests.soundness.istio_routing import host
-from tests.soundness.requests import ArrivingCall
+from tests.soundness.requests import ArrivingCall, AskedRequest, CallingPod
 from tests.soundness.unified import Document, pairs, selects
-from tests.worlds.judge import JudgedMoment, name_of
+from tests.worlds.drawing import CLUSTER
+from tests.worlds.judge import JudgedMoment, is_held, name_of
 from tests.worlds.objects import Object
-from tests.worlds.playing import CLUSTER, is_ours
+from tests.worlds.playing import is_ours
 from tests.worlds.resolving import seen_routes, taken_rule
-from tests.worlds.truth import clients, settings, spoken_at
+from tests.worlds.truth import clients, probed, settings, spoken_at
+from tests.worlds.waypoints import STRAIGHT
 
 _LED_ROUND = "GM221"
+_REFUSED_PROBE = "GM316"
+_KUBELET = CallingPod(cluster=CLUSTER, namespace="", account="", trust_domain=None, ip="10.0.0.1")
+_PROBE = AskedRequest(path="/ready", host="10.1.1.1:8080")
 _CONTESTED = "GM401"
 
 
@@ -97,6 +102,21 @@ def what_is_not_http_is_said(judge: JudgedMoment) -> Iterator[str]:
         raw = [one for one in meant if any(port.protocol in ("", "tcp") for port in one.ports)]
         if spec.get("action") == "Deny" and unsaid and raw and not codes & {"GM222", "GM304", "GM208"}:
             yield f"{name_of(policy)} denies requests of {raw[0].key}, and what of the rest is not told"
+
+
+def probes_go_on(judge: JudgedMoment) -> Iterator[str]:
+    """The kubelet, which shows no identity, still asks pods whether they are well where its probes come to
+    their proxies as they are; or a finding tells that it is refused.
+    """
+    bodies = {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in judge.pods}
+    for pod in judge.guarded:
+        port = probed(bodies[pod.namespace, pod.name])
+        if port is None or not pod.guards(port):
+            continue
+        call = ArrivingCall(client=_KUBELET, cluster=CLUSTER, workload=pod, port=port, request=_PROBE)
+        told = any(one.code == _REFUSED_PROBE or is_held(one) for one in judge.about(pod))
+        if judge.theirs.admitted(call, STRAIGHT) and not judge.now.admitted(call, STRAIGHT) and not told:
+            yield f"the kubelet's probe of {pod.namespace}/{pod.name}:{port} is refused, and nothing tells it"
 
 
 def _target(judge: JudgedMoment, place: Document) -> Service | None:

@@ -4,8 +4,8 @@ people's mesh objects, policies, and what happens to all of it. The same for the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -13,13 +13,25 @@ from tests.worlds.objects import ROOT, Object, account, control_plane, istio, na
 from tests.worlds.themes import theme
 
 NAMESPACES = ("shop", "bank")
+CLUSTER = "c1"
 ACCOUNTS = ("default", "web")
+INJECTED = "sidecar.istio.io/status"
+"""The annotation in which the injector tells the revision of a pod's proxy."""
 UNSEEN = "traffic.sidecar.istio.io/excludeInboundPorts"
-"""The annotation of pods that keeps ports from their proxies."""
-_APPS = ("a", "b")
+"""The annotation of pods that keeps ports from their manner."""
+LEFT_PROBES = "sidecar.istio.io/rewriteAppHTTPProbers"
+"""The annotation with which the injector leaves the kubelet's probes as they are."""
+MODE, USE = "istio.io/dataplane-mode", "istio.io/use-waypoint"
+REVISIONS = ("blue", "green")
+APPS = ("a", "b")
+_PROBES: tuple[Object, ...] = (
+    {"httpGet": {"path": "/ready", "port": 8080}},
+    {"httpGet": {"path": "/ready", "port": "web"}},
+    {"exec": {"command": ["true"]}},
+)
 _ROLES = ("leader", "follower")
 _VERSIONS = ("v1", "v2")
-_MEMBERS = 3
+MEMBERS = 3
 _PORTS: tuple[Object, ...] = (
     {"name": "http", "port": 80, "targetPort": 8080},
     {"name": "http", "port": 80, "targetPort": "web"},
@@ -41,39 +53,60 @@ _SETTINGS = ("", "", "", "enableAutoMtls: false\n", "trustDomain: shop.example\n
 
 
 @dataclass(frozen=True)
+class Manner:
+    """How pods are in the mesh: the namespaces in `ambient`, whose Services are bound to waypoints, and, of
+    several `revisions`, the one that injects in a namespace.
+    """
+
+    ambient: frozenset[str] = frozenset()
+    revisions: Mapping[str, str] = field(default_factory=dict)
+
+    def injected(self, namespace: str) -> bool:
+        """Whether pods there get a proxy of their own."""
+        return namespace not in self.ambient
+
+    def written(self, namespace: str) -> dict[str, str]:
+        """The annotation of a pod that was injected there."""
+        revision = self.revisions.get(namespace)
+        return {INJECTED: f'{{"revision":"{revision}"}}'} if revision else {}
+
+    def bound(self, random: Random, namespace: str) -> dict[str, str]:
+        """The labels by which a Service is bound to a waypoint, or not."""
+        names = ("waypoint", "waypoint", "waypoint", "other", "missing", "none", "")
+        name = random.choice(names) if namespace in self.ambient else ""
+        return {USE: name} if name else {}
+
+
+SIDECARS = Manner()
+
+
+@dataclass(frozen=True)
 class World:
     """A moment: everything that others have in the cluster, and the policies in force."""
 
     objects: tuple[Object, ...]
     policies: tuple[Object, ...]
     story: str = "as it began"
+    manner: Manner = SIDECARS
 
 
-def history(seed: int, steps: int = 2) -> list[World]:
-    """The worlds of a seed, one after the other."""
-    random = Random(seed)
-    found = [_world(random)]
-    for _ in range(random.randint(0, steps)):
-        found.append(random.choice(_EVENTS)(random, found[-1]))
-    return found
-
-
-def _world(random: Random) -> World:
+def plain(random: Random) -> World:
+    """A cluster with one mesh of sidecars."""
     places = [namespace(ROOT), *(namespace(name, {"istio-injection": "enabled"}) for name in NAMESPACES)]
     accounts = [account(name, place) for place in NAMESPACES for name in ACCOUNTS]
-    controllers = [part for app in _APPS for part in _controller(random, app)]
-    services = [_service(random, name) for name in ("r", "s", "t")[: random.randint(1, 3)]]
-    others = [_stranger(random, number) for number in range(random.choice((0, 0, 1, 1, 2)))]
+    controllers = [part for app in APPS for part in controller(random, app)]
+    services = [drawn_service(random, name) for name in ("r", "s", "t")[: random.randint(1, 3)]]
+    others = [stranger(random, number) for number in range(random.choice((0, 0, 1, 1, 2)))]
     fixed = (*places, *control_plane(random.choice(_SETTINGS)), *accounts)
     objects, policies = theme(random)
-    drawn = [] if policies else _policies(random)
+    drawn = [] if policies else drawn_policies(random)
     return World((*fixed, *controllers, *services, *others, *objects), (*drawn, *policies))
 
 
 # --- pods
 
 
-def _controller(random: Random, app: str) -> list[Object]:
+def controller(random: Random, app: str, manner: Manner = SIDECARS) -> list[Object]:
     """The pods of one controller: a StatefulSet with roles, a Deployment in a rollout, or bare pods."""
     place = random.choice(("shop", "shop", "bank"))
     kind = random.choice(("StatefulSet", "Deployment", ""))
@@ -81,12 +114,15 @@ def _controller(random: Random, app: str) -> list[Object]:
     rolling = random.choice(_NAMED) if random.randrange(3) == 0 else ports
     bare = random.randrange(8) == 0
     own = random.choice(ACCOUNTS)
-    unseen = {UNSEEN: str(random.choice((8080, 9090)))} if random.randrange(10) == 0 else None
+    annotations = {UNSEEN: str(random.choice((8080, 9090)))} if random.randrange(10) == 0 else {}
+    probe = random.choice(_PROBES) if random.randrange(8) == 0 else None
+    annotations |= {LEFT_PROBES: "false"} if probe and random.randrange(4) else {}
     pods = []
-    for number in range(random.randint(1, _MEMBERS)):
+    for number in range(random.randint(1, MEMBERS)):
         labels = {"app": app, **_labels(random, kind, app, number)}
+        labels |= {} if manner.injected(place) or not bare else {MODE: "none"}
         owner = (kind, app) if kind == "StatefulSet" else ("ReplicaSet", f"{app}-5d9") if kind else ("", "")
-        proxy = not bare or (number > 0 and bool(random.randrange(2)))
+        proxy = manner.injected(place) and (not bare or (number > 0 and bool(random.randrange(2))))
         given = rolling if number else ports
         pods.append(
             pod(
@@ -97,7 +133,8 @@ def _controller(random: Random, app: str) -> list[Object]:
                 owner=owner,
                 service_account=own,
                 proxy=proxy,
-                annotations=unseen,
+                annotations={**annotations, **(manner.written(place) if proxy else {})},
+                probe=probe,
             )
         )
     return pods
@@ -115,21 +152,23 @@ def _labels(random: Random, kind: str, app: str, number: int) -> dict[str, str]:
 # --- Services
 
 
-def _service(random: Random, name: str) -> Object:
+def drawn_service(random: Random, name: str, manner: Manner = SIDECARS) -> Object:
+    """A Service of any kind."""
     place = random.choice(("shop", "shop", "bank"))
     count = random.randint(1, 2)
     ports = {one["port"]: one for one in random.sample(_PORTS, count)}
+    bound = manner.bound(random, place)
     form = random.randrange(12)
     if form == 0:
         return service(name, place, {}, [], type="ExternalName", externalName="db.example.com")
     if form == 1:
-        return service(name, place, {}, list(ports.values()))
+        return service(name, place, {}, list(ports.values()), labels=bound)
     headless: dict[str, Any] = {"clusterIP": "None"} if form == 2 else {}
-    return service(name, place, _selector(random), list(ports.values()), **headless)
+    return service(name, place, _selector(random), list(ports.values()), labels=bound, **headless)
 
 
 def _selector(random: Random) -> dict[str, str]:
-    app = random.choice(_APPS)
+    app = random.choice(APPS)
     more: tuple[dict[str, str], ...] = (
         {},
         {},
@@ -143,7 +182,8 @@ def _selector(random: Random) -> dict[str, str]:
 # --- other people's objects
 
 
-def _stranger(random: Random, number: int) -> Object:
+def stranger(random: Random, number: int) -> Object:
+    """A mesh object of somebody else."""
     return random.choice((_foreign_access, _foreign_access, _foreign_mtls, _foreign_rule, _foreign_route))(
         random, f"theirs-{number}"
     )
@@ -242,7 +282,7 @@ def _rules(random: Random) -> Object:
     )
 
 
-def _access(random: Random, name: str) -> Object:
+def drawn_access(random: Random, name: str) -> Object:
     spec = {
         "action": random.choice(("Allow", "Allow", "Deny")),
         "sources": _sources(random),
@@ -275,8 +315,11 @@ def _traffic(random: Random, name: str) -> Object:
     return policy("TrafficPolicy", name, "shop", {"destinations": [_destination(random)], **fields, **more})
 
 
-def _mesh(random: Random) -> Object:
-    spec: Object = {"meshes": [{"selector": {"all": True}}]}
+_EVERY_MESH: Object = {"selector": {"all": True}}
+
+
+def drawn_mesh(random: Random, name: str = "all", of: Object = _EVERY_MESH) -> Object:
+    spec: Object = {"meshes": [of]}
     mode, default = random.choice((None, "Strict", "Permissive")), random.choice((None, "Deny", "Allow"))
     default = default or (None if mode else "Allow")  # a VirtualMesh says something
     spec |= {"mtls": {"mode": mode}} if mode else {}
@@ -284,59 +327,20 @@ def _mesh(random: Random) -> Object:
     if default == "Deny" and random.randrange(2):
         ports = {"ports": [random.choice((80, "http", 82, "amqp"))]}
         spec["accessExempt"] = random.choice((ports, {"sources": _sources(random)}))
-    return policy("VirtualMesh", "all", ROOT, spec)
+    return policy("VirtualMesh", name, ROOT, spec)
 
 
-def _policies(random: Random) -> list[Object]:
-    access = [_access(random, f"access-{number}") for number in range(random.randint(0, 3))]
+def _meshes(random: Random, manner: Manner) -> list[Object]:
+    """One VirtualMesh of all meshes, or some for single revisions."""
+    if not manner.revisions or random.randrange(4) == 0:
+        return [drawn_mesh(random)]
+    chosen = random.choice((REVISIONS, REVISIONS[:1], REVISIONS[1:]))
+    return [drawn_mesh(random, name, {"cluster": CLUSTER, "name": f"istio-{name}"}) for name in chosen]
+
+
+def drawn_policies(random: Random, manner: Manner = SIDECARS) -> list[Object]:
+    """AccessPolicies, TrafficPolicies and VirtualMeshes, or some of them."""
+    access = [drawn_access(random, f"access-{number}") for number in range(random.randint(0, 3))]
     traffic = [_traffic(random, f"traffic-{number}") for number in range(random.randint(0, 2))]
-    mesh = [_mesh(random)] if random.randrange(2) or not (access or traffic) else []
-    return [*access, *traffic, *mesh]
-
-
-# --- what happens
-
-
-def _kept(world: World, *, without: Callable[[Object], bool]) -> tuple[Object, ...]:
-    return tuple(one for one in world.objects if not without(one))
-
-
-def _rollout(random: Random, world: World) -> World:
-    """The pods of one controller come anew, with other ports or labels."""
-    app = random.choice(_APPS)
-    rest = _kept(world, without=lambda one: one["kind"] == "Pod" and one["metadata"]["name"].startswith(app))
-    return replace(world, objects=(*rest, *_controller(random, app)), story=f"{app} is rolled out")
-
-
-def _stranger_comes(random: Random, world: World) -> World:
-    return replace(
-        world, objects=(*world.objects, _stranger(random, random.randrange(3, 99))), story="a stranger comes"
-    )
-
-
-def _strangers_go(random: Random, world: World) -> World:
-    rest = _kept(world, without=lambda one: one["metadata"]["name"].startswith("theirs"))
-    return replace(world, objects=rest, story="the strangers go")
-
-
-def _service_changes(random: Random, world: World) -> World:
-    name = random.choice("rst")
-    rest = _kept(world, without=lambda one: one["kind"] == "Service" and one["metadata"]["name"] == name)
-    return replace(world, objects=(*rest, _service(random, name)), story=f"Service {name} comes anew")
-
-
-def _policies_change(random: Random, world: World) -> World:
-    new = _policies(random)
-    names = {one["metadata"]["name"] for one in new}
-    kept = [one for one in world.policies if one["metadata"]["name"] not in names and random.randrange(2)]
-    return replace(world, policies=(*kept, *new), story="other policies")
-
-
-_EVENTS: tuple[Callable[[Random, World], World], ...] = (
-    _rollout,
-    _stranger_comes,
-    _strangers_go,
-    _service_changes,
-    _policies_change,
-    _policies_change,
-)
+    wanted = manner.revisions or random.randrange(2) or not (access or traffic)
+    return [*access, *traffic, *(_meshes(random, manner) if wanted else ())]

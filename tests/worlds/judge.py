@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
+from msgspec.structs import replace
+
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import Workload
-from gitmesh.parsing.parse import parse
-from gitmesh.reasoning.questions import Known
-from tests.factories import snapshot_of
-from tests.soundness.calculator import known
-from tests.soundness.istio import Istio
-from tests.soundness.requests import ArrivingCall
+from gitmesh.model.facts import Service, ServicePort, Workload
+from gitmesh.reasoning.questions import Known, Question
+from tests.soundness.calculator import admits
+from tests.soundness.requests import ArrivingCall, AskedRequest, CallingPod
 from tests.soundness.unified import Document, Unified, behind, pairs, selects
+from tests.worlds.arrivals import Arrivals
+from tests.worlds.drawing import CLUSTER
 from tests.worlds.objects import Object
-from tests.worlds.playing import CLUSTER, Moment, json_stream
+from tests.worlds.playing import Moment
 from tests.worlds.truth import PORTS, clients, spoken, truth
+from tests.worlds.waypoints import TakenWay, Waypoints
 
 WHOLE = ""
 """The policy of findings on a cluster as a whole: everything is left as it is, say."""
@@ -29,9 +31,15 @@ class JudgedMoment:
         self.moment = moment
         self.facts = truth(moment.world)
         self.unified = Unified(moment.world.policies, {CLUSTER: self.facts})
-        self.now = Istio(moment.live, self.facts.meshes)
-        self.theirs = Istio(moment.theirs, self.facts.meshes)
+        self.waypoints = Waypoints(moment.world)
+        self.now = Arrivals(moment.live, self.facts, self.waypoints)
+        self.theirs = Arrivals(moment.theirs, self.facts, self.waypoints)
         self.findings = moment.report.diagnostics
+
+    @property
+    def pods(self) -> list[Object]:
+        """As they stand in the cluster."""
+        return [one for one in self.moment.world.objects if one["kind"] == "Pod"]
 
     @property
     def guarded(self) -> list[Workload]:
@@ -46,6 +54,39 @@ class JudgedMoment:
                     yield ArrivingCall(
                         client=client, cluster=CLUSTER, workload=pod, port=port, request=request
                     )
+
+    def ways(self, call: ArrivingCall) -> Iterator[TakenWay]:
+        """Every way by which the call may come."""
+        return self.waypoints.to(self.facts, call.workload, call.port)
+
+    def asked(self, call: ArrivingCall) -> Iterator[TakenWay]:
+        """The ways that the call takes to the pod, by each Service that leads there."""
+        for service in self.facts.services if self._exists(call.client) else ():
+            for port, workload, number in pairs(service, self.facts):
+                if (workload.name, number) == (call.workload.name, call.port) and port.seen:
+                    yield self.waypoints.asked(call.client, service, port)
+
+    def _exists(self, client: CallingPod) -> bool:
+        """Whether somebody may be this client: in a cluster with ambient, one with a proxy of its own comes
+        by another way, and is told by name.
+        """
+        place = (client.namespace, client.account)
+        known = {(pod.namespace, pod.service_account) for pod in self.guarded if pod.dataplane == "sidecar"}
+        goes_past = client.trust_domain and not self.waypoints.enrols(client.namespace)
+        return not self.is_ambient or not goes_past or place in known
+
+    @property
+    def is_ambient(self) -> bool:
+        """Whether some pods have no proxy of their own and are in the mesh all the same."""
+        return any(pod.dataplane == "ambient" for pod in self.facts.workloads)
+
+    def question(
+        self, client: CallingPod, service: Service, port: ServicePort, request: AskedRequest
+    ) -> Question:
+        """What the calculator is asked; who shows an identity is in the mesh."""
+        asked = admits(client, service.key, port.number, request)
+        named = self.is_ambient and client.trust_domain is not None
+        return replace(asked, client=replace(asked.client, mesh="istio" if named else ""))
 
     def _of_kin_alone(self, pod: Workload, port: int) -> bool:
         """Whether a Service reaches the port on other pods of the controller, and the pod does not have it:
@@ -86,10 +127,10 @@ class JudgedMoment:
     @cached_property
     def calculator(self) -> Known:
         """What the product itself knows of the cluster."""
-        facts = self.moment.result.facts
+        facts, built = self.moment.result.facts, self.moment.result.build
         assert facts is not None
-        policies, _ = parse(snapshot_of({"p.yaml": json_stream(self.moment.world.policies)}))
-        return known(policies, {CLUSTER: facts}, {CLUSTER: {}})[CLUSTER]
+        assert built is not None
+        return Known(facts, built.units, built.held_units)
 
     def said_of(self, policy: Document) -> list[Diagnostic]:
         """The findings on one policy."""

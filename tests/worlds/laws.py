@@ -11,7 +11,6 @@ from gitmesh.model.report import State
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Answer
 from gitmesh.status.states import policy_states
-from tests.soundness.calculator import admits
 from tests.soundness.requests import ArrivingCall
 from tests.soundness.unified import pairs
 from tests.worlds.case_laws import (
@@ -19,10 +18,11 @@ from tests.worlds.case_laws import (
     led_round_is_told,
     mtls_stays,
     private_routes_hold_nobody_else,
+    probes_go_on,
     what_is_not_http_is_said,
 )
+from tests.worlds.drawing import CLUSTER
 from tests.worlds.judge import JudgedMoment, is_held, name_of
-from tests.worlds.playing import CLUSTER
 from tests.worlds.routing_laws import routes_lead_somewhere, treated_as_decided
 from tests.worlds.truth import PORTS, clients, spoken_at
 
@@ -35,35 +35,38 @@ _NO_ANSWER = frozenset({"GM209", "GM310"})
 
 
 def never_wider(judge: JudgedMoment) -> Iterator[str]:
-    """Nobody is admitted whom neither the policies nor strangers admit; where only strangers do, or a policy
-    could not be put in force, an error or a warning says so.
+    """Nobody is admitted whom neither the policies nor strangers admit, by whatever way; where only strangers
+    do, or a policy could not be put in force, an error or a warning says so.
     """
     for pod in judge.guarded:
         told = any(map(is_held, judge.about(pod)))
-        for call in judge.calls(pod):
+        for call in judge.calls(pod) if not told else ():
             # What pods keep from their own proxies nobody guards; where a policy means it, another law asks.
-            if not pod.guards(call.port) or not judge.now.admitted(call):
+            if not pod.guards(call.port):
                 continue
-            if not judge.unified.admitted(call) and not told:
-                yield f"admitted though no policy says so, and nothing tells it: {shown(call)}"
-            if not judge.theirs.admitted(call) and not judge.granted(call) and not told:
-                yield f"closed by a stranger and opened by an object of ours: {shown(call)}"
+            for way in judge.ways(call):
+                if not judge.now.admitted(call, way):
+                    continue
+                if not judge.unified.admitted(call):
+                    yield f"admitted though no policy says so, and nothing tells it: {shown(call)}{way}"
+                if not judge.theirs.admitted(call, way) and not judge.granted(call):
+                    yield f"closed by a stranger and opened by an object of ours: {shown(call)}{way}"
 
 
 def never_narrower(judge: JudgedMoment) -> Iterator[str]:
-    """Who is admitted by policies and strangers is admitted, or a finding tells it."""
+    """Who is admitted by policies and strangers is admitted on the way that the request takes, or a finding
+    tells it.
+    """
     for pod in judge.guarded:
-        reached = {n for s in judge.facts.services for _, w, n in pairs(s, judge.facts) if w == pod}
         told = any(one.code not in _NO_ANSWER for one in judge.about(pod))
-        for call in judge.calls(pod):
-            if (
-                not told
-                and call.port in reached
-                and judge.unified.admitted(call)
-                and judge.theirs.admitted(call)
-                and not judge.now.admitted(call)
-            ):
-                yield f"refused though the policies admit it, and nothing tells it: {shown(call)}"
+        for call in judge.calls(pod) if not told else ():
+            for way in judge.asked(call):
+                if (
+                    judge.unified.admitted(call)
+                    and judge.theirs.admitted(call, way)
+                    and not judge.now.admitted(call, way)
+                ):
+                    yield f"refused though the policies admit it, and nothing tells it: {shown(call)}{way}"
 
 
 def open_pods_are_told(judge: JudgedMoment) -> Iterator[str]:
@@ -106,9 +109,10 @@ def calculator_agrees(judge: JudgedMoment) -> Iterator[str]:
                         ArrivingCall(client=client, cluster=CLUSTER, workload=w, port=n, request=request)
                         for w, n in reached
                     ]
-                    happens = {judge.now.admitted(call) for call in calls}
-                    says = can(admits(client, service.key, port.number, request), calculator).answer
-                    unsure = (says is Answer.UNKNOWN and judge.moment.theirs) or (
+                    way = judge.waypoints.asked(client, service, port)
+                    happens = {judge.now.admitted(call, way) for call in calls}
+                    says = can(judge.question(client, service, port, request), calculator).answer
+                    unsure = (says is Answer.UNKNOWN and (judge.moment.theirs or judge.is_ambient)) or (
                         not request.http and any(_narrows(judge, workload) for workload, _ in reached)
                     )
                     if says is not _ANSWERS[frozenset(happens)] and not unsure:
@@ -146,4 +150,5 @@ LAWS: tuple[Law, ...] = (
     mtls_stays,
     led_round_is_told,
     what_is_not_http_is_said,
+    probes_go_on,
 )

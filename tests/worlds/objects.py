@@ -9,6 +9,7 @@ Object: TypeAlias = dict[str, Any]
 
 ROOT = "istio-system"
 PROXY = "docker.io/istio/proxyv2:1.30.3"
+REVISION = "istio.io/rev"
 PILOT = "docker.io/istio/pilot:1.30.3"
 
 
@@ -28,22 +29,26 @@ def account(name: str, namespace: str) -> Object:
     return thing("ServiceAccount", name, namespace)
 
 
-def control_plane(settings: str) -> list[Object]:
+def control_plane(settings: str, revision: str = "") -> list[Object]:
     """istiod with the ConfigMap of its mesh (`settings`: YAML of MeshConfig)."""
-    labels = {"app": "istiod"}
+    labels = {"app": "istiod", **({REVISION: revision} if revision else {})}
     template = {
         "metadata": {"labels": labels},
         "spec": {"containers": [{"name": "discovery", "image": PILOT}]},
     }
     deployment = thing(
         "Deployment",
-        "istiod",
+        f"istiod-{revision}" if revision else "istiod",
         ROOT,
         "apps/v1",
         metadata={"labels": labels},
         spec={"selector": {"matchLabels": labels}, "template": template},
     )
-    config = [thing("ConfigMap", "istio", ROOT, data={"mesh": settings})] if settings else []
+    config = (
+        [thing("ConfigMap", f"istio-{revision}" if revision else "istio", ROOT, data={"mesh": settings})]
+        if settings
+        else []
+    )
     return [deployment, *config]
 
 
@@ -57,10 +62,12 @@ def pod(
     service_account: str = "default",
     proxy: bool = True,
     annotations: Mapping[str, str] | None = None,
+    probe: Object | None = None,
 ) -> Object:
-    """A running Pod; `owner` is (kind, name) of its controller."""
+    """A running Pod; `owner` is (kind, name) of its controller, `probe` its readinessProbe."""
     declared = [{"name": key, "containerPort": number} for key, number in ports.items()]
-    containers: list[Object] = [{"name": "app", "image": "app:1", "ports": declared}]
+    probed = {"readinessProbe": probe} if probe else {}
+    containers: list[Object] = [{"name": "app", "image": "app:1", "ports": declared, **probed}]
     if proxy:
         containers.append({"name": "istio-proxy", "image": PROXY})
     kind, owned_by = owner
@@ -87,10 +94,48 @@ def pod(
 
 
 def service(
-    name: str, namespace: str, selector: Mapping[str, str], ports: Sequence[Object], **spec: Any
+    name: str,
+    namespace: str,
+    selector: Mapping[str, str],
+    ports: Sequence[Object],
+    labels: Mapping[str, str] | None = None,
+    **spec: Any,
 ) -> Object:
     """A Service; `ports` as Kubernetes has them."""
-    return thing("Service", name, namespace, spec={"selector": dict(selector), "ports": list(ports), **spec})
+    metadata = {"labels": dict(labels)} if labels else {}
+    return thing(
+        "Service",
+        name,
+        namespace,
+        metadata=metadata,
+        spec={"selector": dict(selector), "ports": list(ports), **spec},
+    )
+
+
+def ztunnel() -> Object:
+    """The proxies of ambient's nodes."""
+    proxy = {"name": "istio-proxy", "image": "docker.io/istio/ztunnel:1.30.3", "args": ["proxy", "ztunnel"]}
+    return thing(
+        "DaemonSet",
+        "ztunnel",
+        ROOT,
+        "apps/v1",
+        metadata={"labels": {"app": "ztunnel"}},
+        spec={"template": {"spec": {"containers": [proxy]}}},
+    )
+
+
+def waypoint(name: str, namespace: str, labels: Mapping[str, str], *, programmed: bool = True) -> Object:
+    """A Gateway that is a waypoint."""
+    return thing(
+        "Gateway",
+        name,
+        namespace,
+        "gateway.networking.k8s.io/v1",
+        metadata={"labels": dict(labels)},
+        spec={"gatewayClassName": "istio-waypoint"},
+        status={"conditions": [{"type": "Programmed", "status": str(programmed)}]},
+    )
 
 
 def istio(kind: str, name: str, namespace: str, spec: Object) -> Object:

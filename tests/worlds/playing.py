@@ -15,10 +15,9 @@ from gitmesh.pipeline import Memo, Options, run
 from gitmesh.planning.ownership import MANAGED_BY
 from gitmesh.plugins import load_translators
 from tests.properties.history import History, InOrder
-from tests.worlds.drawing import World
+from tests.worlds.drawing import CLUSTER, World
 from tests.worlds.objects import Object
 
-CLUSTER = "c1"
 CYCLES = 8
 """After so many cycles nothing may be left to write."""
 TRANSLATORS = load_translators()

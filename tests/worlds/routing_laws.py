@@ -12,6 +12,7 @@ from tests.soundness.istio_connection import connected
 from tests.soundness.istio_routing import done, host
 from tests.soundness.unified_routing import AmbiguousError, Decision, RoutedRequest, decided
 from tests.worlds.case_laws import selects_destination
+from tests.worlds.gateway_routes import missing, routes_of, timeout_of
 from tests.worlds.judge import JudgedMoment
 from tests.worlds.objects import Object
 from tests.worlds.playing import is_ours
@@ -33,6 +34,10 @@ def routes_lead_somewhere(judge: JudgedMoment) -> Iterator[str]:
                 if subset and subset not in known and not judge.told_of(route):
                     who = f"{client.namespace}/{client.name}"
                     yield f"{route['metadata']['name']} leads {who} to {named} {subset}, which is not there"
+    for route in (one for one in judge.moment.ours if one["kind"] == "HTTPRoute"):
+        for backend in missing(route, judge.facts, judge.moment.live):
+            if not judge.told_of(route):
+                yield f"HTTPRoute {route['metadata']['name']} leads to {backend}, which is not there"
 
 
 def treated_as_decided(judge: JudgedMoment) -> Iterator[str]:
@@ -70,19 +75,31 @@ def _decided(judge: JudgedMoment, asked: RoutedRequest) -> Decision:
 
 
 def _clients(judge: JudgedMoment) -> list[Workload]:
-    """A pod with a proxy in each namespace that has one."""
-    return list({pod.namespace: pod for pod in judge.guarded}.values())
+    """A pod of each namespace and data plane."""
+    return list({(pod.namespace, pod.dataplane): pod for pod in judge.guarded}.values())
 
 
 def _happens(judge: JudgedMoment, asked: RoutedRequest) -> Decision:
-    """What Istio does; what a stranger's object says is not read, as a finding must tell of it."""
-    own = host(*asked.service.key)
-    seen = seen_routes(judge.moment.live, own, asked.client.namespace)
+    """What Istio does; what a stranger's object says is not read, as a finding must tell of it. Requests of
+    ambient are treated at the waypoint, which reads no VirtualService beside an HTTPRoute, or by nobody.
+    """
+    own, place = host(*asked.service.key), asked.client.namespace
+    if asked.client.dataplane == "ambient":
+        place = asked.service.namespace
+        if not judge.waypoints.of(asked.service):
+            return {}
+    seen = seen_routes(judge.moment.live, own, place)
     routes = [_treatment(one) for one in seen if is_ours(one)]
-    rule = taken_rule(judge.moment.live, own, asked.client.namespace)
+    rule = taken_rule(judge.moment.live, own, place)
     rules = [rule] if rule is not None and is_ours(rule) else []
-    http = asked.service.ports and any(p.number == asked.port and p.http for p in asked.service.ports)
-    return {**(done([*routes, *rules], asked) if http else {}), **connected(rules, asked, own)}
+    http = any(p.number == asked.port and p.http for p in asked.service.ports)
+    attached = routes_of(judge.moment.ours, asked.service, asked.port) if http else []
+    timeouts = [("timeout", found) for one in attached if (found := timeout_of(one)) is not None]
+    return {
+        **(done([*routes, *rules], asked) if http else {}),
+        **dict(timeouts),
+        **connected(rules, asked, own),
+    }
 
 
 def _treatment(route: Object) -> Object:

@@ -119,15 +119,17 @@ def _renumbered(_: Random) -> Laid:
     return objects, (_allow("one", "r", {"namespaces": ["bank"]}),)
 
 
-def _nobodys_port(_: Random) -> Laid:
-    """Two Services on the same pods, and a Deny for one whose port no pod names."""
+def _nobodys_port(random: Random) -> Laid:
+    """Two Services on the same pods, and a Deny or an Allow for one whose port no pod names: it acts on every
+    port of the pods, and so on that of the other.
+    """
     objects = [
         pod("x-0", "shop", {"app": "x"}, {"web": 8080}),
         service("r", "shop", {"app": "x"}, [{"name": "http", "port": 80, "targetPort": "nobody"}]),
         service("s", "shop", {"app": "x"}, [_HTTP]),
     ]
     spec = {
-        "action": "Deny",
+        "action": random.choice(("Deny", "Allow")),
         "sources": [{"namespaces": ["bank"]}],
         "destinations": [_named("r")],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -9,9 +10,8 @@ from typing import Any
 from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Service, ServicePort, Workload
 from tests.soundness.requests import AskedRequest, CallingPod
 from tests.soundness.unified import pairs
-from tests.worlds.drawing import ACCOUNTS, NAMESPACES, UNSEEN, World
-from tests.worlds.objects import ROOT, Object
-from tests.worlds.playing import CLUSTER
+from tests.worlds.drawing import ACCOUNTS, CLUSTER, INJECTED, LEFT_PROBES, MODE, NAMESPACES, UNSEEN, World
+from tests.worlds.objects import REVISION, ROOT, Object
 
 _PROTOCOLS = {"http": "http", "grpc": "grpc", "tcp": "tcp"}
 PORTS = (8080, 9090, 7070, 15999)
@@ -25,15 +25,35 @@ REQUESTS = (
 
 def truth(world: World) -> ClusterFacts:
     """Facts in which each pod is a workload of its own."""
-    domain = trust_domain(world)
-    mesh = Mesh(translator="istio", name="istio", root_namespace=ROOT, namespace=ROOT, trust_domain=domain)
+    injecting = _Injecting(world)
     return ClusterFacts(
         cluster=CLUSTER,
-        meshes=(mesh,),
-        workloads=tuple(map(_pod, _of_kind(world, "Pod"))),
+        meshes=tuple(_mesh(plane, world) for plane in _planes(world)),
+        workloads=tuple(injecting.pod(body) for body in _of_kind(world, "Pod")),
         services=tuple(map(_service, _newest(_of_kind(world, "Service")))),
         service_accounts=frozenset((place, name) for place in NAMESPACES for name in ACCOUNTS),
     )
+
+
+def _planes(world: World) -> list[Object]:
+    found = [one for one in world.objects if one["metadata"].get("labels", {}).get("app") == "istiod"]
+    return list(_newest(found))
+
+
+def _mesh(plane: Object, world: World) -> Mesh:
+    revision = plane["metadata"]["labels"].get(REVISION, "")
+    return Mesh(
+        translator="istio",
+        name=_mesh_name(revision),
+        revision=revision,
+        root_namespace=ROOT,
+        namespace=ROOT,
+        trust_domain=trust_domain(world),
+    )
+
+
+def _mesh_name(revision: str) -> str:
+    return f"istio-{revision}" if revision else "istio"
 
 
 def _of_kind(world: World, kind: str) -> list[Object]:
@@ -41,7 +61,7 @@ def _of_kind(world: World, kind: str) -> list[Object]:
 
 
 def _newest(objects: Iterable[Object]) -> Iterable[Object]:
-    return {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in objects}.values()
+    return {(one["metadata"].get("namespace", ""), one["metadata"]["name"]): one for one in objects}.values()
 
 
 def settings(world: World) -> str:
@@ -56,19 +76,53 @@ def trust_domain(world: World) -> str:
     return found[1] if found else "cluster.local"
 
 
-def _pod(body: Object) -> Workload:
-    containers = body["spec"]["containers"]
-    return Workload(
-        kind="Pod",
-        namespace=body["metadata"]["namespace"],
-        name=body["metadata"]["name"],
-        labels=body["metadata"]["labels"],
-        service_account=body["spec"]["serviceAccountName"],
-        ports={port["name"]: port["containerPort"] for port in containers[0]["ports"]},
-        mesh="istio" if any(one["name"] == "istio-proxy" for one in containers) else "",
-        pods=1,
-        unguarded=tuple(PortRange(first=port, last=port) for port in _unseen(body)),
-    )
+class _Injecting:
+    """Which proxies pods have: one each, of the revision that the injector wrote on them, that of their node,
+    as labels of the pod or else of its namespace ask, or none.
+    """
+
+    def __init__(self, world: World) -> None:
+        found = _newest(_of_kind(world, "Namespace"))
+        self._places = {one["metadata"]["name"]: one["metadata"]["labels"] for one in found}
+
+    def pod(self, body: Object) -> Workload:
+        """A pod as it runs."""
+        containers = body["spec"]["containers"]
+        metadata = body["metadata"]
+        proxied = any(one["name"] == "istio-proxy" for one in containers)
+        ambient = not proxied and self._is_enrolled(metadata)
+        said = json.loads(metadata.get("annotations", {}).get(INJECTED, "{}"))
+        mesh = _mesh_name(said.get("revision", "")) if proxied or ambient else ""
+        return Workload(
+            kind="Pod",
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            labels=metadata["labels"],
+            service_account=body["spec"]["serviceAccountName"],
+            ports={port["name"]: port["containerPort"] for port in containers[0]["ports"]},
+            mesh=mesh,
+            dataplane="ambient" if ambient else "sidecar",
+            pods=1,
+            unguarded=tuple(PortRange(first=port, last=port) for port in _unseen(body) if proxied),
+        )
+
+    def _is_enrolled(self, metadata: Object) -> bool:
+        asked = metadata["labels"].get(MODE, self._places[metadata["namespace"]].get(MODE))
+        return bool(asked == "ambient")
+
+
+def probed(body: Object) -> int | None:
+    """The port at which the kubelet asks a pod's proxy as anybody else would, if it does: by HTTP, while the
+    injector was told to leave that as it is.
+    """
+    [app, *proxies] = body["spec"]["containers"]
+    asked = app.get("readinessProbe", {}).get("httpGet")
+    left = body["metadata"].get("annotations", {}).get(LEFT_PROBES) == "false"
+    if not (asked and left and proxies):
+        return None
+    named = {port["name"]: port["containerPort"] for port in app["ports"]}
+    port = asked["port"]
+    return named.get(port) if isinstance(port, str) else int(port)
 
 
 def _unseen(body: Object) -> list[int]:
@@ -82,6 +136,7 @@ def _service(body: Object) -> Service:
     return Service(
         namespace=body["metadata"]["namespace"],
         name=body["metadata"]["name"],
+        labels=body["metadata"].get("labels", {}),
         selector=spec["selector"],
         ports=tuple(map(_port, spec["ports"])),
         type=spec.get("type", "ClusterIP"),

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.worlds.drawing import history
+from tests.worlds.histories import history
 from tests.worlds.judge import JudgedMoment
 from tests.worlds.laws import LAWS
 from tests.worlds.playing import played

@@ -245,6 +245,7 @@ def path(form: Any, value: str, **more: Any) -> RequestMatch:
         route(cors={"allowOrigins": [{"prefix": "https://"}]}),
         route(cors={"allowOrigins": [{"regex": ".*"}]}),
         route(retries={"attempts": 1, "retryOn": ["reset"]}),
+        route(retries={"attempts": 0}),
         route(timeout="1s", retries={"attempts": 1, "perTryTimeout": "2s"}),
         route(mirror=[{"destination": {"name": "ratings"}, "percent": 0.00001}]),
     ],

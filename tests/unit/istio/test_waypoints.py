@@ -10,12 +10,21 @@ from gitmesh_gatewayapi import HTTP_ROUTE
 from gitmesh_istio.waypoints import Binding, binding, gateways_come_by, waypoint_settings
 from msgspec.structs import replace
 
-from gitmesh.model.facts import Mesh, Service, ServicePort, Workload
+from gitmesh.diagnostics import Severity
+from gitmesh.model.facts import Dataplane, Mesh, Service, ServicePort, Workload
 from gitmesh.model.manifests import Manifest, Phase, Translation
 from gitmesh.model.objects import Body, ObjectKey, canonical
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Verdict
-from gitmesh.model.units import AccessUnit, Operation, Principal, RoutingUnit
+from gitmesh.model.units import (
+    AccessUnit,
+    Caller,
+    Operation,
+    Principal,
+    RequestMatch,
+    RoutingUnit,
+    SourceCondition,
+)
 from gitmesh.ports import ControlObjects, PodFact
 from tests.unit.istio.units import (
     MESH,
@@ -234,7 +243,7 @@ def test_the_whole_decision_stands_at_the_waypoint_and_the_pods_let_it_in() -> N
     deny = grant(caller(Principal(namespace="shop")), operations=[Operation(paths=("/admin*",))])
     one = at_waypoint(bound(), grant(caller(SLEEP), operations=[GET]))
     found = translated(replace(one, access=replace(one.access, denies=(deny,))))
-    assert codes(found) == []
+    assert warnings(found) == ["GM318"]  # who comes past the waypoint is denied with every request
     allow = only(found, "AuthorizationPolicy", "reviews.waypoint-allow")
     assert allow.spec["targetRefs"] == [{"group": "", "kind": "Service", "name": "reviews"}]
     assert allow.spec["rules"][0]["to"] == [{"operation": {"methods": ["GET"], "ports": ["80"]}}]
@@ -252,6 +261,35 @@ def test_the_whole_decision_stands_at_the_waypoint_and_the_pods_let_it_in() -> N
     }
     phases = [fragment.phase for fragment in found.fragments]
     assert phases == [Phase.TRUST, Phase.DENY, Phase.ALLOW, Phase.DENY]
+
+
+@pytest.mark.parametrize(
+    ("cookie", "dataplane", "told"),
+    [
+        ({"name": "shop", "ttl": "1m"}, "ambient", ["GM303"]),
+        ({"name": "shop"}, "ambient", []),
+        ({"name": "shop", "ttl": "1m"}, "sidecar", []),
+    ],
+)
+def test_a_cookie_that_a_waypoint_makes_is_not_one_for_each_client(
+    cookie: dict[str, str], dataplane: Dataplane, told: list[str]
+) -> None:
+    one = RoutingUnit(
+        home="east",
+        written="east",
+        service=bound(),
+        workloads=(workload(dataplane=dataplane),),
+        settings={0: decided(loadBalancing={"consistentHash": {"cookie": cookie}})},
+    )
+    assert codes(translated(one)) == told
+
+
+def test_a_waypoint_itself_is_no_destination() -> None:
+    """Requests go through it; an object at its own Service would mean nobody's."""
+    own = replace(bound("waypoint"), ports=(ServicePort(number=15008, target=15008, protocol="hbone"),))
+    found = translated(at_waypoint(own, grant(caller(SLEEP))))
+    assert (codes(found), found.fragments) == (["GM215"], ())
+    assert translated(at_waypoint(bound("waypoints"), grant(caller(SLEEP)))).fragments
 
 
 def test_a_waypoint_sees_no_addresses() -> None:
@@ -279,6 +317,35 @@ def test_who_comes_past_the_waypoint_is_told(
     found = translated(one, PODS, past)
     assert codes(found) == told
     assert not found.held
+
+
+@pytest.mark.parametrize(
+    ("who", "operations", "told"),
+    [
+        (caller(kind="all"), [GET], ["GM318"]),
+        (caller(kind="all"), [], []),
+        (caller(kind="authenticated"), [GET], []),
+        (caller(SLEEP), [GET], []),
+    ],
+)
+def test_what_is_granted_to_callers_in_no_mesh_is_refused_past_the_waypoint_and_told(
+    who: Caller, operations: list[Operation], told: list[str]
+) -> None:
+    found = translated(at_waypoint(bound(), grant(who, operations=operations)))
+    assert warnings(found) == told
+    assert not found.held
+
+
+def test_a_deny_of_some_requests_denies_all_past_the_waypoint_and_tells_it() -> None:
+    one = at_waypoint(bound(), grant(caller(SLEEP)))
+    for operations, told in (([GET], ["GM318"]), ([], [])):
+        deny = grant(caller(Principal(namespace="shop")), operations=operations)
+        found = translated(replace(one, access=replace(one.access, denies=(deny,))))
+        assert warnings(found) == told
+
+
+def warnings(translation: Translation) -> list[str]:
+    return [one.code for one in translation.diagnostics if one.severity is Severity.WARNING]
 
 
 def test_what_connections_show_is_admitted_past_the_waypoint_too() -> None:
@@ -321,6 +388,27 @@ def test_a_service_with_a_decision_of_its_own_needs_no_other() -> None:
     assert targets(found, "reviews.waypoint-allow") == ["reviews"]
 
 
+@pytest.mark.parametrize(
+    ("ports", "adds"),
+    [
+        ({80: 8080}, True),
+        ({80: 8080, 81: 9090}, True),
+        ({80: 9090}, False),
+        ({80: 8080, 81: 8080}, False),
+        ({81: 8080}, False),
+    ],
+)
+def test_what_one_of_two_services_allows_is_allowed_through_the_other(
+    ports: dict[int, int], adds: bool
+) -> None:
+    """They share the decision, as they share the pods; but only where numbers of ports mean the same."""
+    listed = tuple(ServicePort(number=n, target=to, protocol="http") for n, to in ports.items())
+    other = replace(bound("other"), selector={"app": "reviews"}, ports=listed)
+    one = replace(at_waypoint(bound(), grant(caller(SLEEP))), sharing=((other, True),))
+    found = targets(translated(one), "reviews.waypoint-allow")
+    assert found == (["other", "reviews"] if adds else ["reviews"])
+
+
 def test_pods_with_sidecars_behind_a_waypoint_keep_telling_requests_apart() -> None:
     one = replace(at_waypoint(bound(), grant(caller(SLEEP), operations=[GET])), workloads=(workload(),))
     found = translated(one, PODS)
@@ -341,6 +429,37 @@ def test_routes_are_for_the_waypoint_and_no_virtual_service_is_beside_them() -> 
 def test_without_a_waypoint_routes_are_held() -> None:
     found = translated(replace(unit(route(timeout="1s")), workloads=(PODS,)))
     assert (codes(found), found.fragments, found.held) == (["GM317"], (), True)
+
+
+@pytest.mark.parametrize("of", [service("reviews"), bound(to="missing")])
+def test_clients_in_ambient_that_follow_no_route_are_told(of: Service) -> None:
+    one = unit(route(timeout="1s"), of=of)
+    found = translated(one, *one.workloads, workload("sleep", dataplane="ambient"))
+    assert [(said.code, said.severity) for said in found.diagnostics] == [("GM317", Severity.WARNING)]
+    assert "clients in ambient (shop) do not follow it" in found.diagnostics[0].message
+    assert [one.key.kind for one in found.fragments] == ["VirtualService"]
+
+
+def test_settings_that_clients_in_ambient_do_not_take_are_told() -> None:
+    one = unit(settings={0: decided(outlierDetection={"consecutiveErrors": 3})})
+    found = translated(one, *one.workloads, workload("sleep", dataplane="ambient"))
+    assert codes(found) == ["GM317"]
+
+
+@pytest.mark.parametrize(
+    ("of", "source", "client"),
+    [
+        (bound(), SourceCondition(), workload("sleep", dataplane="ambient")),
+        (service("reviews"), SourceCondition(namespaces=("bank",)), workload("sleep", dataplane="ambient")),
+        (service("reviews"), SourceCondition(), workload("sleep")),
+    ],
+    ids=["by the waypoint", "of another namespace", "with sidecars alone"],
+)
+def test_nothing_is_told_where_every_client_that_is_meant_follows(
+    of: Service, source: SourceCondition, client: Workload
+) -> None:
+    one = unit(route(RequestMatch(source=source), timeout="1s"), of=of)
+    assert codes(translated(one, *one.workloads, client)) == []
 
 
 def test_what_is_sent_to_other_pods_comes_past_their_waypoint() -> None:
@@ -576,7 +695,9 @@ def test_for_ztunnels_a_deny_means_every_connection_to_a_port_that_carries_reque
 
 
 @pytest.mark.parametrize(
-    ("protocol", "told"), [("http", []), ("", ["GM304"]), ("tcp", ["GM215"])], ids=["http", "any", "tcp"]
+    ("protocol", "told"),
+    [("http", ["GM318"]), ("", ["GM304", "GM318"]), ("tcp", ["GM215"])],
+    ids=["http", "any", "tcp"],
 )
 def test_at_a_waypoint_ports_carry_what_is_said_of_those_behind(protocol: str, told: list[str]) -> None:
     port = ServicePort(number=80, name="x", target=8080, protocol=protocol)

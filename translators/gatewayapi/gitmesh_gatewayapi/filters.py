@@ -25,9 +25,9 @@ _DEFAULT_MAX_AGE = 5
 _HOST = "host"
 
 
-def header_filters(headers: Headers, origin: Origin, remarks: Remarks) -> list[Filter]:
+def header_filters(headers: Headers | None, origin: Origin, remarks: Remarks) -> list[Filter]:
     """A filter for each side that is changed."""
-    sides = (("Request", headers.request), ("Response", headers.response))
+    sides = (("Request", headers.request), ("Response", headers.response)) if headers else ()
     return [
         {
             "type": f"{side}HeaderModifier",

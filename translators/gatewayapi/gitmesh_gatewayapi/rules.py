@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -21,6 +21,7 @@ from gitmesh_gatewayapi.filters import (
     rewrite_filter,
 )
 from gitmesh_gatewayapi.remarks import Remarks
+from gitmesh_gatewayapi.shares import parted
 
 MAX_BACKENDS = 16
 _FILTERS = ("headers", "rewrite", "redirect", "mirror", "cors")
@@ -67,16 +68,23 @@ def is_not_found(route: Route) -> bool:
 def rule(route: Route, match: RouteMatch, called: Called, remarks: Remarks) -> HttpRule:
     """What becomes of the requests of a row that meet this match."""
     fields = _in_force(route, remarks)
+    own, of_shares = parted(
+        _value(fields, "headers"), [item.headers for item in _value(fields, "split") or ()]
+    )
     filters: list[tuple[dict[str, Any], Origin]] = []
     for name in _FILTERS:
         if name in fields:
             origin = fields[name].origin
-            made = _filters(fields[name], route, match, called, remarks)
+            made = (
+                header_filters(own, origin, remarks)
+                if name == "headers"
+                else _filters(fields[name], route, match, called, remarks)
+            )
             filters += [(one, origin) for one in made]
     body: dict[str, Any] = {"filters": [one for one, _ in filters]} if filters else {}
     origins = {f"filters[{number}]": origin for number, (_, origin) in enumerate(filters)}
     if "redirect" not in fields:
-        body["backendRefs"] = _backends(route, fields.get("split"), called, remarks)
+        body["backendRefs"] = _backends(route, fields.get("split"), of_shares, called, remarks)
         if "split" in fields:
             origins["backendRefs"] = fields["split"].origin
     for name, piece, origin in _timing(fields, remarks):
@@ -105,8 +113,6 @@ def _filters(
 ) -> Iterable[dict[str, Any]]:
     origin = decided.origin
     match decided.value:
-        case Headers() as headers:
-            return header_filters(headers, origin, remarks)
         case Rewrite() as rewrite:
             return [rewrite_filter(rewrite, route.match.path, match, origin, remarks)]
         case Redirect() as redirect:
@@ -123,14 +129,24 @@ def _filters(
             raise TypeError(f"{type(other).__name__} is no value of a request field")
 
 
-def _backends(route: Route, split: Decided | None, called: Called, remarks: Remarks) -> list[dict[str, Any]]:
+def _value(fields: Mapping[str, Decided], name: str) -> Any:
+    return fields[name].value if name in fields else None
+
+
+def _backends(
+    route: Route,
+    split: Decided | None,
+    headers: Sequence[Headers | None],
+    called: Called,
+    remarks: Remarks,
+) -> list[dict[str, Any]]:
     if split is None:
         return [{**_service(called.service, called.port, called), "weight": 1}]
     found = []
-    for item, target in zip(split.value, route.targets, strict=True):
+    for item, target, changes in zip(split.value, route.targets, headers, strict=True):
         backend = {**_backend(target, called, split.origin, remarks), "weight": item.weight}
-        if item.headers is not None:
-            backend["filters"] = header_filters(item.headers, split.origin, remarks)
+        if changes is not None:
+            backend["filters"] = header_filters(changes, split.origin, remarks)
         found.append(backend)
     if len(found) > MAX_BACKENDS:
         remarks.unsupported(f"an HTTPRoute splits among {MAX_BACKENDS} at most", split.origin)
@@ -183,6 +199,8 @@ def _timing(fields: Mapping[str, Decided], remarks: Remarks) -> Iterable[tuple[s
 def _retry(retries: Retries, origin: Origin, remarks: Remarks) -> dict[str, Any]:
     remarks.served("spec.rules.retry", origin)
     spec: dict[str, Any] = {"attempts": retries.attempts}
+    if not retries.attempts:  # HTTPRouteRetry of 1.6: at least one; without `retry` a mesh may have its own
+        remarks.unsupported("HTTPRoutes cannot say that nothing is retried", origin)
     always = remarks.dialect.always_retried
     wanted = set(retries.retry_on or ())
     codes = sorted({int(condition) for condition in wanted if condition.isdigit()})

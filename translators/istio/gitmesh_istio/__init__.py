@@ -16,11 +16,13 @@ from gitmesh_istio.narrowing import narrowed, retain
 from gitmesh_istio.overrides import surroundings
 from gitmesh_istio.steps import steps
 from gitmesh_istio.strangers import reduced
+from gitmesh_istio.support import AMBIENT
 from gitmesh_istio.support import SUPPORTS as supports  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.translate import translate
 from gitmesh_istio.verdict import verdict
 
 name = "istio"
+other_planes = {"ambient": AMBIENT}
 
 __all__ = [
     "beside",
@@ -46,6 +48,7 @@ __all__ = [
     "supports",
     "surroundings",
     "opt_out_keys",
+    "other_planes",
     "translate",
     "verdict",
     "writes",

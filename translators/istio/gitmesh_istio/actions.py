@@ -105,6 +105,7 @@ def action(route: Route, choice: Choice, asked: Forward, notes: Notes) -> Part:
     _note_fault(fields, answered, notes)
     value: dict[str, object] = {}
     origins: dict[str, Origin] = {}
+    # Sorted, so that equal actions are equal texts whatever the order in which rules decided them.
     for name, decided in sorted(fields.items()):
         piece = _piece(name, decided, route, choice, asked, notes)
         value.update(piece)

@@ -16,6 +16,7 @@ What needs a waypoint and has none closes: an Allow loses that alternative, a De
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace as with_fields
 from typing import Any, TypeAlias
@@ -32,11 +33,13 @@ from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.operations import note_silent, open_ports, unseen
 from gitmesh_istio.scope import Notes
 from gitmesh_istio.security import Door, Rule, Ruleset, access_objects, allowing, denying
-from gitmesh_istio.waypoints import Binding, binding, gateways_come_by
+from gitmesh_istio.waypoints import Binding, binding, gateways_come_by, is_waypoint
 
 MAX_TARGETS = 16
 """targetRefs of one object (CRD)."""
 _MOST_NAMED = 8
+_NAMELESS = frozenset({"all", "address"})
+"""Kinds of callers that mean such as have no identity, too."""
 _Behind: TypeAlias = Mapping[int, frozenset[int]]
 """Port of a Service -> the ports of pods behind it."""
 
@@ -64,15 +67,26 @@ def decided_at(unit: AccessUnit, meshes: Sequence[Mesh]) -> tuple[Service, ...]:
 def lacking(unit: DestinationUnit, notes: Notes) -> str:
     """Why no request for the destination goes through a waypoint, for a finding."""
     bound = binding(unit.service, notes.scope.meshes)
-    shown = f"Service {unit.service.namespace}/{unit.service.name}"
-    return f"{shown} is bound to no waypoint" if bound is None else f"its {bound} {bound.trouble}"
+    return (
+        f"{_shown(unit.service)} is bound to no waypoint" if bound is None else f"its {bound} {bound.trouble}"
+    )
+
+
+def _shown(service: Service) -> str:
+    return f"Service {service.namespace}/{service.name}"
 
 
 def access_policies(unit: AccessUnit, access: Access, version: str, notes: Notes) -> tuple[Fragment, ...]:
     """The access objects of a destination. Errors are noted; what can be closed is closed in spite of them.
 
-    A Service without selector has none: its object would select every pod of the namespace.
+    A Service without selector has none: its object would select every pod of the namespace. Nor has that of a
+    waypoint, where nobody's requests are for itself: it takes those that are for others, and obeys no object
+    that selects its pods.
     """
+    if is_waypoint(unit.service, notes.scope.meshes):
+        for origin in {grant.origin for grant in (*access.allows, *access.denies)}:
+            notes.add("GM215", f"{_shown(unit.service)} is a waypoint: requests go through it", origin)
+        return ()
     if not unit.service.selector:
         return ()
     bound = waypoint_of(unit, notes)
@@ -144,7 +158,14 @@ class _Beside:
         first = [own] if bound else []
         self.principals = bound.principals(meshes) if bound else []
         self.denied = [*first, *(service for service, _, _ in found)]
-        self.allowed = [*first, *(service for service in loose if _is_part(own, service))]
+        self.allowed = [
+            *first,
+            *(
+                service
+                for service, governed, _ in found
+                if _is_part(own, service) or (governed and _adds(unit, service))
+            ),
+        ]
         self.held = [service for service in loose if not _is_part(own, service)]
         self.alike = all(_is_part(own, service) for service in self.denied)
         if len(self.denied) > MAX_TARGETS:
@@ -159,6 +180,24 @@ def _is_part(service: Service, other: Service) -> bool:
     ports = {port.number: port.target for port in service.ports}
     return service.selector.items() <= other.selector.items() and all(
         ports.get(port.number) == port.target for port in other.ports
+    )
+
+
+def _adds(unit: AccessUnit, other: Service) -> bool:
+    """Whether what is allowed at the unit's pods can be said at the waypoint of the other, which an Allow of
+    its own guards: every pod of the other is one of the unit's, the numbers of the ports mean the same, and
+    no port is left open."""
+    own, access = unit.service, unit.access
+    mine = {port.number: _targets_of(port, unit) for port in own.ports}
+    others = {port.number: _targets_of(port, unit) for port in other.ports}
+    shared = {*itertools.chain(*mine.values())} & {*itertools.chain(*others.values())}
+    leading = [{(n, to) for n, to in ports.items() if shared & {*to}} for ports in (mine, others)]
+    closed = access.governed and {*itertools.chain(*mine.values())} <= {*access.governed_ports}
+    return (
+        closed
+        and own.selector.items() <= other.selector.items()
+        and leading[0] == leading[1]
+        and all(mine[number] == others[number] for number in mine.keys() & others.keys())
     )
 
 
@@ -360,6 +399,19 @@ def _note_past(unit: AccessUnit, access: Access, bound: Binding, notes: Notes) -
                 f" past {bound}, so the requests that this grants are refused"
             )
             notes.add("GM318", text, grant.origin)
+        if any(caller.kind in _NAMELESS for caller in grant.callers):
+            text = (
+                f"who is in no mesh comes past {bound}, which alone tells requests apart, so what this grants"
+                " to them is refused"
+            )
+            notes.add("GM318", text, grant.origin, Severity.WARNING)
+    for grant in access.denies:
+        if any(one.asks_http and unseen(one, access) is not None for one in grant.operations):
+            text = (
+                f"who comes past {bound}, which alone tells requests apart, is denied with every request:"
+                " callers in no mesh, and those with a proxy of their own that this means"
+            )
+            notes.add("GM318", text, grant.origin, Severity.WARNING)
 
 
 def _means(callers: Iterable[Caller], namespace: str, account: str) -> bool:

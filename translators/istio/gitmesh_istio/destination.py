@@ -119,6 +119,7 @@ def _traffic_policy(unit: RoutingUnit, notes: Notes) -> Part:
     whole = _settings(unit.settings.get(0, {}), notes)
     value, origins = dict(whole.value), dict(whole.origins)
     ports = [(port, _settings(settings, notes)) for port, settings in sorted(unit.settings.items()) if port]
+    # A port's entry replaces the destination's: one that keeps the mesh's own must say so, or it inherits.
     if value:
         ports = [(port, part if part.value else Part(_NOTHING, {})) for port, part in ports]
     levels = [(port, part) for port, part in ports if part.value]

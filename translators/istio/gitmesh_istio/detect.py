@@ -79,7 +79,7 @@ def _meta(body: Body) -> Mapping[str, Any]:
     return _mapping(body.get("metadata"))
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping(value: object) -> Mapping[str, Any]:
     """Text from a cluster is whatever it is: what is no mapping is read as an empty one."""
     return value if isinstance(value, Mapping) else {}
 

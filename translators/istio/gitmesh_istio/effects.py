@@ -127,6 +127,7 @@ def _is_alias(service: Service, meshes: Sequence[Mesh]) -> bool:
 
 
 def _aliases(mesh: Mesh) -> bool:
+    # Unknown: as today's versions do, which leave no choice.
     version = version_of(mesh.version) or _ALIASES_ALWAYS_SINCE
     return version >= _ALIASES_SINCE and (
         mesh.settings.get(OWN_CLUSTER) != "true" or version >= _ALIASES_ALWAYS_SINCE

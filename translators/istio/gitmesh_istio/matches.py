@@ -62,8 +62,8 @@ def choices(match: RequestMatch, origin: Origin, notes: Notes) -> tuple[Choice, 
     )
 
 
-def _common(match: RequestMatch) -> dict[str, Any]:
-    body: dict[str, Any] = {}
+def _common(match: RequestMatch) -> dict[str, object]:
+    body: dict[str, object] = {}
     if match.method:
         body["method"] = {"exact": match.method}
     if match.port:
@@ -106,7 +106,7 @@ def _paths(path: TextCondition | None) -> tuple[Choice, ...]:
     return (Choice(shape="pattern", path="", body={"uri": {"regex": _expression(path)}}),)
 
 
-def _segments(base: str, case: Mapping[str, Any]) -> tuple[Choice, ...]:
+def _segments(base: str, case: Mapping[str, object]) -> tuple[Choice, ...]:
     """Whole segments: `/foo` and what begins with `/foo/`; everything for the root."""
     below = Choice(shape="segments", path=base, body={"uri": {"prefix": f"{base}/"}, **case})
     return (
@@ -114,9 +114,9 @@ def _segments(base: str, case: Mapping[str, Any]) -> tuple[Choice, ...]:
     )
 
 
-def _sources(source: SourceCondition) -> tuple[dict[str, Any], ...]:
+def _sources(source: SourceCondition) -> tuple[dict[str, object], ...]:
     assert not source.service_accounts, "not supported: left out, the route would be for every client"
-    labels = {"sourceLabels": dict(source.labels)} if source.labels else {}
+    labels: dict[str, object] = {"sourceLabels": dict(source.labels)} if source.labels else {}
     if not source.namespaces:
         return (labels,)
     return tuple({**labels, "sourceNamespace": namespace} for namespace in source.namespaces)
@@ -124,7 +124,7 @@ def _sources(source: SourceCondition) -> tuple[dict[str, Any], ...]:
 
 def _headers(
     conditions: Sequence[NamedCondition], origin: Origin, notes: Notes
-) -> tuple[dict[str, Any], ...]:
+) -> tuple[dict[str, object], ...]:
     for name in sorted({c.name for c in conditions} & IGNORED_HEADERS):
         notes.add("GM301", f"Istio ignores conditions on a header named {name!r}", origin)
     wanted = _by_name([c for c in conditions if not c.invert], "header", origin, notes)
@@ -138,8 +138,11 @@ def _headers(
 
 
 def _header_case(
-    wanted: Mapping[str, Any], without: Mapping[str, Any], lenient: Sequence[str], absent: Sequence[bool]
-) -> dict[str, Any]:
+    wanted: Mapping[str, object],
+    without: Mapping[str, object],
+    lenient: Sequence[str],
+    absent: Sequence[bool],
+) -> dict[str, object]:
     """Istio treats an absent header as empty in `withoutHeaders`. Where the empty value meets the condition,
     absence would count as meeting it; so one match says `absent`, another `present but different`."""
     missing: dict[str, dict[str, str]] = {

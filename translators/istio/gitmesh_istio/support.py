@@ -1,5 +1,5 @@
-"""What Istio's sidecars can do with each field of the policy API: the docs' matrix, and the gates by version
-and CRD field.
+"""What Istio's sidecars, and its waypoints with ztunnels, can do with each field of the policy API: the docs'
+matrix, and for sidecars the gates by version and CRD field.
 
 `since` is the first Istio whose API has the field, from the tags of istio/api; fields older than 1.20 carry
 none.
@@ -117,3 +117,65 @@ SUPPORTS: Supports = {
     "VirtualMesh.accessDefault": _full("AuthorizationPolicy:spec.rules", side=_SERVER),
     "VirtualMesh.accessExempt": _full(f"{_RULES}.to.operation.ports", side=_SERVER),
 }
+
+_NO_CLIENT = "HTTPRoutes of a Service hold for every client"
+_PATHS = "HTTPRoutes compare exact paths and whole segments"
+_PAST = "callers in no mesh come past the waypoint, so they are refused what only requests tell"
+_ADDRESS = "a waypoint sees none: nobody is allowed by one, and whoever is denied by one is at any"
+_OTHER = "to other Services with the waypoint's identity, past their own waypoints"
+
+AMBIENT: Supports = {
+    **SUPPORTS,
+    "TrafficPolicy.sources.labels": _none(_NO_CLIENT),
+    "TrafficPolicy.sources.namespaces": _none(_NO_CLIENT),
+    "TrafficPolicy.sources.serviceAccounts": _none(_NO_CLIENT),
+    "TrafficPolicy.matches.path.exact": _full(),
+    "TrafficPolicy.matches.path.prefix": _full(),
+    "TrafficPolicy.matches.path.stringPrefix": _none(_PATHS),
+    "TrafficPolicy.matches.path.suffix": _none(_PATHS),
+    "TrafficPolicy.matches.path.regex": _none(_PATHS),
+    "TrafficPolicy.matches.path.ignoreCase": _none(_PATHS),
+    "TrafficPolicy.matches.headers": _partial(
+        "not the names uri, scheme, method and authority, not the empty text, one condition for each header"
+    ),
+    "TrafficPolicy.matches.headers.invert": _partial("as a more specific rule for what is left out"),
+    "TrafficPolicy.matches.queryParams": _partial("one condition for each parameter"),
+    "TrafficPolicy.matches.method": _full(),
+    "TrafficPolicy.matches.port": _full(),
+    "TrafficPolicy.matches.authority": _full(),
+    "TrafficPolicy.split": _partial(_OTHER),
+    "TrafficPolicy.split.destination.subset": _none("an HTTPRoute names Services; make one for the subset"),
+    "TrafficPolicy.split.destination.port": _full(),
+    "TrafficPolicy.split.headers": _full(),
+    "TrafficPolicy.redirect": _full(),
+    "TrafficPolicy.redirect.path.replacePrefixMatch": _full(),
+    "TrafficPolicy.directResponse": _partial("404 without a body alone, behind every other match"),
+    "TrafficPolicy.rewrite": _partial("a host name without a port"),
+    "TrafficPolicy.rewrite.path.replaceFullPath": _full(),
+    "TrafficPolicy.fault": _none("HTTPRoutes cannot inject faults"),
+    "TrafficPolicy.timeout": _full(),
+    "TrafficPolicy.retries": _partial(
+        "on status codes alone, and at least once; Istio adds its own conditions"
+    ),
+    "TrafficPolicy.retries.backoff": _full(),
+    "TrafficPolicy.cors": _partial(
+        "origins by name; other origins' preflights get no permission from the proxy"
+    ),
+    "TrafficPolicy.mirror": _partial(_OTHER),
+    "TrafficPolicy.headers": _partial("not the Host header, and no empty values"),
+    "TrafficPolicy.loadBalancing.consistentHash": _partial(
+        "a cookie that is made is the same for all requests of one connection of a ztunnel",
+        f"{_POLICY}.loadBalancer.consistentHash",
+    ),
+    "AccessPolicy.sources.all": _partial(_PAST, side=_SERVER),
+    "AccessPolicy.sources.ipBlocks": _partial(_ADDRESS, side=_SERVER),
+    "AccessPolicy.sources.notIpBlocks": _partial(_ADDRESS, side=_SERVER),
+    "AccessPolicy.action": _partial(
+        "a Deny of some requests denies all to who comes past the waypoint; Services that share pods in part"
+        " are closed",
+        side=_SERVER,
+    ),
+    "VirtualMesh.mtls.mode": _partial("Disabled: pods in ambient keep mTLS among themselves", side=_SERVER),
+    "VirtualMesh.accessExempt": _partial("Services that share pods in part are closed", side=_SERVER),
+}
+"""The same for pods without a proxy of their own, whose Services are bound to a waypoint."""

@@ -20,7 +20,12 @@ from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUT
 from gitmesh_istio.precedence import contested, note_overrides
 from gitmesh_istio.routing import virtual_service
 from gitmesh_istio.scope import Notes, Scope, note_ignored, note_unserved, served_version
-from gitmesh_istio.waypoint_routes import note_no_waypoint, waypoint_routes
+from gitmesh_istio.waypoint_routes import (
+    note_made_cookies,
+    note_no_waypoint,
+    note_unrouted,
+    waypoint_routes,
+)
 
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
@@ -125,9 +130,13 @@ def _note_ignored(made: Sequence[Fragment], notes: Notes) -> None:
 
 
 def _traffic(unit: RoutingUnit, notes: Notes) -> tuple[Fragment, ...]:
-    if is_ambient(unit) and (unit.routes or unit.settings) and waypoint_of(unit, notes) is None:
-        note_no_waypoint(unit, notes)
-        return ()
+    if (unit.routes or unit.settings) and waypoint_of(unit, notes) is None:
+        if is_ambient(unit):
+            note_no_waypoint(unit, notes)
+            return ()
+        note_unrouted(unit, notes)
+    if is_ambient(unit):
+        note_made_cookies(unit, notes)
     made: list[Fragment] = []
     if unit.settings or unit.subsets:
         decided = [field.origin for settings in unit.settings.values() for field in settings.values()]

@@ -6,20 +6,22 @@ A VirtualService is never beside them: what a waypoint does with both for one ho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from gitmesh_gatewayapi import HTTP_ROUTE, MAX_ROUTES, Dialect, http_routes, route_name
 
-from gitmesh.diagnostics import Severity
+from gitmesh.diagnostics import Severity, first_of
+from gitmesh.model.connections import LoadBalancing
 from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import RoutingUnit, Target
+from gitmesh.model.units import Decided, RoutingUnit, SourceCondition, Target
 from gitmesh_istio.ambient import lacking
 from gitmesh_istio.effects import is_http
 from gitmesh_istio.matches import IGNORED_HEADERS
 from gitmesh_istio.scope import Notes, Part, fragment
 
+_MOST_NAMED = 8
 RETRIED = frozenset({"connect-failure", "refused-stream", "unavailable", "cancelled"})
 """What Istio retries on wherever a route has `retry` (pilot/pkg/config/kube/gateway/conversion.go)."""
 
@@ -78,11 +80,57 @@ def _is_own(target: Target, service: Service) -> bool:
     )
 
 
+def note_made_cookies(unit: RoutingUnit, notes: Notes) -> None:
+    """A cookie that Envoy makes is a hash of the connection (envoyproxy.io, RouteAction.HashPolicy), and from
+    ztunnels many clients' requests come by one."""
+    for settings in unit.settings.values():
+        decided = settings.get("load_balancing")
+        hashed = (
+            decided.value.consistent_hash if decided and isinstance(decided.value, LoadBalancing) else None
+        )
+        if decided and hashed and hashed.cookie and hashed.cookie.ttl is not None:
+            text = "a waypoint gives the same cookie to all requests that come by one connection of a ztunnel"
+            notes.add("GM303", text, decided.origin)
+
+
 def note_no_waypoint(unit: RoutingUnit, notes: Notes) -> None:
     """One finding for each policy whose routing needs a waypoint."""
     text = f"ztunnels do not route requests, and {lacking(unit, notes)}"
     for origin in _first_of_each(unit).values():
         notes.add("GM317", text, origin)
+
+
+def note_unrouted(unit: RoutingUnit, notes: Notes) -> None:
+    """One finding for each policy whose routing clients in ambient do not follow: pods have proxies, but
+    nobody routes what comes to them from pods that have none.
+    """
+    for policy, origin in _first_of_each(unit).items():
+        places = sorted({place for source in _sources(unit, policy) for place in _meant(source, notes)})
+        if places:
+            text = (
+                f"clients in ambient ({first_of(places, _MOST_NAMED)}) do not follow it: ztunnels do not"
+                f" route requests, and {lacking(unit, notes)}"
+            )
+            notes.add("GM317", text, origin, Severity.WARNING)
+
+
+def _sources(unit: RoutingUnit, policy: str) -> Iterator[SourceCondition]:
+    """Whose requests the policy decides something for."""
+    for route in unit.routes:
+        if any(one.policy == policy for one in route.origins):
+            yield route.match.source
+    for settings in unit.settings.values():
+        for decided in settings.values():
+            one: Decided | None = decided
+            while one is not None:
+                if one.origin.policy == policy:
+                    yield one.source
+                one = one.fallback
+
+
+def _meant(source: SourceCondition, notes: Notes) -> Iterable[str]:
+    there = notes.scope.facts.ambient_namespaces
+    return (place for place in there if not source.namespaces or place in source.namespaces)
 
 
 def _first_of_each(unit: RoutingUnit) -> Mapping[str, Origin]:

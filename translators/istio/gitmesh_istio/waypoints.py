@@ -119,6 +119,13 @@ def places(meshes: Sequence[Mesh]) -> set[Place]:
     return {_place(place) for mesh in meshes for place in _pairs(mesh.settings.get(WAYPOINTS, ""))}
 
 
+def is_waypoint(service: Service, meshes: Sequence[Mesh]) -> bool:
+    """Whether it is the Service of a waypoint, which has the Gateway's name (istio.io, 'Configure waypoint
+    proxies')."""
+    place = f"{service.namespace}/{service.name}"
+    return any(place in _pairs(mesh.settings.get(WAYPOINTS, "")) for mesh in meshes)
+
+
 def gateways_come_by(service: Service, meshes: Sequence[Mesh]) -> bool:
     """Whether gateways send requests for the Service through its waypoint (`ingress-use-waypoint`)."""
     given = service.labels.get(_INGRESS)

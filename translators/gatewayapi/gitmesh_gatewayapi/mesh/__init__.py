@@ -13,6 +13,7 @@ from gitmesh_gatewayapi.mesh.lifecycle import OPT_OUT_KEYS as opt_out_keys  # no
 from gitmesh_gatewayapi.mesh.lifecycle import RESOURCES as resources  # noqa: N811 - as above
 from gitmesh_gatewayapi.mesh.lifecycle import between, links, phase, writes
 from gitmesh_gatewayapi.mesh.strangers import reduced, surroundings
+from gitmesh_gatewayapi.mesh.support import OTHER_PLANES as other_planes  # noqa: N811 - as above
 from gitmesh_gatewayapi.mesh.support import SUPPORTS as supports  # noqa: N811 - as above
 from gitmesh_gatewayapi.mesh.translate import translate
 from gitmesh_gatewayapi.mesh.verdict import verdict
@@ -36,6 +37,7 @@ __all__ = [
     "naming",
     "narrowed",
     "opt_out_keys",
+    "other_planes",
     "phase",
     "reduced",
     "resources",

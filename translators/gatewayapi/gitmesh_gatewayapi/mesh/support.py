@@ -7,7 +7,12 @@ profile MESH-HTTP). What else HTTPRoutes say it may leave out (`UNPROMISED`): ea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from gitmesh.model.facts import Dataplane
 from gitmesh.model.features import Side, Support, Supports
+
+OTHER_PLANES: Mapping[Dataplane, Supports] = {}
 
 UNPROMISED = frozenset({"timeout", "retries", "cors", "mirror", "rewrite"})
 """Request fields that no feature of meshes stands for, or one that they need not have
