@@ -113,7 +113,7 @@ def _widens(change: Change) -> bool:
 def walk(facts: ClusterFacts, states: Sequence[Rendered]) -> None:
     cluster = Noted(facts)
     for state in states:
-        if not state.builds[facts.cluster].held:
+        if not state.builds[facts.cluster].holds:
             move(cluster, state)
     assert cluster.plans
     for plan in cluster.plans:

@@ -73,10 +73,11 @@ def move(cluster: Watched, found: Rendered) -> None:
 
 
 def render(policies: Policies, facts: ClusterFacts) -> Rendered:
-    """Nothing held: what is held does not move."""
+    """Nothing held, and nothing that names what is not there: what that did stays."""
     found = rendered(as_files(policies), {facts.cluster: facts}, WEST)
     assume(not any(d.is_error and d.code < "GM208" for d in found.findings))
-    assume(not found.builds[facts.cluster].held)
+    built = found.builds[facts.cluster]
+    assume(not built.holds and not built.pending)
     return found
 
 
