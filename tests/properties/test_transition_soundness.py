@@ -76,7 +76,7 @@ def render(policies: Policies, facts: ClusterFacts) -> Rendered:
     """Nothing held: what is held does not move."""
     found = rendered(as_files(policies), {facts.cluster: facts}, WEST)
     assume(not any(d.is_error and d.code < "GM208" for d in found.findings))
-    assume(not found.builds[facts.cluster].held)
+    assume(not found.builds[facts.cluster].holds)
     return found
 
 
