@@ -25,7 +25,7 @@ from tests.lab.process import LabError, free_ports, wait_until
 
 EXAMPLE = Path(__file__).parent.parent / "policies-example"
 VIRTUAL_SERVICES = "virtualservice.networking.istio.io"
-DEADLINE = 60.0
+DEADLINE = 180.0
 """Seconds after which something that did not happen counts as a failure; waiting ends at once when it
 happens.
 """

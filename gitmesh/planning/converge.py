@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.model.ledger import Stored
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, State, worst
@@ -21,8 +22,9 @@ from gitmesh.planning.elsewhere import ALONE, Asking, Elsewhere
 from gitmesh.planning.fights import heals
 from gitmesh.planning.guard import Consent, vanished
 from gitmesh.planning.leaving import unfinished
-from gitmesh.planning.ledgers import as_found, intend, rebuilt, record, unseen
+from gitmesh.planning.ledgers import intend, rebuilt, record
 from gitmesh.planning.ownership import behind
+from gitmesh.planning.readings import ask_again, by_name, unseen, unvouched
 from gitmesh.planning.remembering import holds_of
 from gitmesh.planning.verdicts import TAKEN_WITH_WARNING, Evidence, brief, verdicts
 from gitmesh.status.states import never_applied, state_of
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
     from gitmesh.model.facts import ClusterFacts, Mesh
-    from gitmesh.model.ledger import Ledger, Stored
+    from gitmesh.model.ledger import Ledger
     from gitmesh.model.manifests import Build
     from gitmesh.planning.revisions import Revisions
     from gitmesh.ports import Cluster, Translator
@@ -72,11 +74,10 @@ def converge(
 ) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
     """Bring one cluster to its build, or say what that would take. Raises ClusterError."""
     observed, said = _observe(cluster, facts, stored.ledger, cycle, memo)
-    adapted = _adapted(built, observed, facts, stored, cycle, memo)
+    observed, adapted, plan = _confirmed(cluster, facts, built, observed, stored, cycle, memo)
     built = adapted.built
     said += adapted.diagnostics
     cycle = replace(cycle, holding=(*cycle.holding, *(one for one in adapted.diagnostics if one.hold)))
-    plan = _plan(cluster, built, observed, stored, cycle, memo)
     writing = cycle.apply and cluster.enforce
     if cycle.apply and not cluster.enforce and plan.writes:
         said.append(
@@ -151,7 +152,7 @@ def _observe(
     if vanished(observed, ledger):
         # All gone at once is more likely a wrong answer than a wish: a second reading is asked for (K11).
         observed = cluster.observe(kinds)
-    observed = _with_unseen(cluster, observed, ledger, memo)
+    observed = by_name(cluster, observed, unseen(ledger, observed), ledger, memo, "unseen")
     if not vanished(observed, ledger):
         return observed, []
     text = (
@@ -161,19 +162,26 @@ def _observe(
     return observed, [finding("GM409", text, cluster=cluster.name, severity=Severity.WARNING)]
 
 
-def _with_unseen(
-    cluster: Cluster, observed: Observed, ledger: Ledger, memo: MutableMapping[Any, Any]
-) -> Observed:
-    """The reading with what the cluster says of each object of ours that it does not show: a list may be from
-    before our own write (law 3). It is asked once while neither list nor ledger moves."""
-    missing = unseen(ledger, observed)
-    asked = memo.get("unseen")
-    if not missing or (asked and asked[0] is observed and asked[1] == missing):
-        return observed
-    found = as_found(observed, missing, cluster.find(missing))
-    if found is observed:
-        memo["unseen"] = (observed, missing)
-    return found
+def _confirmed(
+    cluster: Cluster,
+    facts: ClusterFacts,
+    built: Build,
+    observed: Observed,
+    stored: Stored,
+    cycle: Cycle,
+    memo: MutableMapping[Any, Any],
+) -> tuple[Observed, Adapted, Plan]:
+    """The build as it must be beside a reading, the plan to it, and that reading: where the plan would leave
+    something as it is that the ledger does not vouch for, with what the cluster says of it by name."""
+
+    def planned(reading: Observed) -> tuple[Observed, Adapted, Plan]:
+        adapted = _adapted(built, reading, facts, stored, cycle, memo)
+        return reading, adapted, _plan(cluster, adapted.built, reading, stored, cycle, memo)
+
+    _, adapted, plan = first = planned(observed)
+    doubted = unvouched(plan, adapted.built, observed, stored.ledger)
+    confirmed = by_name(cluster, observed, doubted, stored.ledger, memo, "doubted")
+    return first if confirmed is observed else planned(confirmed)
 
 
 def _adapted(
@@ -280,7 +288,11 @@ def _carry_out(
     cycle: Cycle,
     memo: MutableMapping[Any, Any],
 ) -> tuple[tuple[Outcome, ...], Ledger]:
-    """Intents, writes, truth: in this order, so that a kill at any step loses nothing."""
+    """Intents, writes, truth: in this order, so that a kill at any step loses nothing.
+
+    The ledger is saved before any write, also where no intent changes it: only that proves that the plan was
+    made by the ledger as it is, and not by one of before.
+    """
     accepted, homes = cycle.revisions.accepted, cycle.revisions.homes
     settled = (
         plan,
@@ -293,23 +305,24 @@ def _carry_out(
     )
     if not plan.writes and memo.get("settled") == settled and memo["settled"][1] is stored.ledger:
         return (), stored.ledger
-    ledger, version = rebuilt(stored, observed), stored.version
+    saved, ledger = stored, rebuilt(stored, observed)
     outcomes: tuple[Outcome, ...] = ()
     if plan.writes:
         ledger = intend(ledger, plan, built)
-        if ledger is not stored.ledger:
-            version = cluster.save(ledger, version)
+        saved = Stored(ledger=ledger, version=cluster.save(ledger, stored.version))
+        ask_again(memo)
         outcomes = cluster.apply(plan)
     recorded = record(ledger, plan, outcomes, observed, built, accepted, homes, facts.uid, memo)
     after = replace(
         _held(_knowing(recorded, facts, cycle), facts, plan, cycle),
         heals=heals(plan, outcomes, stored.ledger.heals),
     )
-    if after == stored.ledger and version == stored.version and version and not stored.corrupt:
+    if after != saved.ledger or not saved.version or saved.corrupt:
+        cluster.save(after, saved.version)
+        return outcomes, after
+    if not plan.writes:
         memo["settled"] = settled
-        return outcomes, stored.ledger
-    cluster.save(after, version)
-    return outcomes, after
+    return outcomes, saved.ledger
 
 
 def _remember(

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 
 from gitmesh.model.empty import EMPTY
 from gitmesh.model.ledger import Entry, Ledger, Stored
-from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
+from gitmesh.model.plan import Action, Change, Observed, Outcome, Plan
 from gitmesh.planning.ownership import is_marked
+from gitmesh.planning.readings import is_there
 from gitmesh.planning.retaining import parts_of
 
 if TYPE_CHECKING:
@@ -172,38 +173,13 @@ def _gone(ledger: Ledger, observed: Observed, built: Build, plan: Plan) -> list[
     planned = {change.key for change in plan.writes}
     return [
         key
-        for key in unseen(ledger, observed)
-        if key not in built.manifests and key not in built.held and key not in planned
-    ]
-
-
-def unseen(ledger: Ledger, observed: Observed) -> list[ObjectKey]:
-    """The objects of the ledger that a reading does not show, or shows another in place of."""
-    return [
-        key
         for key, entry in ledger.entries.items()
-        if key[:2] not in observed.missing_kinds
-        and (
-            (live := observed.live.get(key)) is None
-            or not _known(live, entry, observed.cluster, ledger.instance)
-        )
+        if key not in built.manifests
+        and key not in built.held
+        and key not in planned
+        and key[:2] not in observed.missing_kinds
+        and not is_there(key, entry, observed, ledger.instance)
     ]
-
-
-def as_found(observed: Observed, keys: Iterable[ObjectKey], found: Mapping[ObjectKey, Live]) -> Observed:
-    """A reading in which these objects are as they were found by name; itself where that is what it says."""
-    moved = {key for key in keys if found.get(key) is not observed.live.get(key)}
-    if not moved:
-        return observed
-    live = {key: one for key, one in observed.live.items() if key not in moved}
-    return replace(observed, live={**live, **{key: found[key] for key in sorted(moved & found.keys())}})
-
-
-def _known(live: Live, entry: Entry, cluster: str, instance: str) -> bool:
-    """Whether the entry is of this very object. An intent that came to nothing knows only what bears our
-    marks.
-    """
-    return entry.uid == live.uid if entry.uid else is_marked(live, cluster, instance)
 
 
 def _kept(entry: Entry | None, uid: str, manifest: Manifest, commit: str) -> Entry:

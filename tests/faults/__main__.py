@@ -1,7 +1,7 @@
 """The long form of the net: `python -m tests.faults [--state FILE] [--only NAME] [--seed SEED]`.
 
 It is played in portions of the short form's size, each with a seed of its own. After each the file says
-what was done, so that it can be ended at any time and goes on there.
+what was done, so that it can be ended at any time, by SIGTERM too, and goes on there.
 """
 
 # ruff: noqa: T201 - a command line prints
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from tests.faults.campaigns import CAMPAIGNS
 from tests.faults.judge import LawBrokenError
@@ -34,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", help="one portion with this seed; nothing is written down")
     options = parser.parse_args(arguments)
     names = options.only or list(CAMPAIGNS)
+    signal.signal(signal.SIGTERM, _ended)  # so that what was started ends with it
     binaries = find()
     if binaries is None or binaries.istio_crds is None:
         print("lab not built: run 'make lab'", file=sys.stderr)
@@ -47,6 +50,10 @@ def main(arguments: Sequence[str]) -> int:
                 return 1
     print(summary(options.state))
     return 0
+
+
+def _ended(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def portions(names: Sequence[str], state: Path, seed: str | None) -> Iterator[tuple[str, str]]:

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from tests.faults.calls import Asked, CallFault, Script
 from tests.faults.judge import STATUS, LawBrokenError
 from tests.faults.past import Past, View, lists, never, whole
-from tests.faults.scene import PATIENCE, TIMEOUT, Scene
+from tests.faults.scene import TIMEOUT, AgentPatience, Scene
 from tests.faults.steps import STEPS, Killer, NamedStep
+from tests.shop import Agent
 
 _WEIGHTS = {
     CallFault.DELAY: 10,
@@ -34,8 +35,8 @@ _SHARE = 0.25
 """Of all calls that meet a fault: every second cycle comes to an end, and every write is met now and then."""
 _COMMITS, _JUDGED = 40, 250
 """Faulted calls between two commits, and between two convergences without faults."""
-_KILLED_BY = 6.0
-"""Seconds in which a named step is waited for: a revision may need none of its kind."""
+_KILLED_BY, _STEPPED_BY = 6.0, 2
+"""Seconds and whole cycles in which a named step is waited for: a revision may need none of its kind."""
 _ROUND = 25
 """Idle cycles of one process: the next one starts with nothing in memory, and has nothing to write either."""
 _QUIET = 5
@@ -69,10 +70,22 @@ def _killed(scene: Scene, step: NamedStep | None, seconds: float) -> str:
             proxy = scene.git if step.git else scene.kube
             stack.enter_context(proxy.playing(Killer(step, scene.kill).script()))
         agent = stack.enter_context(scene.working())
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            agent.process.wait(seconds if step is None else _KILLED_BY)
-            return step.name if step else "by itself"
+        if step is None:
+            time.sleep(seconds)
+            assert agent.process.poll() is None, f"it ended by itself: {agent.log[-4000:]}"
+        elif _ends(agent):
+            return step.name
     return "at a random moment"
+
+
+def _ends(agent: Agent) -> bool:
+    """Whether it was killed while its step was waited for."""
+    patience = AgentPatience(agent, _KILLED_BY, _STEPPED_BY)
+    while not patience.is_over():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            agent.process.wait(0.2)
+            return True
+    return False
 
 
 def faulted_calls(scene: Scene, count: int, seed: str) -> Counter[str]:
@@ -131,14 +144,14 @@ def idle_cycles(scene: Scene, count: int, seed: str) -> Counter[str]:
 
 def _settle(scene: Scene) -> None:
     """The cycle that converged ends, and its status is pushed, which takes a while beside the cycles."""
-    began, quiet, tip = time.monotonic(), 0, ""
-    since = began
+    patience, quiet, tip = AgentPatience(scene.agent), 0, ""
+    since = time.monotonic()
     while quiet < _QUIET or time.monotonic() - since < TIMEOUT:
         scene.agent.ticks()
         if scene.judge.look() or scene.shop.repo.tip(STATUS) != tip:
             quiet, since, tip = 0, time.monotonic(), scene.shop.repo.tip(STATUS)
         quiet += 1
-        if time.monotonic() - began > PATIENCE:
+        if patience.is_over():
             raise LawBrokenError("a converged cluster is not quiet")
 
 

@@ -37,9 +37,12 @@ TIMEOUT = 2.0
 """Seconds that a request to the cluster may take: what a half-open connection costs."""
 INTERVAL = 0.2
 """Seconds between two cycles."""
-PATIENCE = 90.0
-"""Seconds after which a cluster that does not converge without faults is lost."""
+PATIENCE, WHOLE, LONGEST = 90.0, 30, 900.0
+"""A cluster that does not converge without faults is lost after so many seconds in which so many cycles were
+whole, or after the longest time: on a busy machine seconds alone say nothing of the agent.
+"""
 _POLL = 0.1
+_ANSWERED = ("clean", "findings")
 _DEFECT = "defect of GitMesh"
 _BY_HAND = {
     "apiVersion": "networking.istio.io/v1",
@@ -51,6 +54,26 @@ _BY_HAND = {
     },
 }
 """A stranger's object in the place of one of ours: it stays as it is."""
+
+
+class AgentPatience:
+    """How long an agent is waited for, from now on: so many seconds in which so many cycles were whole."""
+
+    def __init__(self, agent: Agent, seconds: float = PATIENCE, cycles: int = WHOLE) -> None:
+        self._agent, self._seconds, self._cycles = agent, seconds, cycles
+        self._began, self._whole = time.monotonic(), _whole_cycles(agent)
+
+    def is_over(self) -> bool:
+        """Whether it had all the time and all the cycles that it may take."""
+        waited = time.monotonic() - self._began
+        enough = waited > self._seconds and _whole_cycles(self._agent) - self._whole >= self._cycles
+        return enough or waited > LONGEST
+
+
+def _whole_cycles(agent: Agent) -> int:
+    """Cycles in which the cluster and the source answered."""
+    counts = agent.metrics()
+    return int(sum(counts.get(f'gitmesh_reconcile_total{{result="{how}"}}', 0) for how in _ANSWERED))
 
 
 @dataclass
@@ -103,21 +126,21 @@ class Scene:
         """Wait, without faults, until everything is as the last revision wants it, and judge. The agent may
         be in the middle of a cycle that met faults: it is given time.
         """
-        end, why = time.monotonic() + PATIENCE, "nothing was looked at"
+        self._wait()
+        self.judge.converged()
+
+    def _wait(self) -> None:
+        patience = AgentPatience(self.agent)
         while why := self.judge.differs():
-            if time.monotonic() > end:
+            if patience.is_over():
                 raise LawBrokenError(f"not converged: {why}\n{self.agent.log[-4000:]}")
             assert self.agent.process.poll() is None, self.agent.log[-4000:]
             time.sleep(_POLL)
-        self.judge.converged()
 
     def forgive(self) -> None:
         """After a law was broken on purpose: a good agent mends it, and a new judge begins."""
         with self.working():
-            end = time.monotonic() + PATIENCE
-            while why := self.judge.differs():
-                assert time.monotonic() < end, f"{why}\n{self.agent.log[-4000:]}"
-                time.sleep(_POLL)
+            self._wait()
         old = self.judge
         strangers = {key: self.server.get(*_place(key)) for key in old.strangers}
         self.judge = Judge(

@@ -29,7 +29,7 @@ DESTINATION_RULE = ApiKind(
     group=NETWORKING, kind="DestinationRule", plural="destinationrules", versions=("v1",)
 )
 KINDS = (VIRTUAL_SERVICE, DESTINATION_RULE)
-DEADLINE = 10.0
+DEADLINE = 60.0
 HOME = "mesh-home"
 """Where control planes count, for `WRITER`."""
 

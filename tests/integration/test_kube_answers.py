@@ -7,6 +7,7 @@ test_kube_apply.py.
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Ledger
 from gitmesh.model.objects import canonical
 from gitmesh.model.plan import Action, Live, Outcome, Plan
+from gitmesh.planning.ledger_codec import encode_ledger
 from tests.integration.faultserver import FaultServer, Reply, says
 from tests.integration.kube_support import KINDS, body, carry_out, cluster_at, step, vs_key, vs_spec
 
@@ -138,6 +140,33 @@ def test_a_ledger_that_is_said_to_be_saved_in_another_content_is_not() -> None:
         client = KubeClient(Endpoint(server=server.url), timeout=5.0, user_agent="gitmesh-tests")
         with pytest.raises(ClusterError):
             LedgerStore(client).save(Ledger(instance="x"), "2")
+        client.close()
+
+
+@pytest.mark.parametrize(("version", "is_saved"), [("2", False), ("3", True)])
+def test_a_refused_save_counts_only_where_the_ledger_moved_to_what_was_saved(
+    version: str, is_saved: bool
+) -> None:
+    """The server says that version 2 is not the last one. Version 3 with this content is our own write, whose
+    answer was lost; version 2 again is an answer from before, whatever its content is.
+    """
+    ledger = Ledger(instance="x")
+    there = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "gitmesh-x",
+            "namespace": "gitmesh-system",
+            "uid": "1",
+            "resourceVersion": version,
+        },
+        "data": {"ledger.json": encode_ledger(ledger).decode()},
+    }
+    refusal = {"kind": "Status", "status": "Failure", "reason": "Conflict", "code": 409}
+    with FaultServer(answered(refusal, 409), answered(there)) as server:
+        client = KubeClient(Endpoint(server=server.url), timeout=5.0, user_agent="gitmesh-tests")
+        with nullcontext() if is_saved else pytest.raises(ClusterError, match="changed by somebody else"):
+            assert LedgerStore(client).save(ledger, "2") == version
         client.close()
 
 

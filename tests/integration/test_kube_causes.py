@@ -25,7 +25,7 @@ pytestmark = pytest.mark.lab
 
 ADMISSION = "admissionregistration.k8s.io/v1"
 HOLD = ["example.com/backup"]
-DEADLINE = 30.0
+DEADLINE = 180.0
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.lab
 
 NETWORKING = "networking.istio.io/v1"
 REFUSAL = "configuration is invalid: http route cannot contain both route and redirect"
-DEADLINE = 60.0
+DEADLINE = 180.0
 
 
 @pytest.fixture(scope="module")

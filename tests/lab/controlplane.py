@@ -13,7 +13,7 @@ from tests.lab.apiclient import ApiClient
 from tests.lab.build import Binaries
 from tests.lab.process import LOOPBACK, LabError, Process, free_ports, hold_port, wait_until
 
-READY_SECONDS = 180.0
+READY_SECONDS = 600.0
 
 
 class ControlPlane:

@@ -4,7 +4,7 @@ test_cycle_laws.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -14,8 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.adapters.writing import StepError
 from gitmesh.errors import ClusterError
-from gitmesh.model.objects import ObjectKey, decode
-from gitmesh.model.plan import Live
+from gitmesh.model.ledger import Stored
+from gitmesh.model.objects import ApiKind, ObjectKey, decode
+from gitmesh.model.plan import Live, Observed
 from gitmesh.model.report import Report
 from gitmesh.pipeline import Memo
 from gitmesh.planning.ownership import ADOPT
@@ -44,6 +45,44 @@ class Killed(BaseException):
     """The process dies inside a call of a port."""
 
 
+class Recalled(MemoryCluster):
+    """A cluster that shows what it showed before, where a test asks for that: its lists, its ledger, or both.
+    By name, objects are as they are, and what is written meets the cluster as it is.
+    """
+
+    def __init__(self, name: str, **given: Any) -> None:
+        super().__init__(name, **given)
+        self.past: list[tuple[dict[ObjectKey, Live], Stored]] = []
+        self.listed: dict[ObjectKey, Live] | None = None
+        self.remembered: Stored | None = None
+
+    def observe(self, kinds: Sequence[ApiKind]) -> Observed:
+        """As things are, or were."""
+        now = self.objects
+        try:
+            self.objects = now if self.listed is None else self.listed
+            return super().observe(kinds)
+        finally:
+            self.objects = now
+
+    def load(self, instance: str) -> Stored:
+        """The ledger as it is, or was."""
+        return self.remembered or super().load(instance)
+
+    def recall(self, pick: int, *, lists: bool, ledger: bool) -> None:
+        """Show one moment of before from now on; none is known right after the ledger was lost."""
+        if self.past:
+            objects, stored = self.past[pick % len(self.past)]
+            self.listed, self.remembered = objects if lists else None, stored if ledger else None
+
+    def be_up_to_date(self) -> None:
+        """Show everything as it is, and keep that to be shown later."""
+        self.listed = self.remembered = None
+        stored = MemoryCluster(self.name)
+        stored._ledger, stored._version = self._ledger, self._version
+        self.past.append((dict(self.objects), stored.load(INSTANCE)))
+
+
 class CycleWorld(RuleBasedStateMachine):
     """Two sources, two clusters in memory, and everything that can happen to them.
 
@@ -54,7 +93,7 @@ class CycleWorld(RuleBasedStateMachine):
         super().__init__()
         self.sources = {name: History(name) for name in sorted(POOL)}
         self.clusters = {
-            name: MemoryCluster(name, facts=facts_of(name), before=self._hook(name)) for name in NAMES
+            name: Recalled(name, facts=facts_of(name), before=self._hook(name)) for name in NAMES
         }
         self.fleet = InOrder(self.clusters.values())
         self.memo = Memo()
@@ -242,6 +281,13 @@ class CycleWorld(RuleBasedStateMachine):
     @rule(name=clusters, lose=st.sampled_from([forgotten, corrupted]))
     def lose_ledger(self, name: str, lose: Callable[[MemoryCluster], None]) -> None:
         lose(self.clusters[name])
+        self.clusters[name].past.clear()  # versions begin anew, which those of a real cluster never do
+
+    @rule(name=clusters, pick=picks, lists=st.booleans(), ledger=st.booleans())
+    def answer_from_before(self, name: str, pick: int, lists: bool, ledger: bool) -> None:
+        """The next cycle reads what was there a while ago."""
+        self.clusters[name].recall(pick, lists=lists, ledger=ledger)
+        self.tick()
 
     @rule(name=clusters, extra=st.booleans())
     def service_comes_or_goes(self, name: str, extra: bool) -> None:

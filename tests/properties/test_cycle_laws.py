@@ -68,6 +68,9 @@ class Cycles(CycleWorld):
             self._follow(objects, None, ledgers)
             self.memo = Memo()
             return
+        finally:
+            for cluster in self.clusters.values():
+                cluster.be_up_to_date()
         self._check_acceptance(self.report, self._prior(ledgers, remembered))
         builds = self._oracle(self.report)
         self._check_writes(self.report, builds, ledgers)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from gitmesh.adapters.memory import MemoryCluster
+from gitmesh.adapters.writing import StepError
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Ledger
 from gitmesh.model.objects import ApiKind, ObjectKey, decode
@@ -17,11 +18,16 @@ from tests.unit.test_pipeline import PipelineWorld, actions, codes, facts, slow
 
 
 class Lagging(MemoryCluster):
-    """A cluster whose lists may be those of a while ago (`past`); by name, objects are as they are."""
+    """A cluster whose lists may be those of a while ago (`past`), or one reading for ever (`shown`); by name,
+    objects are as they are.
+    """
 
     past: dict[ObjectKey, Live] | None = None
+    shown: Observed | None = None
 
     def observe(self, kinds: Sequence[ApiKind]) -> Observed:
+        if self.shown is not None:
+            return self.shown
         now = self.objects
         try:
             self.objects = now if self.past is None else self.past
@@ -49,6 +55,11 @@ def ledger(world: PipelineWorld) -> Ledger:
 
 def entries(world: PipelineWorld) -> set[str]:
     return {key.name for key in ledger(world).entries}
+
+
+def reviews(world: PipelineWorld) -> ObjectKey:
+    (key,) = [key for key in world.east.objects if key.name == "reviews"]
+    return key
 
 
 def test_an_object_that_an_older_list_lacks_is_not_forgotten_but_pruned(world: PipelineWorld) -> None:
@@ -108,6 +119,114 @@ def test_an_intent_whose_object_came_after_the_list_is_found(world: PipelineWorl
     world.commit(slow("b", "ratings"))
     world.run()
     assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
+
+
+def test_an_intent_takes_no_uid_from_a_predecessor_in_an_older_list(world: PipelineWorld) -> None:
+    """As above, and the list still shows the object of before, whose marks are ours, too."""
+
+    def dies(operation: str, _key: ObjectKey | None) -> None:
+        if operation == "save" and "create" in world.operations():
+            raise ClusterError("killed")
+
+    world.commit(slow("a"), slow("b", "ratings"))
+    world.run()
+    before, key = dict(world.east.objects), reviews(world)
+    del world.east.objects[key]
+    world.hooks["east"] = dies
+    world.run()
+    world.hooks.clear()
+    lagging(world).past = before
+    assert actions(world.run()) == {"reviews": "keep", "ratings": "keep"}
+    lagging(world).past = None
+    assert ledger(world).entries[key].uid == world.east.objects[key].uid != before[key].uid
+    assert actions(world.run()) == {"reviews": "keep", "ratings": "keep"}
+
+
+def test_a_deletion_by_an_older_list_does_not_let_go_of_the_successor(world: PipelineWorld) -> None:
+    """As above, and it is not wanted any more: what is deleted is what is there."""
+
+    def dies(operation: str, _key: ObjectKey | None) -> None:
+        if operation == "save" and "create" in world.operations():
+            raise ClusterError("killed")
+
+    world.commit(slow("a"), slow("b", "ratings"))
+    world.run()
+    before = dict(world.east.objects)
+    del world.east.objects[reviews(world)]
+    world.hooks["east"] = dies
+    world.run()
+    world.hooks.clear()
+    lagging(world).past = before
+    world.commit(slow("b", "ratings"))
+    world.run()
+    assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
+
+
+def test_what_was_asked_before_a_write_is_asked_again_after_it(world: PipelineWorld) -> None:
+    """The answer to a creation is lost, then nobody wants it any more, and the list stays as it was."""
+
+    def lost(operation: str, _key: ObjectKey | None) -> None:
+        if operation == "create":
+            raise StepError("no answer")
+
+    world.commit(slow("a"), slow("b", "ratings"))
+    world.run()
+    key = reviews(world)
+    made = world.east.objects.pop(key)
+    world.hooks["east"] = lost
+    lagging(world).shown = world.east.observe(world.mesh.resources)
+    world.run()
+    world.run()
+    world.hooks.clear()
+    world.east.put(decode(made.body))  # it was carried out all the same
+    world.commit(slow("b", "ratings"))
+    world.run()
+    assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
+
+
+def test_what_an_older_list_shows_as_wanted_is_asked_for_where_we_wrote_other_things(
+    world: PipelineWorld,
+) -> None:
+    """5 s, then 7 s, then 5 s again: a list from the beginning says that nothing is to be done."""
+    world.commit(slow("a"))
+    world.run()
+    before = dict(world.east.objects)
+    world.commit(slow("a", timeout="7s"))
+    world.run()
+    lagging(world).past = before
+    world.commit(slow("a"))
+    assert actions(world.run()) == {"reviews": "update"}
+    assert b"5000" in world.east.objects[reviews(world)].body
+
+
+def test_what_we_deleted_and_an_older_list_still_shows_is_no_strangers(world: PipelineWorld) -> None:
+    world.commit(slow("a"), slow("b", "ratings"))
+    world.run()
+    before = dict(world.east.objects)
+    world.commit(slow("b", "ratings"))
+    world.run()
+    lagging(world).past = before
+    world.commit(slow("a"), slow("b", "ratings"))
+    report = world.run()
+    assert actions(report) == {"reviews": "create", "ratings": "keep"}
+    assert "GM401" not in codes(report)
+
+
+def test_what_bears_our_marks_and_is_unknown_is_asked_for_once(world: PipelineWorld) -> None:
+    """The counter-proof: it is there, so marks alone are no authority."""
+    world.commit(slow("b", "ratings"), slow("a"))
+    world.run()
+    theirs = decode(world.east.objects[reviews(world)].body)
+    world.commit(slow("b", "ratings"))
+    world.run()
+    made = world.east.put(theirs)
+    lagging(world).shown = world.east.observe(world.mesh.resources)
+    world.commit(slow("b", "ratings"), slow("a"))
+    assert actions(world.run())["reviews"] == "conflict"
+    assert "find" in world.operations()
+    assert actions(world.run())["reviews"] == "conflict"
+    assert "find" not in world.operations()
+    assert world.east.objects[made.key] is made
 
 
 def test_what_is_gone_is_forgotten_and_asked_for_no_more(world: PipelineWorld) -> None:

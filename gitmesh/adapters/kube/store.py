@@ -56,10 +56,13 @@ class LedgerStore:
         """Write it if `version` is still the one that was read. Raises ClusterError, on a lost race too."""
         content = _content(ledger)
         answer = self._client.send(_request(ledger.instance, content, version))
-        if answer.status == 409:  # perhaps by our own write, whose answer was lost on its way
+        refused = answer.status == 409
+        if refused:  # perhaps by our own write, whose answer was lost on its way
             answer = self._get(ledger.instance)
         try:
             saved = _saved(answer, ledger.instance, content)
+            if refused and saved == version:  # an answer from before: the server has just said that it moved
+                raise lost_race(f"{NAMESPACE}/gitmesh-{ledger.instance}")
         except ApiError as error:
             raise _explained(error) from None
         self._last = Stored(ledger=ledger, version=saved)

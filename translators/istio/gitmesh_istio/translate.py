@@ -134,7 +134,8 @@ def _traffic(unit: RoutingUnit, notes: Notes) -> tuple[Fragment, ...]:
         if is_ambient(unit):
             note_no_waypoint(unit, notes)
             return ()
-        note_unrouted(unit, notes)
+        if notes.scope.facts.ambient_namespaces:
+            note_unrouted(unit, notes)
     if is_ambient(unit):
         note_made_cookies(unit, notes)
     made: list[Fragment] = []
