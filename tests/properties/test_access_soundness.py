@@ -46,12 +46,10 @@ def held(found: Rendered, cluster: str, facts: ClusterFacts, workload: Workload)
     """Whether something that decides about the pod is held: it keeps what is live, of which nothing is known
     here.
     """
-    names = {(key.namespace, key.name.removesuffix("-allow")) for key in found.builds[cluster].held}
-    mesh = next((mesh for mesh in facts.meshes if mesh.name == workload.mesh), None)
-    root = mesh is not None and any(
-        key.namespace == mesh.root_namespace for key in found.builds[cluster].held
-    )
-    return root or any(
+    units = found.builds[cluster].held_units
+    names = {(key.namespace, key.name) for key in units if key.half == "access"}
+    whole = any(key.half == "mesh" and key.name == workload.mesh for key in units)
+    return whole or any(
         service.key in names for service in facts.services if workload in behind(service, facts)
     )
 

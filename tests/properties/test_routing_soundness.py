@@ -12,6 +12,7 @@ from hypothesis import assume, given, note
 from hypothesis import strategies as st
 
 from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.units import half_key
 from tests.rendered import Rendered, rendered
 from tests.soundness.access_documents import as_files
 from tests.soundness.bookshelf import DESTINATION, bookshelf, questions
@@ -47,7 +48,7 @@ def asked(facts: ClusterFacts, part: int) -> Iterator[RoutedRequest]:
 
 def held(found: Rendered) -> bool:
     """Whether the destination keeps what is live, of which nothing is known here."""
-    return any((key.namespace, key.name) == DESTINATION.key for key in found.builds["east"].held)
+    return half_key("routing", "east", DESTINATION.key) in found.builds["east"].held_units
 
 
 def expected(policies: Policies, one: RoutedRequest) -> Decision:

@@ -199,7 +199,7 @@ def _document(kind: str, name: str, spec: Document) -> Document:
 
 def _is_exact(policies: Sequence[Document]) -> bool:
     found = rendered(as_files(policies), world_facts())
-    held = any(built.held for built in found.builds.values())
+    held = any(built.holds for built in found.builds.values())
     return not held and not any(one.is_error or one.code in _UNCLEAR for one in found.findings)
 
 
