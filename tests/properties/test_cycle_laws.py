@@ -299,6 +299,10 @@ class Cycles(CycleWorld):
         result = report.clusters[name]
         assert result.plan is not None
         waiting = {change.key for change in result.plan.prune_held}
+        told = " ".join(
+            one.message for one in report.diagnostics if one.code == "GM406" and one.cluster == name
+        )
+        waiting |= {change.key for change in result.plan.changes if change.note and str(change.key) in told}
         settled = all(source.accepted for source in report.sources.values())
         for place in self.ours:
             if (
