@@ -21,7 +21,8 @@ class Way(Enum):
 
 def way_of(question: Question, known: Known, pair: Pair) -> Way:
     """How a request comes to the pods. Clients with a proxy of their own, and those without a mesh, come
-    directly; whether it is one with a proxy, an identity alone does not say.
+    directly; whether it is one with a proxy, an identity alone does not say, nor that it is one without where
+    no pods in its namespace are.
     """
     told = list(ways_of(known, pair))
     if not told:
@@ -30,7 +31,8 @@ def way_of(question: Question, known: Known, pair: Pair) -> Way:
         return Way.UNSEEN
     if not all(question.service in ways for ways in told):
         return Way.UNSURE
-    return Way.UNSURE if comes_by_own_proxy(question.client, known) else Way.AHEAD
+    without = question.client.namespace in known.index.facts.ambient_namespaces
+    return Way.AHEAD if without and not comes_by_own_proxy(question.client, known) else Way.UNSURE
 
 
 def comes_by_own_proxy(client: Client, known: Known) -> bool:
