@@ -11,7 +11,7 @@ before all access, and what it widens after that.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
@@ -62,7 +62,7 @@ class Ordering:
         self.diagnostics: list[Diagnostic] = []
         self.rows = [row for row in rows if row.writes]
         self.moves = {row.key: self._move(row) for row in self.rows if row.decides in GUARDING}
-        self.away = {row.key.namespace: row.key for row in reversed(rows) if self._is_away(row)}
+        self.away = self._away(rows)
         access = [move for move in self.moves.values() if move.row.decides == "access"]
         self.changes_access = any(move.effect is not Effect.NEITHER for move in access)
         self.passing = [
@@ -96,21 +96,50 @@ class Ordering:
         """Whether it may be about pods of every namespace: mTLS is, and what closes by existing may be."""
         return move.row.decides == "trust" or move.effect is Effect.CLOSES
 
-    # --- what does not come, and so refuses nothing
+    # --- what is not as it is wanted after this plan, and so refuses too little
 
-    def _is_away(self, row: Change) -> bool:
-        """Whether somebody keeps an object from being as it is wanted that would then narrow who may call:
-        a stranger in its place, a finalizer, or what it waits for. What errors hold is as it is to be. In its
-        namespace nothing refuses less meanwhile, and nowhere else: what a tenant makes holds nobody else's.
+    def _away(self, rows: Sequence[Change]) -> Mapping[str, ObjectKey]:
+        """By namespace an object that would narrow who may call and is kept from it, "" for one that is about
+        all of them. There nothing refuses less meanwhile, and nowhere else: what a tenant makes holds nobody
+        else's, so only what a mesh has in its root namespace is about all. What errors hold is as it is to
+        be.
         """
-        if row.decides != "access" or row.writes or row.key in self.scenery.built.held:
+        roots = {mesh.root_namespace for mesh in self.scenery.built.meshes} - {""}
+        kept = (row.key for row in rows if self._is_kept_away(row, roots))
+        found = sorted((*kept, *self._staying()), reverse=True)
+        everywhere = [key for key in found if key.namespace in roots]
+        away = {key.namespace: key for key in found}
+        return {**away, "": everywhere[-1]} if everywhere else away
+
+    def _is_kept_away(self, row: Change, roots: Collection[str]) -> bool:
+        """Whether a stranger in its place, a finalizer, or what it waits for keeps a wanted object away. What
+        a stranger's object does instead counts in the root namespaces of meshes alone, which no tenant has.
+        """
+        wanted = self.scenery.built.manifests.get(row.key)
+        if wanted is None or row.decides not in GUARDING or row.writes:
             return False
         if row.action not in (Action.CONFLICT, Action.HELD) and not row.staged:
             return False
-        wanted = self.scenery.built.manifests.get(row.key)
-        before = None if row.action is Action.CONFLICT else _body(row.before)
-        after = _body(wanted.body) if wanted else None
-        return self.scenery.writers[row.key].effect(before, after) in NARROWING
+        tenants = row.action is Action.CONFLICT and row.key.namespace not in roots
+        before = None if tenants else _body(row.before)
+        return self.scenery.writers[row.key].effect(before, decode(wanted.body)) in NARROWING
+
+    def _staying(self) -> Iterator[ObjectKey]:
+        """Ours that nobody wants and this plan does not delete, for whatever reason: it is protected, too
+        many would go, its finalizers wait, or the ledger that tells what may go is lost."""
+        built, live = self.scenery.built, self.scenery.observed.live
+        going = {row.key for row in self.rows if row.action is Action.DELETE}
+        ours = (
+            key for key in live.keys() - built.manifests.keys() - built.held - going if self._is_ours(key)
+        )
+        for key in ours:
+            if self.scenery.writers[key].effect(decode(live[key].body), None) in NARROWING:
+                yield key
+
+    def _is_ours(self, key: ObjectKey) -> bool:
+        return (
+            self.scenery.ours(self.scenery.observed.live[key]) and self.scenery.writers.get(key) is not None
+        )
 
     # --- what a change does
 
@@ -172,7 +201,7 @@ class Ordering:
 
     def _of_access(self, move: Move) -> Iterator[Change]:
         row, deletes = move.row, move.row.action is Action.DELETE
-        other = self.away.get(row.key.namespace)
+        other = self.away.get(row.key.namespace) or self.away.get("")
         away = f"refuses what it refused until {other} is as it is wanted" if other else ""
         match move.effect:
             case Effect.CLOSES:

@@ -18,6 +18,7 @@ from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Change, Live, Observed, Plan, Turn
 from gitmesh.planning.diff import diff
 from gitmesh.planning.guard import Consent
+from gitmesh.planning.ownership import ID
 from tests.closing_mesh import BOTH, CLOSED, NAMED, OPEN, PLAIN, ClosingMesh, admits
 from tests.fake_mesh import rule
 from tests.unit.plans import FAKE, INSTANCE, codes, is_live, want
@@ -32,16 +33,28 @@ def wanted(name: str, spec: Mapping[str, Any]) -> Manifest:
     return replace(made, decides=MESH.decides(decode(made.body)))
 
 
-def planned(new: Specs, lives: Mapping[ObjectKey, Live], before: Before | None = None) -> Plan:
+def planned(
+    new: Specs,
+    lives: Mapping[ObjectKey, Live],
+    before: Before | None = None,
+    *,
+    consent: Consent | None = None,
+    lost: bool = False,
+    complete: bool = True,
+    root: str = "",
+) -> Plan:
+    """`lost` is the ledger; `root` is the root namespace of the mesh."""
     built = Build(
         cluster="east",
         manifests={rule(name): wanted(name, spec) for name, spec in new.items()},
-        meshes=(FAKE,),
+        meshes=(replace(FAKE, root_namespace=root),),
+        complete=complete,
     )
     ledger = Ledger(instance=INSTANCE, entries={key: Entry(uid=live.uid) for key, live in lives.items()})
     observed = Observed(cluster="east", live=lives)
-    stored = Stored(ledger=ledger, version="1")
-    return diff(built, observed, stored, {"fake": MESH}, Consent(prune_approved=True), {}, before or {})
+    stored = Stored(ledger=Ledger(instance=INSTANCE) if lost else ledger, version="1", corrupt=lost)
+    agreed = consent or Consent(prune_approved=True)
+    return diff(built, observed, stored, {"fake": MESH}, agreed, {}, before or {})
 
 
 def live(old: Specs) -> dict[ObjectKey, Live]:
@@ -55,6 +68,14 @@ def writes(old: Specs, new: Specs, before: Before | None = None) -> list[tuple[s
         (one.action.value, one.key.name, decode(one.body)["spec"] if one.body else None)
         for one in plan.writes
     ]
+
+
+def _moved(one: Live) -> Any:
+    """The body of a live object with the marks of the key that it has now."""
+    body = decode(one.body)
+    body["metadata"]["namespace"] = one.key.namespace
+    body["metadata"]["annotations"][ID] = one.key.id("east")
+    return body
 
 
 SERVER: Specs = {"server": {"server": CLOSED}}
@@ -180,6 +201,49 @@ class TestWhatIsKeptAway:
         away = replace(self.LEAVING, key=self.LEAVING.key._replace(namespace="web"))
         lives = {**live({"no": {"refuses": ["a"]}, **SERVER}), away.key: away}
         assert [one.key.name for one in planned(SERVER, lives).writes] == ["no"]
+
+    @pytest.mark.parametrize(
+        "kept",
+        [
+            {"consent": Consent(prune_approved=True, protect=("*/yes",))},
+            {"consent": Consent()},
+            {"lost": True},
+            {"complete": False},
+        ],
+        ids=["protected", "too many", "the ledger is lost", "read in part"],
+    )
+    def test_nor_does_it_lose_anything_while_a_grant_that_is_not_wanted_stays(
+        self, kept: dict[str, Any]
+    ) -> None:
+        """Whatever keeps it: it grants to whom the refusal did not let through."""
+        more = {f"yes-{n}": {"grants": ["a"]} for n in range(11)}
+        lives = live({"no": {"refuses": ["a"]}, "yes": {"grants": ["a", "b"]}, **more, **SERVER})
+        plan = planned({"no": {"refuses": ["b"]}, **SERVER}, lives, **kept)
+        writes = {one.key.name: decode(one.body)["spec"] for one in plan.writes if one.body}
+        assert writes == {"no": {"refuses": ["a", "b"]}}
+        assert [one.code for one in plan.diagnostics].count("GM406") == 1
+
+    def test_what_holds_no_grant_lets_it_go(self) -> None:
+        """The counter-proof: a route that is protected, and a refusal that stays."""
+        lives = live({"no": {"refuses": ["a"]}, "route": {"x": 1}, "not": {"refuses": ["b"]}, **SERVER})
+        kept = Consent(prune_approved=True, protect=("*/route", "*/not"))
+        assert [one.key.name for one in planned(SERVER, lives, consent=kept).writes] == ["no"]
+
+    @pytest.mark.parametrize("root", ["shop", "web"], ids=["the mesh's", "a tenant's"])
+    def test_what_a_mesh_lacks_in_its_root_namespace_is_missed_everywhere(self, root: str) -> None:
+        """The refusal is of another namespace than the server that somebody has an object in place of."""
+        theirs = is_live("server", marked=False, other=1)
+        no = is_live("no", refuses=["a"])
+        no = replace(no, key=no.key._replace(namespace="web"))
+        no = live_object(no.key, "u1", _moved(no))
+        plan = planned(SERVER, {theirs.key: theirs, no.key: no}, root=root)
+        assert [one.key.name for one in plan.writes] == ([] if root == "shop" else ["no"])
+
+    def test_a_strangers_object_there_that_closes_as_well_keeps_nothing(self) -> None:
+        theirs = is_live("server", marked=False, server=CLOSED)
+        lives = {**live({"no": {"refuses": ["a"]}}), theirs.key: theirs}
+        assert [one.key.name for one in planned(SERVER, lives, root="shop").writes] == ["no"]
+        assert planned(SERVER, lives, root="web").writes == ()
 
 
 class TestModes:
