@@ -70,7 +70,7 @@ NOT_CLOSING: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = [
         {"targetRefs": [{"kind": "Gateway", "name": "waypoint", "group": "gateway.networking.k8s.io"}]},
         {},
     ),
-    ("shop", {}, {"istio.io/dry-run": "true"}),
+    *(("shop", {}, {"istio.io/dry-run": value}) for value in ("true", "1", "t", "T", "TRUE", "True")),
 ]
 
 

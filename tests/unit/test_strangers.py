@@ -595,6 +595,15 @@ def test_can_counts_what_others_close_where_no_policy_does(
     assert answer(shop, "desk") is expected
 
 
+@pytest.mark.parametrize(("value", "expected"), [("T", Answer.ALLOWED), ("yes", Answer.DENIED)])
+def test_what_others_only_try_out_closes_nothing(shop: Folders, value: str, expected: Answer) -> None:
+    body = theirs()
+    body["metadata"]["annotations"] = {"istio.io/dry-run": value}
+    shop.put("east", "theirs", body)
+    shop.commit(slow())
+    assert answer(shop, "desk") is expected
+
+
 def peer(mode: str, namespace: str = "shop", **spec: Any) -> Body:
     return thing(
         "PeerAuthentication",

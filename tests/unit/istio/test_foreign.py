@@ -103,6 +103,7 @@ def test_mesh_wide_allow_widens_everything() -> None:
         ("shop", {"action": "ALLOW"}),
         ("shop", {}),
         ("shop", {**ADMITS, "annotations": {"istio.io/dry-run": "true"}}),
+        ("shop", {**ADMITS, "annotations": {"istio.io/dry-run": "T"}}),
         ("shop", {**ADMITS, "targetRefs": [{"kind": "Service", "name": "reviews"}]}),
     ],
 )

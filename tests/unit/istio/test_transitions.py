@@ -46,6 +46,8 @@ DRY = {"istio.io/dry-run": "true"}
         (deny(OLD, NEW), deny(NEW, OLD), Effect.NEITHER),
         (deny(OLD), deny(OLD, app="ratings"), Effect.BOTH),
         (deny(OLD, **DRY), deny(OLD), Effect.NARROWS),
+        (deny(OLD, **{"istio.io/dry-run": "1"}), deny(OLD), Effect.NARROWS),
+        (deny(OLD, **{"istio.io/dry-run": "yes"}), deny(OLD), Effect.NEITHER),
         (None, deny(), Effect.NEITHER),
         (None, allow(OLD), Effect.BOTH),
         (allow(OLD), None, Effect.BOTH),

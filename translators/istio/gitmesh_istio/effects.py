@@ -16,6 +16,7 @@ from gitmesh.model.connections import LoadBalancing
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS
 from gitmesh.model.units import Laid, Target
+from gitmesh_istio.kinds import TRUE
 from gitmesh_istio.names import cluster_domain, version_of
 
 BALANCED = "headlessIsBalanced"
@@ -23,7 +24,7 @@ BALANCED = "headlessIsBalanced"
 OWN_CLUSTER = "externalNameHasCluster"
 """Mesh.settings: "true" where istiod was told that an ExternalName Service is no alias; else absent."""
 _TOLD: Mapping[str, tuple[str, frozenset[str]]] = {
-    BALANCED: ("PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES", frozenset({"1", "t", "T", "TRUE", "true", "True"})),
+    BALANCED: ("PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES", TRUE),
     OWN_CLUSTER: ("ENABLE_EXTERNAL_NAME_ALIAS", frozenset({"0", "f", "F", "FALSE", "false", "False"})),
 }
 """The variable of istiod's environment, and the values that mean it (Go's strconv.ParseBool)."""

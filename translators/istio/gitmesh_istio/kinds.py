@@ -47,7 +47,9 @@ REVISION = "istio.io/rev"
 DEFAULT_REVISION = "default"
 """What a revision without a name is called there."""
 DRY_RUN = "istio.io/dry-run"
-"""Of an AuthorizationPolicy: where it is "true", it is tried out and not enforced."""
+"""Of an AuthorizationPolicy: where it is true, it is tried out and not enforced."""
+TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+"""What istiod takes for true, in annotations and in its environment (Go's strconv.ParseBool)."""
 OPT_OUT_KEYS = frozenset({REVISION, DRY_RUN, "internal.istio.io/route-semantics"})
 """Only control planes of that revision read the object; it is tried out and not enforced; its routes are a
 gateway's.

@@ -10,7 +10,7 @@ from typing import Any
 from gitmesh.model.objects import Body, decode, listed, mapping, text
 from gitmesh.model.plan import Live
 from gitmesh.yaml_documents import DocumentError, read_documents
-from gitmesh_istio.kinds import DRY_RUN
+from gitmesh_istio.kinds import DRY_RUN, TRUE
 
 
 def spec_of(body: Body | None) -> Mapping[str, Any]:
@@ -46,8 +46,13 @@ def is_enforced_at_waypoint(live: Live) -> bool:
 
 
 def _allows(live: Live) -> bool:
-    on_trial = live.annotations.get(DRY_RUN) == "true"
-    return spec_of(decode(live.body)).get("action", "ALLOW") == "ALLOW" and not on_trial
+    return spec_of(decode(live.body)).get("action", "ALLOW") == "ALLOW" and not is_on_trial(live.annotations)
+
+
+def is_on_trial(annotations: Mapping[str, object]) -> bool:
+    """Whether an AuthorizationPolicy with these annotations is only tried out (pilot/pkg/security/authz,
+    isDryRun)."""
+    return text(annotations.get(DRY_RUN)) in TRUE
 
 
 def targets_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:

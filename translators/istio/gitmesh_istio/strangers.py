@@ -24,13 +24,12 @@ from gitmesh_istio.exports import shown_to
 from gitmesh_istio.kinds import (
     AUTHORIZATION_POLICY,
     DESTINATION_RULE,
-    DRY_RUN,
     PEER_AUTHENTICATION,
     VIRTUAL_SERVICE,
 )
 from gitmesh_istio.meshwide import root_of
 from gitmesh_istio.names import DEFAULT_DOMAIN, cluster_domain, full_host, host
-from gitmesh_istio.reading import mode_of, selector_of, spec_of
+from gitmesh_istio.reading import is_on_trial, mode_of, selector_of, spec_of
 
 _ACTIONS = {"ALLOW": "Allow", "DENY": "Deny", "CUSTOM": "Ask"}
 _MODES = {"STRICT": "Strict", "PERMISSIVE": "Permissive", "DISABLE": "Disabled"}
@@ -134,7 +133,7 @@ def _authorization(body: Body, spec: Mapping[str, object], meshes: Sequence[Mesh
     """None for one that is on trial, only logs, or is for a waypoint."""
     annotations = mapping(mapping(body.get("metadata")).get("annotations"))
     action = _ACTIONS.get(text(spec.get("action")) or "ALLOW")
-    if action is None or annotations.get(DRY_RUN) == "true":
+    if action is None or is_on_trial(annotations):
         return None
     if spec.get("targetRefs") or spec.get("targetRef"):
         return None

@@ -15,10 +15,10 @@ from typing import Any
 from gitmesh.model.admission import Effect, Subject
 from gitmesh.model.links import Ref
 from gitmesh.model.objects import Body, canonical, mapping, text
-from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, DRY_RUN, PEER_AUTHENTICATION, REVISION
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, REVISION
 from gitmesh_istio.links import with_subsets
 from gitmesh_istio.meshwide import DEFAULT_DENY
-from gitmesh_istio.reading import mode_of, rules_of, spec_of
+from gitmesh_istio.reading import is_on_trial, mode_of, rules_of, spec_of
 from gitmesh_istio.security import MAX_RULES
 
 _WIDEST = "PERMISSIVE"
@@ -68,7 +68,7 @@ def _name(body: Body | None) -> str:
 def _enforced(body: Body | None) -> Body | None:
     """The object, unless it is only tried out."""
     annotations = mapping(mapping(mapping(body).get("metadata")).get("annotations"))
-    return None if annotations.get(DRY_RUN) == "true" else body
+    return None if is_on_trial(annotations) else body
 
 
 def _of_rules(before: Body | None, after: Body | None) -> Effect:
