@@ -14,13 +14,13 @@ from gitmesh.model.manifests import Build, Narrowing
 from gitmesh.model.units import RoutingUnit
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.holding import is_mesh_wide
-from gitmesh.planning.ownership import is_ours, policies_of
+from gitmesh.planning.ownership import is_ours, policies_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gitmesh.model.facts import ClusterFacts
-    from gitmesh.model.ledger import Ledger
+    from gitmesh.model.ledger import Entry, Ledger
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.plan import Live, Observed
     from gitmesh.model.units import Unit, UnitKey
@@ -41,7 +41,10 @@ def keep_back(
         for key, live in observed.live.items()
         if is_ours(live, built.cluster, ledger, rebuilt=rebuilt)
     }
-    losing = {key: lost for key, live in mine.items() if (lost := _lost(live, built, waiting))}
+    entries = ledger.entries
+    losing = {
+        key: lost for key, live in mine.items() if (lost := _lost(live, entries.get(key), built, waiting))
+    }
     if not losing:
         return Adapted(built=built)
     # What an object in a tenant's namespace says of itself holds nothing mesh-wide.
@@ -87,10 +90,10 @@ def _narrowing(
     }
 
 
-def _lost(live: Live, built: Build, waiting: frozenset[str]) -> frozenset[str]:
+def _lost(live: Live, entry: Entry | None, built: Build, waiting: frozenset[str]) -> frozenset[str]:
     """The waiting policies that the object comes from and would not any more."""
     manifest = built.manifests.get(live.key)
-    return waiting.intersection(policies_of(live)).difference(manifest.policies if manifest else ())
+    return (waiting & policies_behind(live, entry)).difference(manifest.policies if manifest else ())
 
 
 def _with_dependants(units: Iterable[UnitKey], decided: Iterable[Unit]) -> frozenset[UnitKey]:

@@ -16,7 +16,7 @@ from gitmesh.model.admission import Effect
 from gitmesh.model.objects import decode
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.electing import Writers
-from gitmesh.planning.ownership import is_ours, policies_of
+from gitmesh.planning.ownership import is_ours, policies_behind
 from gitmesh.planning.retaining import (
     as_manifest,
     parts_in,
@@ -79,7 +79,7 @@ class _Narrowing:
         wanted = decode(one.wanted.body) if one.wanted else None
         if live is None or live.deleting or not self._is_ours(live):
             return one.wanted if translator.narrowed(None, wanted, frozenset()) is not None else None
-        behind = frozenset(policies_of(live))
+        behind = policies_behind(live, self.ledger.entries.get(key))
         withheld = one.withheld | self._unread(behind)
         if wanted is None and withheld.isdisjoint(behind):
             # Nobody decides who may call: all may as far as is wanted, so what is live is the narrower.

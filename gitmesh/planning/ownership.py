@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from gitmesh.model.ledger import Ledger
+    from gitmesh.model.ledger import Entry, Ledger
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.plan import Change, Live
     from gitmesh.model.policies import Origin
@@ -51,6 +51,15 @@ def marks(
 def policies_of(live: Live) -> tuple[str, ...]:
     """The policies that an object of ours came from when it was written."""
     return tuple(filter(None, live.annotations.get(POLICIES, "").split(",")))
+
+
+def policies_behind(live: Live, entry: Entry | None) -> frozenset[str]:
+    """The policies that an object of ours came from: by the ledger where it knows them, as it does of what
+    decides who may call, for a tenant can change what the object says of itself; else by that."""
+    if entry is None or not entry.units or any(unit.half != "access" for unit in entry.units):
+        return frozenset(policies_of(live))
+    known = frozenset(policy for policies in entry.parts.values() for policy in policies)
+    return known if known and "" not in known else frozenset(policies_of(live))
 
 
 def is_marked(live: Live, cluster: str, instance: str) -> bool:

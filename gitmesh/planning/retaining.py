@@ -214,13 +214,17 @@ def as_manifest(live: Live, translator: Translator) -> Manifest:
 
 
 def parts_of(manifest: Manifest, homes: Mapping[str, str]) -> Parts:
-    """The digests of the items of lists by the policy that made them, where several share the object and
-    somebody's part may have to be told: sources, and policies that decide who may call."""
+    """The digests of the items of lists by the policy that made them, where somebody's part may have to be
+    told: where several sources share the object, and where it decides who may call. Of such an object all
+    policies are in it, as what it says of itself is no authority."""
     sources = {homes.get(policy, "") for policy in manifest.policies}
-    if len(sources) < 2 and (len(manifest.policies) < 2 or manifest.decides not in GUARDING):
+    guards = manifest.decides in GUARDING
+    if len(sources) < 2 and not guards:
         return EMPTY
     spec = decode(manifest.body).get("spec", {})
     found: dict[str, dict[str, set[str]]] = {}
+    for policy in filter(homes.__contains__, manifest.policies if guards else ()):
+        found.setdefault(homes[policy], {})[policy] = set()
     for path, origin in manifest.fields.items():
         if _ITEM.match(path) and origin.policy in homes:
             for policy in manifest.owners.get(path, (origin.policy,)):

@@ -122,6 +122,52 @@ def test_an_annotation_in_a_namespace_holds_nothing_mesh_wide(world: Folders) ->
     assert {DEFAULT_DENY, STRICT} <= world.live("east").keys()
 
 
+PENDING = allow("pending", "missing", "db")
+EVERYBODY = {"from": [{"source": {"namespaces": ["*"]}}]}
+
+
+@pytest.mark.parametrize(
+    "claimed", ["AccessPolicy/shop/grants,AccessPolicy/shop/pending", "AccessPolicy/shop/pending"]
+)
+def test_an_object_that_claims_a_policy_that_waits_is_healed_all_the_same(
+    tmp_path: Path, claimed: str
+) -> None:
+    """The policy names what is not there, so what it did stays; that it did this, only the object says."""
+    world = Folders(tmp_path, names=("east",))
+    world.commit(virtual_mesh(accessDefault="Deny"), allow("grants", "api", "db"), PENDING)
+    world.settle()
+    before = world.spec("east", "api-allow")
+    path = tmp_path / "east" / "shop" / AUTHORIZATION / "api-allow.yaml"
+    body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    body["spec"]["rules"].append(EVERYBODY)
+    body["metadata"]["annotations"]["gitmesh.io/policies"] = claimed
+    path.write_text(yaml.safe_dump(body), encoding="utf-8")
+    report = world.settle()
+    assert world.spec("east", "api-allow") == before
+    assert "GM314" not in codes(report)
+
+
+@pytest.mark.parametrize("hides", [False, True])
+def test_what_a_policy_did_that_waits_stays_and_nothing_that_was_added_to_it(
+    tmp_path: Path, hides: bool
+) -> None:
+    """The counter-proof: the ledger knows that the grant is of a policy that now names what is not there."""
+    world = Folders(tmp_path, names=("east",))
+    world.commit(virtual_mesh(accessDefault="Deny"), allow("pending", "api", "db"))
+    world.settle()
+    before = world.spec("east", "api-allow")
+    world.commit(virtual_mesh(accessDefault="Deny"), PENDING)
+    world.settle()
+    path = tmp_path / "east" / "shop" / AUTHORIZATION / "api-allow.yaml"
+    body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    body["spec"]["rules"].append(EVERYBODY)
+    if hides:
+        body["metadata"]["annotations"]["gitmesh.io/policies"] = ""
+    path.write_text(yaml.safe_dump(body), encoding="utf-8")
+    world.settle()
+    assert world.spec("east", "api-allow") == before
+
+
 def test_an_opener_that_does_not_go_keeps_no_default_deny_away(world: Folders) -> None:
     change(world, OPENER, deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["evil/x"])
     lose(world)
