@@ -327,9 +327,9 @@ class Translator(Protocol):
         those; None where there is none, so that the object stays as it is until nobody uses them.
 
         Without, and where both decide who may call, it is safe where one write is not (design law 2): what
-        refuses admits in it at most what it admits before and after; what closes by existing admits what is
-        admitted without it; a mode of mTLS may admit more, and is then passed a step a tick. None: one write
-        is enough.
+        refuses admits in it at most what it admits before and after; what grants may grant nobody, where it
+        goes over to others; what closes by existing admits what is admitted without it; a mode of mTLS may
+        admit more, and is then passed a step a tick. None: one write is enough.
         """
 
     def foreign(

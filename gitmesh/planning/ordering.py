@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _BOTH = "refuses the old and the new until what is granted has changed"
 _NEW = "what is granted has changed; only the new is refused"
+_NOBODY = "grants nothing until what is refused has changed"
 _WIDER = "it admits more, so it waits until who may call has changed"
 
 
@@ -195,7 +196,7 @@ class Ordering:
     def _while_passing(self, move: Move) -> Change:
         """What is refused more comes all the same; what is admitted waits."""
         note = f"waits until {self.passing[0]} has changed"
-        if move.effect is Effect.BOTH and move.between is not None:
+        if move.effect is Effect.BOTH and move.refuses and move.between is not None:
             return self._halfway(move, Turn.REFUSES, note)
         return self._waits(move.row, note)
 
@@ -214,11 +215,13 @@ class Ordering:
             case Effect.NEITHER if deletes:
                 yield replace(row, turn=Turn.ENDS)
             case _ if not move.refuses:
+                if move.effect is Effect.BOTH and move.between is not None and self._hangs_together(row):
+                    yield _between(move, Turn.PREPARES, _NOBODY)
                 yield replace(row, turn=Turn.WITHDRAWS if deletes else Turn.GRANTS)
-            case Effect.WIDENS if away:
-                yield self._waits(row, away)
             case Effect.BOTH if away and move.between is not None:
                 yield self._halfway(move, Turn.REFUSES, away)
+            case Effect.WIDENS | Effect.BOTH if away:
+                yield self._waits(row, away)
             case Effect.WIDENS:
                 yield self._released(row)
             case Effect.BOTH if move.between is not None and self._hangs_together(row):

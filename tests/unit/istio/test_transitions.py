@@ -64,11 +64,51 @@ def test_who_is_admitted(before: Body | None, after: Body | None, effect: Effect
 
 
 def test_a_deny_of_the_old_and_the_new_requests_is_between_them() -> None:
-    before, after = deny(OLD), deny(NEW, app="ratings")
+    before, after = deny(OLD), deny(NEW)
     between = gitmesh_istio.between(before, after, NONE)
     assert between is not None
     assert sorted(map(str, between["rules"])) == sorted(map(str, [OLD, NEW]))
     assert {**between, "rules": [NEW]} == after["spec"]
+
+
+def about(body: Body, *targets: Body, **labels: str) -> Body:
+    """The policy for other pods, or for these targets."""
+    of: Body = {"targetRefs": list(targets)} if targets else {"selector": {"matchLabels": labels}}
+    others = {name: value for name, value in body["spec"].items() if name != "selector"}
+    return {**body, "spec": {**others, **(of if targets or labels else {})}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "both"),
+    [
+        (
+            {"app": "a", "color": "blue"},
+            {"app": "a", "color": "green"},
+            {"selector": {"matchLabels": {"app": "a"}}},
+        ),
+        ({"app": "a"}, {"app": "a", "color": "green"}, {"selector": {"matchLabels": {"app": "a"}}}),
+        ({}, {"app": "a"}, {}),
+    ],
+)
+def test_what_moves_to_other_pods_is_for_both_in_between(
+    old: dict[str, str], new: dict[str, str], both: Body
+) -> None:
+    """One that some other tool took the selector from is for all pods, and so for both."""
+    between = gitmesh_istio.between(about(deny(OLD), **old), about(deny(NEW), **new), NONE)
+    assert between == {"action": "DENY", "rules": [NEW, OLD], **both}
+    assert gitmesh_istio.between(about(allow(OLD), **old), about(allow(NEW), **new), NONE) is None
+
+
+WAYPOINT = {"kind": "Service", "name": "reviews"}
+
+
+@pytest.mark.parametrize("targets", [(), (WAYPOINT,)])
+def test_where_pods_have_nothing_in_common_it_is_the_grant_that_rests(targets: tuple[Body, ...]) -> None:
+    """No Deny is for both and for nobody else; so nobody is let in before it has changed."""
+    allowed, denied = (about(one, *targets, app="other") for one in (allow(OLD), deny(OLD)))
+    assert gitmesh_istio.between(deny(OLD), denied, NONE) is None
+    between = gitmesh_istio.between(allow(OLD), allowed, NONE)
+    assert between == {name: value for name, value in allowed["spec"].items() if name != "rules"}
 
 
 def test_more_rules_than_an_object_takes_deny_everything_in_between() -> None:

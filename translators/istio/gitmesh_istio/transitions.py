@@ -18,7 +18,7 @@ from gitmesh.model.objects import Body, canonical, mapping, text
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, REVISION
 from gitmesh_istio.links import with_subsets
 from gitmesh_istio.meshwide import DEFAULT_DENY
-from gitmesh_istio.reading import is_on_trial, mode_of, rules_of, spec_of
+from gitmesh_istio.reading import is_on_trial, mode_of, rules_of, selector_of, spec_of
 from gitmesh_istio.security import MAX_RULES
 
 _WIDEST = "PERMISSIVE"
@@ -44,14 +44,14 @@ def effect(before: Body | None, after: Body | None) -> Effect:
 
 
 def between(before: Body | None, after: Body | None, kept: frozenset[Ref]) -> Mapping[str, Any] | None:
-    """A DestinationRule with the subsets that must stay; a DENY of the old and the new requests; PERMISSIVE
-    between the two other modes.
+    """A DestinationRule with the subsets that must stay; a DENY of the old and the new requests to both pods;
+    an ALLOW of nobody, where these have nothing in common; PERMISSIVE between the two other modes.
     """
     match text(mapping(before or after).get("kind")):
         case DESTINATION_RULE.kind if kept and before is not None:
             return with_subsets(before, after, kept)
         case AUTHORIZATION_POLICY.kind if not kept and before is not None and after is not None:
-            return _refusing_both(before, after)
+            return _refusing_both(before, after) or _granting_nobody(before, after)
         case PEER_AUTHENTICATION.kind if after is not None and _opposite(before, after):
             return {**spec_of(after), "mtls": {"mode": _WIDEST}}
         case _:
@@ -96,15 +96,46 @@ def _about(body: Body) -> Mapping[str, Any]:
 
 
 def _refusing_both(before: Body, after: Body) -> Mapping[str, Any] | None:
-    """The DENY with the rules of both, where it gains some and loses some; other objects need no such
-    state."""
-    if _of_rules(_enforced(before), _enforced(after)) is not Effect.BOTH:
+    """The DENY with the rules of both, where it gains some and loses some, for the pods of both, where these
+    have labels in common: for any others of their namespace it must not be."""
+    if not _become_others(before, after, "DENY"):
         return None
-    if any(spec_of(body).get("action") != "DENY" for body in (before, after)):
+    about = _about_both(before, after)
+    if about is None:
         return None
     both = {canonical(rule): rule for rule in (*rules_of(before), *rules_of(after))}
     rules = [both[key] for key in sorted(both)] if len(both) <= MAX_RULES else [{}]
-    return {**spec_of(after), "rules": rules}
+    others = {name: value for name, value in spec_of(after).items() if name not in _about(after)}
+    return {**others, **about, "rules": rules}
+
+
+def _granting_nobody(before: Body, after: Body) -> Mapping[str, Any] | None:
+    """The ALLOW without rules, where it goes to pods that have nothing in common with those of before: so
+    long a DENY beside it can be for neither."""
+    if not _become_others(before, after, "ALLOW") or _about_both(before, after) is not None:
+        return None
+    return {name: value for name, value in spec_of(after).items() if name != "rules"}
+
+
+def _become_others(before: Body, after: Body, action: str) -> bool:
+    """Whether both are of this action and admit others than the other."""
+    return _of_rules(_enforced(before), _enforced(after)) is Effect.BOTH and all(
+        spec_of(body).get("action", "ALLOW") == action for body in (before, after)
+    )
+
+
+def _about_both(before: Body, after: Body) -> Mapping[str, Any] | None:
+    """What an object names that is for what both are for; None where nothing is."""
+    old, new = _about(before), _about(after)
+    if old == new:
+        return new
+    if not {*old, *new} <= {"selector"}:
+        return None
+    if not old or not new:  # for all pods of the namespace
+        return {}
+    labels = selector_of(new)
+    common = {name: value for name, value in selector_of(old).items() if labels.get(name) == value}
+    return {"selector": {"matchLabels": common}} if common else None
 
 
 def _of_default(before: Body | None, after: Body | None) -> Effect:

@@ -1,0 +1,96 @@
+"""A Service selects other pods than before: what refuses goes over to them at no moment in which they, or
+those of before, are open to whom policies refuse (design law 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gitmesh.model.objects import decode
+from gitmesh.model.plan import Plan
+from gitmesh.model.report import Stage
+from tests.folders import AUTHORIZATION, Body, Folders, allow, app, deny, service, virtual_mesh
+
+PODS: Mapping[str, Mapping[str, str]] = {
+    "blue": {"app": "api", "color": "blue"},
+    "green": {"app": "api", "color": "green"},
+    "other": {"app": "other"},
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Folders:
+    """The Service api is for the blue pods; web is granted and refused."""
+    made = Folders(tmp_path, names=("east",))
+    made.put("east", "more", *(app("api", pod=name, labels=dict(labels)) for name, labels in PODS.items()))
+    select(made, "blue")
+    made.commit(
+        virtual_mesh(accessDefault="Deny"), allow("some", "api", "web", "db"), deny("no", "api", "web")
+    )
+    made.settle()
+    return made
+
+
+def select(world: Folders, pods: str) -> None:
+    moved = service("api")
+    moved["spec"]["selector"] = dict(PODS[pods])
+    world.put("east", "services", service("web"), service("db"), moved)
+
+
+def states(world: Folders, plan: Plan) -> Iterator[Mapping[str, Body]]:
+    """The specs of the two policies after each write."""
+    names = ("api-allow", "api-deny")
+    specs = {name: world.spec("east", name) for name in names}
+    yield dict(specs)
+    for change in plan.writes:
+        if change.key.name in names and change.body:
+            specs[change.key.name] = decode(change.body)["spec"]
+            yield dict(specs)
+
+
+def names_web(spec: Body, pods: str) -> bool:
+    labels = spec["selector"]["matchLabels"]
+    return labels.items() <= PODS[pods].items() and "sa/web" in str(spec.get("rules"))
+
+
+@pytest.mark.parametrize("pods", ["green", "other"])
+def test_nobody_is_granted_what_is_refused_in_between(world: Folders, pods: str) -> None:
+    select(world, pods)
+    plan = world.run(until=Stage.PLAN).clusters["east"].plan
+    assert plan is not None
+    seen = list(states(world, plan))
+    assert len(seen) == 4
+    for specs in seen:
+        for place in PODS:
+            assert not names_web(specs["api-allow"], place) or names_web(specs["api-deny"], place)
+            assert place in ("blue", pods) or not names_web(specs["api-deny"], place)
+    world.settle()
+    assert [world.spec("east", name)["selector"]["matchLabels"] for name in ("api-allow", "api-deny")] == [
+        PODS[pods],
+        PODS[pods],
+    ]
+
+
+def test_a_grant_alone_goes_over_at_once(world: Folders) -> None:
+    """The counter-proof: nothing is refused, so nothing has to rest."""
+    world.commit(virtual_mesh(accessDefault="Deny"), allow("some", "api", "web", "db"))
+    world.settle()
+    select(world, "other")
+    plan = world.run(until=Stage.PLAN).clusters["east"].plan
+    assert plan is not None
+    assert [change.key.name for change in plan.writes] == ["api-allow"]
+
+
+def test_a_refusal_stays_where_it_is_while_the_grant_beside_it_cannot_go(world: Folders) -> None:
+    path = world.root / "east" / "shop" / AUTHORIZATION / "api-allow.yaml"
+    body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    body["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["z.com/1"]}
+    path.write_text(yaml.safe_dump(body), encoding="utf-8")
+    before = world.spec("east", "api-deny")
+    select(world, "other")
+    world.run()
+    assert world.spec("east", "api-deny") == before
