@@ -232,7 +232,7 @@ def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored
 
         entries = rebuilt(stored, observed).entries
         owners = Owners(entries, built, observed, facts, translators)
-        made = made.then(hold(built, entries, owners))
+        made = made.then(hold(built, entries, owners, revisions.homes.keys()))
         if built.pending or built.gone:
             made = made.then(keep_back(made.built, observed, facts, ledger, owners))
     if revisions.absent:

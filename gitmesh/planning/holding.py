@@ -19,7 +19,7 @@ from gitmesh.model.objects import decode
 from gitmesh.model.units import HALVES, half_key, mesh_key
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.electing import Writers
-from gitmesh.planning.ownership import policies_of
+from gitmesh.planning.ownership import policies_behind, policies_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -75,10 +75,19 @@ class Owners:
         keys = self._entries.keys() | self._built.manifests.keys()
         return frozenset(key for key in keys if not self.of(key).isdisjoint(units))
 
+    def may_be_access(self, key: ObjectKey) -> bool:
+        """Whether it decides who may call a destination, and nobody knows which."""
+        return not self.is_known(key) and all(unit.half == "access" for unit in self.of(key))
+
     def is_known(self, key: ObjectKey) -> bool:
         """Whether the ledger knows which units the object is of."""
         entry = self._entries.get(key)
         return entry is not None and bool(entry.units)
+
+    def policies(self, key: ObjectKey) -> frozenset[str]:
+        """The policies that a live object comes from."""
+        live = self._live.get(key)
+        return policies_behind(live, self._entries.get(key)) if live else frozenset()
 
     def _may_be(self, live: Live) -> frozenset[UnitKey]:
         """Those of the object's namespace, in the half that its kind of object is for, and meshes where a
@@ -112,9 +121,12 @@ class Owners:
         return {place: frozenset(keys) for place, keys in found.items()}
 
 
-def hold(built: Build, entries: Mapping[ObjectKey, Entry], owners: Owners) -> Adapted:
+def hold(
+    built: Build, entries: Mapping[ObjectKey, Entry], owners: Owners, in_force: Collection[str]
+) -> Adapted:
     """The build with the objects of its held units held, and with what a doubt of facts does not concern; the
-    same build where nothing is held."""
+    same build where nothing is held. `in_force` are all policies: what other ones granted does not stay for
+    a unit that an object only may be of."""
     if not (built.held_units or built.settled):
         return Adapted(built=built)
     held, narrowing = set(built.held), dict(built.narrowing)
@@ -127,6 +139,9 @@ def hold(built: Build, entries: Mapping[ObjectKey, Entry], owners: Owners) -> Ad
             held.add(key)
             if key not in narrowing and keeping <= built.sound.keys():
                 withheld = frozenset[str]().union(*(built.sound[unit] for unit in keeping))
+                narrowing[key] = Narrowing(wanted=None, withheld=withheld)
+            elif key not in narrowing and built.complete and owners.may_be_access(key):
+                withheld = owners.policies(key).intersection(in_force)
                 narrowing[key] = Narrowing(wanted=None, withheld=withheld)
         elif built.settled and owners.is_known(key) and _is_settled(units, built):
             decided.add(key)

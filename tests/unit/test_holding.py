@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from gitmesh.model.units import Unit, UnitKey, half_key, mesh_key
 from gitmesh.pipeline import Memo
 from gitmesh.planning.ledger_codec import SCHEMA, dump_ledger, load_ledger
 from tests.fake_mesh import FakeMesh, rule
+from tests.folders import Folders, allow, said, virtual_mesh
 from tests.properties.history import document, ledger_of, on
 from tests.unit.test_pipeline import PipelineWorld, slow
 
@@ -134,6 +136,39 @@ def test_what_is_kept_for_a_name_that_is_missing_keeps_no_other_destination(worl
     assert world.live() == ["ratings", "reviews"]
     assert b"9000" in world.east.objects[rule("reviews")].body
     assert b"5000" in world.east.objects[rule("ratings")].body
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Folders:
+    """Two policies grant access to api; then one is withdrawn, and the other names what is not there."""
+    made = Folders(tmp_path, names=("east",))
+    made.commit(virtual_mesh(accessDefault="Deny"), allow("some", "api", "web"), allow("more", "api", "db"))
+    made.settle()
+    made.commit(virtual_mesh(accessDefault="Deny"), allow("more", "missing", "db"))
+    return made
+
+
+def test_a_grant_that_was_withdrawn_goes_though_its_object_may_be_a_held_units(shop: Folders) -> None:
+    def forget(body: dict[str, Any]) -> None:
+        body["schema"] = 3
+        del body["units"], body["writers"]
+        for namespaces in body["entries"].values():
+            for names in namespaces.values():
+                for row in names.values():
+                    del row[4]
+
+    shop.tamper("east", forget)
+    shop.settle()
+    found = str(shop.spec("east", "api-allow")["rules"])
+    assert ("sa/web" in found, "sa/db" in found) == (False, True)
+
+
+def test_where_nobody_knows_whose_rules_they_are_it_is_told(shop: Folders) -> None:
+    (shop.root / "east" / ".gitmesh" / "ledger.yaml").unlink()
+    report = shop.settle()
+    assert "sa/web" in str(shop.spec("east", "api-allow")["rules"])
+    [one] = said(report, "GM413")
+    assert (one.severity, "with what AccessPolicy/shop/some granted" in one.message) == ("error", True)
 
 
 # --- the ledger
