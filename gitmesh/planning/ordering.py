@@ -214,6 +214,8 @@ class Ordering:
                 yield replace(row, turn=Turn.OPENS, relies_on=(*row.relies_on, *narrowing))
             case Effect.NEITHER if deletes:
                 yield replace(row, turn=Turn.ENDS)
+            case Effect.BOTH if deletes and not move.refuses:
+                yield self._withdrawn(row)
             case _ if not move.refuses:
                 if move.effect is Effect.BOTH and move.between is not None and self._hangs_together(row):
                     yield _between(move, Turn.PREPARES, _NOBODY)
@@ -229,6 +231,21 @@ class Ordering:
                 yield replace(self._released(row), note=_NEW)
             case _:
                 yield replace(row, turn=Turn.REFUSES)
+
+    def _withdrawn(self, row: Change) -> Change:
+        """A grant that goes and may leave its pods open to all, as the first of its kind closed them: not
+        before there is what is to close them, or to refuse."""
+        missing = self.away.get("")
+        if missing is not None and self._closes(missing):
+            return self._waits(row, f"closes what it grants until {missing} is as it is wanted")
+        near = (self.moves[key] for key in self._near(row))
+        closing = tuple(one.row.key for one in near if one.refuses or self._is_everywhere(one))
+        return replace(row, turn=Turn.WITHDRAWS, relies_on=(*row.relies_on, *closing))
+
+    def _closes(self, key: ObjectKey) -> bool:
+        wanted = self.scenery.built.manifests.get(key)
+        effect = self.scenery.writers[key].effect
+        return wanted is not None and effect(None, decode(wanted.body)) is Effect.CLOSES
 
     def _near(self, row: Change) -> tuple[ObjectKey, ...]:
         """What narrows who may call the same pods, perhaps: objects of its namespace, and what closes by

@@ -1,0 +1,75 @@
+"""The last grant of a destination goes: what it closed is not open before something else closes it (design
+law 2).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gitmesh.adapters.treewriter import Writer
+from gitmesh.adapters.writing import StepError
+from gitmesh.model.plan import Change, Live
+from tests.folders import AUTHORIZATION, Folders, allow, authorization, deny, said, virtual_mesh
+
+DEFAULT = "gitmesh-default-deny"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Folders:
+    """Grants alone close api."""
+    made = Folders(tmp_path, names=("east",))
+    made.commit(allow("some", "api", "web"))
+    made.settle()
+    return made
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """From now on the cluster does not take an object of that name."""
+    step = Writer._step
+
+    def refusing(self: Writer, change: Change, expected: str) -> Live | None:
+        if change.key.name == name:
+            raise StepError("refused")
+        return step(self, change, expected)
+
+    monkeypatch.setattr(Writer, "_step", refusing)
+
+
+@pytest.mark.parametrize("missing", [DEFAULT, "api-deny"])
+def test_it_stays_while_what_comes_in_its_place_is_not_taken(
+    world: Folders, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    wanted = virtual_mesh(accessDefault="Deny") if missing == DEFAULT else deny("no", "api", "db")
+    world.commit(wanted)
+    with monkeypatch.context() as patched:
+        refuse(patched, missing)
+        for _ in range(2):
+            world.run()
+            assert "sa/web" in str(world.spec("east", "api-allow"))
+    world.settle()
+    assert f"shop/{AUTHORIZATION}/api-allow.yaml" not in world.live("east")
+
+
+def test_it_stays_while_somebody_has_another_object_in_place_of_the_default(world: Folders) -> None:
+    world.put("east", "theirs", authorization(DEFAULT, "istio-system", {"action": "AUDIT", "rules": [{}]}))
+    world.commit(virtual_mesh(accessDefault="Deny"))
+    report = world.settle()
+    assert "sa/web" in str(world.spec("east", "api-allow"))
+    assert [one.message for one in said(report, "GM406")] != []
+    world.drop("east", "theirs")
+    world.settle()
+    assert f"shop/{AUTHORIZATION}/api-allow.yaml" not in world.live("east")
+
+
+def test_it_goes_though_a_write_that_closes_nothing_fails(
+    world: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counter-proof: the grant of a neighbour is not taken."""
+    world.commit(virtual_mesh(accessDefault="Deny"), allow("some", "api", "web"))
+    world.settle()
+    world.commit(virtual_mesh(accessDefault="Deny"), allow("more", "db", "web"))
+    refuse(monkeypatch, "db-allow")
+    world.run()
+    assert f"shop/{AUTHORIZATION}/api-allow.yaml" not in world.live("east")
