@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gitmesh.model.base import Disabled
 from gitmesh.model.connections import Tls
-from gitmesh.model.facts import ServicePort, WorkloadKey
+from gitmesh.model.facts import Service, ServicePort, WorkloadKey
 from gitmesh.model.units import (
     Access,
     Caller,
@@ -115,10 +115,7 @@ def stake(key: ServiceKey, known: Known) -> Stake:
         selected=bool(service.selector),
         own=_access(key, known),
         held=known.holds(key, "access"),
-        pairs=tuple(
-            (number, tuple(dict.fromkeys(_pair(one, known) for one in known.behind(service, number))))
-            for number in numbers
-        ),
+        pairs=tuple((number, tuple(_pairs(service, number, known))) for number in numbers),
         tls=tuple((number, chain) for number in numbers if (chain := _tls(key, number, known))),
     )
 
@@ -140,6 +137,12 @@ def _without_places(access: Access) -> AccessStake:
 
 def _grants(found: tuple[Grant, ...]) -> _Grants:
     return frozenset((one.callers, frozenset(one.operations)) for one in found)
+
+
+def _pairs(service: Service, number: int, known: Known) -> Iterator[PairStake]:
+    """Once for all shapes with one ground: what strangers say has mappings in it, so stakes have no hash."""
+    grounds = {pair.ground: pair for pair in known.behind(service, number)}
+    yield from (_pair(pair, known) for pair in grounds.values())
 
 
 def _pair(pair: Pair, known: Known) -> PairStake:
