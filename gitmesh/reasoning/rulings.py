@@ -67,11 +67,13 @@ class AtPair:
                 text="its pods carry no proxy, so nothing guards them",
             )
         if not self.pair.workload.guards(self.pair.number):
-            return Ruling(
-                answer=Answer.ALLOWED,
-                basis=Basis.NO_PROXY,
-                text="their proxies do not see this port, so nothing guards it",
+            workload = self.pair.workload
+            text = (
+                f"mesh {workload.mesh} guards no port of its pods"
+                if workload.guards_none
+                else "their proxies do not see this port, so nothing guards it"
             )
+            return Ruling(answer=Answer.ALLOWED, basis=Basis.NO_PROXY, text=text)
         # A connection that is refused comes to no policy; a Deny counts though what else decides is held.
         return (
             self._refused_plain()
