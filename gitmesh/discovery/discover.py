@@ -19,10 +19,10 @@ from gitmesh.discovery.reducer import NO_OWNER
 from gitmesh.discovery.rows import NamespaceRow, PodRow, PodShape, Reduced, Rows
 from gitmesh.discovery.shapes import Selectors, TemplatePods, by_shape
 from gitmesh.model.facts import (
+    EVERY_PORT,
     NOTHING_REMEMBERED,
     ClusterFacts,
     Mesh,
-    PortRange,
     Remembered,
     Workload,
     WorkloadKey,
@@ -99,9 +99,6 @@ def cluster_uid(rows: Iterable[Reduced]) -> str:
     return next((row.uid for row in rows if isinstance(row, NamespaceRow) and row.name == "kube-system"), "")
 
 
-_EVERY_PORT = (PortRange(first=1, last=65535),)
-
-
 class _Members:
     """Answers which mesh pods are in; the first translator that knows them decides, and one that presumes it
     only where none does (`Mesh.presumed`). `homes` are where control planes may be.
@@ -136,7 +133,7 @@ class _Members:
 
 def _seen(answer: Membership, translator: Translator) -> Membership:
     """In a mesh that has no say in who may call, nobody guards a pod's ports."""
-    return answer if decides_access(translator.supports) else replace(answer, unguarded=_EVERY_PORT)
+    return answer if decides_access(translator.supports) else replace(answer, unguarded=(EVERY_PORT,))
 
 
 def _owned_by_gateways(rows: Rows) -> frozenset[WorkloadKey]:

@@ -78,6 +78,9 @@ class PortRange(Struct, frozen=True, kw_only=True, order=True):
     last: int
 
 
+EVERY_PORT = PortRange(first=1, last=65535)
+"""All that a container can have."""
+
 ROLLING_LABELS = frozenset(
     {
         "apps.kubernetes.io/pod-index",
@@ -188,6 +191,11 @@ class Workload(Struct, frozen=True, kw_only=True):
     def guards(self, port: int) -> bool:
         """Whether the proxies see what comes to a container port."""
         return not any(ports.first <= port <= ports.last for ports in self.unguarded)
+
+    @property
+    def guards_none(self) -> bool:
+        """Whether no port is guarded: the mesh has no say in who may call, or its proxies see nothing."""
+        return EVERY_PORT in self.unguarded
 
 
 def by_controller(workloads: Iterable[Workload]) -> Mapping[WorkloadKey, tuple[Workload, ...]]:

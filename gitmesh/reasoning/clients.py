@@ -18,8 +18,8 @@ from gitmesh.model.units import Caller, Principal, SourceCondition
 from gitmesh.reasoning import addresses
 from gitmesh.reasoning.addresses import regions
 from gitmesh.reasoning.callers import is_meant, is_named
-from gitmesh.reasoning.crowd import Crowd, identity, principal_key
-from gitmesh.reasoning.questions import Client, Question
+from gitmesh.reasoning.crowd import Crowd, identity, principal_key, ways_told
+from gitmesh.reasoning.questions import Approach, Client, Question
 from gitmesh.reasoning.stakes import Stake
 from gitmesh.reasoning.strangers import ANYBODY, NOBODY, key_of, stranger_text, strangers, wider
 from gitmesh.reasoning.values import MOST, UntoldError
@@ -28,11 +28,13 @@ from gitmesh.resolution.matching import source_holds
 
 class Interest(Struct, frozen=True, kw_only=True):
     """What tells clients of a destination apart: lists of callers, each with whether it denies, and the
-    clients that policies set `tls` for. `strips`: an identity may not be shown."""
+    clients that policies set `tls` for. `strips`: an identity may not be shown; `approaches`: what tells them
+    apart by their way, on each side where it does."""
 
     lists: tuple[tuple[tuple[Caller, ...], bool], ...]
     sources: tuple[SourceCondition, ...]
     strips: bool
+    approaches: tuple[Approach, ...] = ()
 
     @property
     def items(self) -> tuple[tuple[Caller, bool], ...]:
@@ -51,6 +53,7 @@ def interest(stakes: Collection[Stake]) -> Interest:
         lists=tuple(sorted(lists, key=repr)),
         sources=tuple(sorted(sources)),
         strips=bool(sources) or any(one.disabled for one in stakes),
+        approaches=tuple(dict.fromkeys(one.approach for one in stakes if one.approach)),
     )
 
 
@@ -60,13 +63,15 @@ class Clients:
     def __init__(self, crowd: Crowd, about: Interest) -> None:
         self._about = about
         self._view = crowd.view(
-            proxies=bool(about.sources), labels=any(source.labels for source in about.sources)
+            proxies=bool(about.sources or about.approaches),
+            labels=any(source.labels for source in about.sources),
         )
+        self._ways = () if about.sources or not about.approaches else crowd.by_way(about.approaches)
         principals = sorted({one for item, _ in about.items for one in item.principals}, key=repr)
         self._clients = (
             *(one.client for one in self._view.residents),
             Client(),
-            *strangers(principals, about.sources),
+            *strangers(principals, about.sources, proxies=bool(about.sources or about.approaches)),
         )
         known = len(self._view.residents)
         self._others = {key_of(client): known + number for number, client in enumerate(self._clients[known:])}
@@ -85,7 +90,8 @@ class Clients:
                 met.setdefault(number, []).append(one)
         alike: dict[object, set[int]] = {}
         for number in range(len(self._view.residents)) if self._about.sources else met:
-            key = (number in self._shown, self._sources(self._clients[number]), tuple(met.get(number, ())))
+            client = self._clients[number]
+            key = (number in self._shown, self._told_apart(client), tuple(met.get(number, ())))
             alike.setdefault(key, set()).add(number)
         groups: dict[object, set[int]] = {}
         for members in (*alike.values(), *self._unmet(met), *({number} for number in self._others.values())):
@@ -93,13 +99,12 @@ class Clients:
         return tuple(map(frozenset, groups.values()))
 
     def _unmet(self, met: Collection[int]) -> Iterator[set[int]]:
-        """Known callers that no rule mentions, those that show an identity and those that do not."""
+        """Known callers that no rule mentions, those that show an identity and those that do not, each by
+        their ways."""
         if not self._about.sources:
-            yield from (
-                members
-                for members in (set(self._view.shown.difference(met)), set(self._view.hidden))
-                if members
-            )
+            unmet = (self._view.shown.difference(met), self._view.hidden)
+            parts = (one & way for one in unmet for way in self._ways) if self._ways else unmet
+            yield from (set(members) for members in parts if members)
 
     def _classified(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """Groups at places (both by number) of which the same decisions hold."""
@@ -113,6 +118,9 @@ class Clients:
     def _sample(self, group: int, place: int) -> Client:
         return replace(self._clients[min(self._groups[group])], ip=self._regions[place].sample)
 
+    def _told_apart(self, client: Client) -> object:
+        return self._sources(client), ways_told(self._about.approaches, client)
+
     def _sources(self, client: Client) -> tuple[bool, ...]:
         """Which of the clients with a `tls` of their own it is among; without a proxy, none."""
         if not self._about.sources:
@@ -122,12 +130,12 @@ class Clients:
 
     def _named(self, client: Client) -> object:
         named = tuple(is_named(item, client, deny=deny) for item, deny in self._about.items)
-        return client.trust_domain is None, self._sources(client), named
+        return client.trust_domain is None, self._told_apart(client), named
 
     def _meant(self, client: Client) -> object:
         """All that a decision can hang on, also for one that does not show its identity."""
         meant = tuple(self._means(callers, deny, client) for callers, deny in self._about.lists)
-        return client.trust_domain is None, self._sources(client), meant
+        return client.trust_domain is None, self._told_apart(client), meant
 
     def _means(self, callers: tuple[Caller, ...], deny: bool, client: Client) -> tuple[bool, ...]:
         shown = (client, Client(ip=client.ip)) if self._about.strips else (client,)

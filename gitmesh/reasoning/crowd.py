@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from gitmesh.model.units import Principal
 from gitmesh.reasoning.population import Resident
-from gitmesh.reasoning.questions import Client
+from gitmesh.reasoning.questions import Approach, Client
 from gitmesh.reasoning.strangers import key_of
 
 K = TypeVar("K")
@@ -42,6 +42,7 @@ class Crowd:
     def __init__(self, residents: Iterable[Resident]) -> None:
         self._residents = tuple(residents)
         self._views: dict[tuple[bool, bool], CrowdView] = {}
+        self._ways: dict[tuple[Approach, ...], tuple[frozenset[int], ...]] = {}
 
     def view(self, *, proxies: bool, labels: bool) -> CrowdView:
         """The callers, told apart by whether they have a proxy of the cluster, and by labels, only where that
@@ -54,6 +55,20 @@ class Crowd:
             }
             self._views[proxies, labels] = _view(tuple(told.values()))
         return self._views[proxies, labels]
+
+    def by_way(self, approaches: tuple[Approach, ...]) -> tuple[frozenset[int], ...]:
+        """The callers of the view with proxies and without labels, by all that their ways can hang on."""
+        if approaches not in self._ways:
+            found: dict[object, list[int]] = {}
+            for number, one in enumerate(self.view(proxies=True, labels=False).residents):
+                found.setdefault(ways_told(approaches, one.client), []).append(number)
+            self._ways[approaches] = tuple(map(frozenset, found.values()))
+        return self._ways[approaches]
+
+
+def ways_told(approaches: Iterable[Approach], client: Client) -> tuple[tuple[bool, bool, bool], ...]:
+    """All of a client that its way can hang on, on each side."""
+    return tuple(one.told(client) for one in approaches)
 
 
 def _simple(one: Resident, *, proxies: bool, labels: bool) -> Resident:

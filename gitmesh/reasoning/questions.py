@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -31,6 +32,24 @@ class Client(Struct, frozen=True, kw_only=True):
     mesh: str = ""
     router: bool = False
     ip: str = ""
+
+
+class Approach(Struct, frozen=True, kw_only=True):
+    """What facts tell of how clients come to pods without a proxy of their own: the `ambient` namespaces,
+    where such pods are, and who calls by a `proxied` name, namespace and ServiceAccount of pods with a proxy.
+    """
+
+    ambient: frozenset[str]
+    proxied: frozenset[tuple[str, str]]
+
+    def by_own_proxy(self, client: Client) -> bool:
+        """Whether pods with a proxy of their own call by the client's name; whether it is one, that does not
+        say."""
+        return (client.namespace, client.service_account) in self.proxied
+
+    def told(self, client: Client) -> tuple[bool, bool, bool]:
+        """All of a client that its way can hang on."""
+        return bool(client.mesh), client.namespace in self.ambient, self.by_own_proxy(client)
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -147,6 +166,15 @@ class Known:
         self._pairs: dict[tuple[Shape, int], Pair] = {}
         self._ports: dict[ServiceKey, Mapping[int, frozenset[int]]] = {}
         self._behind: dict[tuple[ServiceKey, int], tuple[Pair, ...]] = {}
+
+    @cached_property
+    def approach(self) -> Approach:
+        """How clients come to pods without a proxy of their own."""
+        facts = self.index.facts
+        return Approach(
+            ambient=frozenset(facts.ambient_namespaces),
+            proxied=frozenset((namespace, account) for namespace, account, _ in facts.proxied),
+        )
 
     def holds(self, service: ServiceKey, half: Half) -> bool:
         """Whether this half of the destination is held: its last good objects stay in force, whatever they

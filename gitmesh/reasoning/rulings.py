@@ -15,7 +15,6 @@ from gitmesh.reasoning.foreign import ForeignWord
 from gitmesh.reasoning.operations import connects, holds
 from gitmesh.reasoning.questions import Client, Known, Pair, Question
 from gitmesh.reasoning.routing import tls_of
-from gitmesh.reasoning.ways import comes_by_own_proxy
 
 _NAMELESS = frozenset({"Disable", "Simple"})
 """Modes of `tls` with which a client shows no identity."""
@@ -39,7 +38,7 @@ class AtPair:
         own = self.mesh.mtls.value.mode if self.mesh and self.mesh.mtls else ""
         mode, self.mode_by = foreign.mode_of(pair.foreign, pair.number, own)
         # Pods without a proxy of their own take mTLS from each other whatever the mode.
-        keeps = pair.workload.dataplane == "ambient" and not comes_by_own_proxy(self.client, known)
+        keeps = pair.workload.dataplane == "ambient" and not known.approach.by_own_proxy(self.client)
         self.strict, self.disabled = mode == "Strict", mode == "Disabled" and not keeps
         self.tls = tls_of(question, known)
         if self.disabled or (self.tls is not None and self.tls.value.mode in _NAMELESS):
@@ -68,11 +67,13 @@ class AtPair:
                 text="its pods carry no proxy, so nothing guards them",
             )
         if not self.pair.workload.guards(self.pair.number):
-            return Ruling(
-                answer=Answer.ALLOWED,
-                basis=Basis.NO_PROXY,
-                text="their proxies do not see this port, so nothing guards it",
+            workload = self.pair.workload
+            text = (
+                f"mesh {workload.mesh} guards no port of its pods"
+                if workload.guards_none
+                else "their proxies do not see this port, so nothing guards it"
             )
+            return Ruling(answer=Answer.ALLOWED, basis=Basis.NO_PROXY, text=text)
         # A connection that is refused comes to no policy; a Deny counts though what else decides is held.
         return (
             self._refused_plain()

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gitmesh.model.base import Disabled
 from gitmesh.model.connections import Tls
-from gitmesh.model.facts import ServicePort, WorkloadKey
+from gitmesh.model.facts import Service, ServicePort, WorkloadKey
 from gitmesh.model.units import (
     Access,
     Caller,
@@ -24,7 +24,7 @@ from gitmesh.model.units import (
     RoutingUnit,
     SourceCondition,
 )
-from gitmesh.reasoning.questions import ForeignWords, Known, Pair, ServiceKey
+from gitmesh.reasoning.questions import Approach, ForeignWords, Known, Pair, ServiceKey
 from gitmesh.reasoning.ways import ways_of
 
 _Grants = frozenset[tuple[tuple[Caller, ...], frozenset[Operation]]]
@@ -81,6 +81,8 @@ class Stake(Struct, frozen=True, kw_only=True):
     held: bool
     pairs: tuple[tuple[int, tuple[PairStake, ...]], ...]
     tls: tuple[tuple[int, TlsChain], ...]
+    approach: Approach | None = None
+    """What tells clients apart by their way, where some of its pods have no proxy of their own."""
 
     def accesses(self, port: int = 0) -> Iterator[AccessStake]:
         """Every decision that acts on its pods, or on those behind one of its ports."""
@@ -110,17 +112,22 @@ def stake(key: ServiceKey, known: Known) -> Stake:
     """What is at stake for a Service that is there."""
     service = known.index.facts.service_index[key]
     numbers = sorted({port.number for port in service.ports})
+    pairs = tuple((number, tuple(_pairs(service, number, known))) for number in numbers)
     return Stake(
         ports=service.ports,
         selected=bool(service.selector),
         own=_access(key, known),
         held=known.holds(key, "access"),
-        pairs=tuple(
-            (number, tuple(dict.fromkeys(_pair(one, known) for one in known.behind(service, number))))
-            for number in numbers
-        ),
+        pairs=pairs,
         tls=tuple((number, chain) for number in numbers if (chain := _tls(key, number, known))),
+        approach=known.approach if any(_is_unseen(one) for _, some in pairs for one in some) else None,
     )
+
+
+def _is_unseen(pair: PairStake) -> bool:
+    """Whether it depends on the way of a request what is seen of it, or of its client."""
+    _, dataplane, _ = pair.proxied
+    return dataplane == "ambient" or bool(pair.ways)
 
 
 def _access(key: ServiceKey, known: Known) -> AccessStake | None:
@@ -140,6 +147,12 @@ def _without_places(access: Access) -> AccessStake:
 
 def _grants(found: tuple[Grant, ...]) -> _Grants:
     return frozenset((one.callers, frozenset(one.operations)) for one in found)
+
+
+def _pairs(service: Service, number: int, known: Known) -> Iterator[PairStake]:
+    """Once for all shapes with one ground: what strangers say has mappings in it, so stakes have no hash."""
+    grounds = {pair.ground: pair for pair in known.behind(service, number)}
+    yield from (_pair(pair, known) for pair in grounds.values())
 
 
 def _pair(pair: Pair, known: Known) -> PairStake:

@@ -22,11 +22,14 @@ _LEAST: Key = (NOBODY, NOBODY, NOBODY, (), "")
 _Meets: TypeAlias = Callable[[Principal | SourceCondition, Any], bool]
 
 
-def strangers(principals: Sequence[Principal], sources: Sequence[SourceCondition]) -> Iterator[Client]:
-    """Identities whose parts are such as rules name, or NOBODY; the one that names nothing is the first."""
+def strangers(
+    principals: Sequence[Principal], sources: Sequence[SourceCondition], *, proxies: bool
+) -> Iterator[Client]:
+    """Identities whose parts are such as rules name, or NOBODY; the one that names nothing is the first.
+    `proxies`: also such as have a proxy of the cluster."""
     every: tuple[Principal | SourceCondition, ...] = (*principals, *sources)
     found: dict[int, dict[str, Any]] = {(1 << (len(every) + 1)) - 1: {}}
-    for part, (values, meets) in _parts(principals, sources).items():
+    for part, (values, meets) in _parts(principals, sources, proxies).items():
         further: dict[int, dict[str, Any]] = {}
         for value in values:
             meant = sum(1 << bit for bit, rule in enumerate(every) if meets(rule, value))
@@ -40,7 +43,7 @@ def strangers(principals: Sequence[Principal], sources: Sequence[SourceCondition
 
 
 def _parts(
-    principals: Iterable[Principal], sources: Sequence[SourceCondition]
+    principals: Iterable[Principal], sources: Sequence[SourceCondition], proxies: bool
 ) -> Mapping[str, tuple[Sequence[Any], _Meets]]:
     """Of each part of a client the values to try, and whether one is what a rule asks for."""
     named = {
@@ -57,7 +60,7 @@ def _parts(
             _meets("service_account", "service_accounts"),
         ),
         "labels": (_labellings(sources), _labelled),
-        "mesh": (("", NOBODY) if sources else ("",), lambda _rule, _value: True),
+        "mesh": (("", NOBODY) if proxies else ("",), lambda _rule, _value: True),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from enum import Enum, auto
 
 from gitmesh.model.units import AccessUnit
-from gitmesh.reasoning.questions import Client, Known, Pair, Question, ServiceKey
+from gitmesh.reasoning.questions import Known, Pair, Question, ServiceKey
 
 
 class Way(Enum):
@@ -31,15 +31,8 @@ def way_of(question: Question, known: Known, pair: Pair) -> Way:
         return Way.UNSEEN
     if not all(question.service in ways for ways in told):
         return Way.UNSURE
-    without = question.client.namespace in known.index.facts.ambient_namespaces
-    return Way.AHEAD if without and not comes_by_own_proxy(question.client, known) else Way.UNSURE
-
-
-def comes_by_own_proxy(client: Client, known: Known) -> bool:
-    """Whether pods with a proxy of their own call by the client's name; whether it is one, that does not
-    say."""
-    own = (client.namespace, client.service_account)
-    return any((namespace, account) == own for namespace, account, _ in known.index.facts.proxied)
+    _, without, own = known.approach.told(question.client)
+    return Way.AHEAD if without and not own else Way.UNSURE
 
 
 def ways_of(known: Known, pair: Pair) -> Iterator[tuple[ServiceKey, ...]]:

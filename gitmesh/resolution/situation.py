@@ -180,10 +180,7 @@ def outside(situation: AccessInput) -> Iterator[Diagnostic]:
         shown = ", ".join(_pods(key, found) for key, found in bare.items())
         counts = ", ".join(filter(None, (_count(key, found) for key, found in bare.items())))
         texts.append((f"{behind} these are in no mesh: {shown}", counts))
-    if unseen := dict.fromkeys(
-        filter(None, (_unseen(situation.service, one) for one in situation.workloads))
-    ):
-        texts.append((f"{behind} the proxies do not see {'; '.join(unseen)}", ""))
+    texts.extend((f"{behind} {text}", "") for text in _unseen(situation))
     for text, detail in texts:
         yield from (
             about("GM308", text, policy, situation, "destinations", detail=detail)
@@ -238,10 +235,22 @@ def _count(key: WorkloadKey, shapes: Sequence[Workload]) -> str:
     return f"{bare} of {pods} pods of {key[2]}" if bare < pods else ""
 
 
-def _unseen(service: Service, workload: Workload) -> str:
-    ports = sorted(number for number in all_targets(service, [workload]) if not workload.guards(number))
-    shown = ", ".join(map(str, ports))
-    return f"port {shown} of {workload.kind} {workload.namespace}/{workload.name}" if ports else ""
+def _unseen(situation: AccessInput) -> Iterator[str]:
+    """By mesh what it guards nothing of, and the ports that its proxies leave out of others."""
+    none: dict[str, dict[str, None]] = {}
+    some: dict[str, None] = {}
+    for one in situation.workloads:
+        targets = sorted(all_targets(situation.service, [one]))
+        if ports := [number for number in targets if not one.guards(number)]:
+            name = f"{one.kind} {one.namespace}/{one.name}"
+            if one.guards_none:
+                none.setdefault(one.mesh, {})[name] = None
+            else:
+                word = "port" if len(ports) == 1 else "ports"
+                some[f"{word} {', '.join(map(str, ports))} of {name}"] = None
+    yield from (f"mesh {mesh} guards no port of {', '.join(names)}" for mesh, names in none.items())
+    if some:
+        yield f"the proxies do not see {'; '.join(some)}"
 
 
 def shared(situation: AccessInput) -> Iterator[Diagnostic]:

@@ -12,7 +12,11 @@ from gitmesh.discovery.facts_codec import dump_facts, load_facts
 from gitmesh.model.report import Report
 from gitmesh.plugins import load_translators
 from gitmesh.reasoning.access import can
+from gitmesh.reasoning.crowd import Crowd
+from gitmesh.reasoning.difference import access_changes
+from gitmesh.reasoning.population import population
 from gitmesh.reasoning.questions import Client, Known, Question
+from gitmesh.reasoning.table import callers_of
 from tests.folders import Body, Folders, codes, istiod, said, service, thing
 from tests.properties.history import document
 
@@ -191,15 +195,20 @@ def test_facts_say_how_pods_are_in_the_mesh_and_older_facts_are_read(world: Fold
     assert {one.dataplane for one in load_facts(saved)["east"].workloads} == {"sidecar"}
 
 
+def side(report: Report) -> Known:
+    """What is known of the cluster."""
+    result = report.clusters["east"]
+    assert result.facts is not None
+    assert result.build is not None
+    return Known(result.facts, result.build.units, result.build.held_units)
+
+
 def answer(
     report: Report, account: str = "web", method: str = "GET", mesh: str = "istio", ip: str = ""
 ) -> tuple[str, str]:
     """What the calculator says of a request to `api`, and why."""
-    result = report.clusters["east"]
-    assert result.facts is not None
-    assert result.build is not None
-    known = Known(result.facts, result.build.units, result.build.held_units)
-    domain = result.facts.meshes[0].trust_domain if mesh else None
+    known = side(report)
+    domain = known.index.facts.meshes[0].trust_domain if mesh else None
     client = Client(namespace="shop", service_account=account, trust_domain=domain, mesh=mesh, ip=ip)
     question = Question(client=client, service=("shop", "api"), port=80, method=method)
     found = can(question, known)
@@ -279,3 +288,50 @@ def test_who_may_come_past_the_waypoint_is_not_guessed(world: Folders) -> None:
     assert codes(report) == ["GM318"]
     assert answer(report)[0] == "Unknown"
     assert answer(report, account="db")[0] == "Denied"
+
+
+def told(report: Report) -> set[tuple[str, str, tuple[str, ...]]]:
+    """The table of who can call `api`: answer, caller and requests of each row."""
+    known = side(report)
+    residents = population("east", {"east": known.index.facts})
+    rows = callers_of(("shop", "api"), known, Crowd(residents))
+    return {(row.answer.value, caller, row.requests) for row in rows for caller in row.callers}
+
+
+def test_the_table_of_callers_says_what_each_answer_says(world: Folders) -> None:
+    """By the way of each: who is in ambient comes through the waypoint, whoever has a proxy past it."""
+    bind(world)
+    world.put("east", "more", thing("ServiceAccount", "cron", "shop"), pod("cron", sidecar=True), pod("cart"))
+    callers = [{"serviceAccounts": [{"name": name} for name in ("web", "cron")]}]
+    world.commit(
+        document(
+            "AccessPolicy",
+            "readers",
+            sources=callers,
+            destinations=[{"name": "api"}],
+            rules=[{"methods": ["GET"]}],
+        )
+    )
+    report = world.settle()
+    assert [answer(report, account=name)[0] for name in ("web", "cron", "cart")] == [
+        "Allowed",
+        "Unknown",
+        "Denied",
+    ]
+    found = told(report)
+    assert {("Allowed", "shop/web", ("GET",)), ("Unknown", "shop/cron", ("GET",))} <= found
+    assert ("Denied", "shop/cart", ()) in found
+    assert not any(said != "Denied" and "anybody else" in caller for said, caller, _ in found)
+
+
+def test_what_a_revision_opens_at_a_waypoint_is_a_difference(world: Folders) -> None:
+    bind(world)
+    world.commit(READ)
+    before = side(world.settle())
+    world.commit({**READ, "spec": {**READ["spec"], "rules": [{"methods": ["GET", "POST"]}]}})
+    after = side(world.settle())
+    residents = population("east", {"east": after.index.facts})
+    (change,) = access_changes(before, after, residents)
+    assert (change.effect.value, change.callers, change.requests) == ("Gained", ("shop/web",), ("POST",))
+    (change,) = access_changes(after, before, residents)
+    assert change.effect.value == "Lost"

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from gitmesh.discovery.facts_codec import dump_facts
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.report import Report, Stage
+from gitmesh.model.strangers import ForeignGuard, ForeignRule, Stranger
 from gitmesh.reasoning.answers import Answer
 from gitmesh.reasoning.table import AccessRow
 from gitmesh.render.access import AccessTable, access_text
@@ -42,6 +44,7 @@ EAST = facts(
     service_accounts=frozenset({("shop", "default"), ("shop", "page")}),
 )
 WEST = facts("west", service(ports=HTTP), workload(), service_accounts=frozenset({("shop", "default")}))
+ALL = ForeignRule()
 RULE = "AccessPolicy/shop/page-reads spec.rules[0] (policies/shop.yaml:8:5)"
 
 
@@ -75,6 +78,25 @@ def test_who_can_tells_callers_and_requests_and_the_lines(run: Run) -> None:
         "ANSWER CALLERS PORTS REQUESTS BY",
         f"Allowed shop/page@east 80 GET {RULE}",
     ]
+
+
+def test_what_strangers_say_of_the_pods_is_in_the_answer(run: Run, tmp_path: Path) -> None:
+    """Their selectors are mappings, which have no hash."""
+    closed = Stranger(
+        group="security.istio.io",
+        kind="AuthorizationPolicy",
+        namespace="shop",
+        name="no-page",
+        guards=(ForeignGuard(action="Deny", namespace="shop", selector={"app": "reviews"}, rules=(ALL,)),),
+    )
+    world = {"east": replace(EAST, strangers=(closed,)), "west": WEST}
+    (tmp_path / "facts.yaml").write_text(yaml.safe_dump(dump_facts(world)))
+    code, out, err = run("who-can", "reviews", "--denied", "--cluster", "east")
+    assert code == 0, err
+    assert "AuthorizationPolicy shop/no-page" in out
+    code, out, err = run("can", "page", "*", "--cluster", "east")
+    assert code == 0, err
+    assert "which is not ours, refuses it" in out
 
 
 def test_can_of_everybody_is_the_same(run: Run) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gitmesh.model.report import Report
 from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Admission
 from gitmesh.reasoning.questions import Client, Known, Question
 from tests.folders import Body, Folders, allow, app, codes, said, service, thing
 from tests.properties.history import document
@@ -148,10 +149,13 @@ def test_who_may_call_is_unenforced_and_the_calculator_says_allowed(world: Folde
     assert told.is_error
     assert told.policy == "AccessPolicy/shop/callers"
     assert written(world) == [f"shop/{ROUTES}/api.80"]
-    assert answer(report, "db") == "Allowed"
+    assert "mesh gatewayapi guards no port of Pod shop/api" in told.message
+    found = admission(report, "db")
+    assert found.answer.value == "Allowed"
+    assert found.pods[0][2].text == "mesh gatewayapi guards no port of its pods"
 
 
-def answer(report: Report, account: str) -> str:
+def admission(report: Report, account: str) -> Admission:
     """What the calculator says of a request to `api`."""
     result = report.clusters["east"]
     assert result.facts is not None
@@ -159,7 +163,7 @@ def answer(report: Report, account: str) -> str:
     known = Known(result.facts, result.build.units, result.build.held_units)
     client = Client(namespace="shop", service_account=account, trust_domain="", mesh="gatewayapi")
     question = Question(client=client, service=("shop", "api"), port=80, method="GET")
-    return can(question, known).answer.value
+    return can(question, known)
 
 
 def test_never_two_translators_on_the_same_pods(tmp_path: Path) -> None:

@@ -88,8 +88,9 @@ def _of_port(unit: RoutingUnit, port: int, remarks: Remarks) -> Sequence[RouteOb
         lacking = list(unsaid(listed, [(row, _origin(row)) for row in rows]))
         if not lacking:
             return _written(GRPC_ROUTE, listed_for_grpc(listed), rows, called, remarks)
+        where = f"port {port} of Service {unit.service.namespace}/{unit.service.name} carries gRPC"
         for text, origin in lacking:
-            remarks.add("GM325", f"port {port} carries gRPC, and a GRPCRoute cannot say this: {text}", origin)
+            remarks.add("GM325", f"{where}, and a GRPCRoute cannot say this: {text}", origin)
     return _written(HTTP_ROUTE, listed, rows, called, remarks)
 
 

@@ -173,10 +173,11 @@ def _unsaid(unit: MeshUnit) -> Iterator[Diagnostic]:
             by_policy.setdefault(decided.origin.policy, []).append((decided.origin, name))
     for policy, found in sorted(by_policy.items()):
         origin = min(found)[0]
-        names = ", ".join(name for _, name in found)
+        names = " and ".join(f"`{name}`" for _, name in found)
         yield finding(
             "GM301",
-            f"the Gateway API says neither who may call whom nor how a mesh encrypts, so nothing of {names}",
+            f"the Gateway API says neither who may call whom nor how a mesh encrypts: {names} cannot be"
+            " expressed",
             at=origin.at,
             policy=policy,
             field=origin.field,
