@@ -21,7 +21,7 @@ from typing import Any, Self
 import yaml
 
 from tests.gitrepo import Repo
-from tests.lab.process import LabError, free_ports, wait_until
+from tests.lab.process import LabError, hold_port, wait_until
 
 EXAMPLE = Path(__file__).parent.parent / "policies-example"
 VIRTUAL_SERVICES = "virtualservice.networking.istio.io"
@@ -238,7 +238,8 @@ class Agent:
     ) -> None:
         self.shop = shop
         self._program = program
-        (self.port,) = free_ports(1)
+        self._held = hold_port()
+        self.port = int(self._held.getsockname()[1])
         self._arguments = arguments
         self._env = dict(env or {})
         self._log = shop.root / "agent.log"
@@ -271,6 +272,7 @@ class Agent:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self._held.close()
 
     def until(self, happened: Any, what: str, deadline: float = DEADLINE) -> None:
         """Wait until a condition holds; the agent must stay alive meanwhile."""

@@ -36,8 +36,9 @@ def free_ports(count: int) -> list[int]:
         return [int(sock.getsockname()[1]) for sock in sockets]
 
 
-def hold_port(port: int) -> socket.socket:
-    """Keep a port from others while nobody serves it: bound but not listening, so clients are refused."""
+def hold_port(port: int = 0) -> socket.socket:
+    """Keep a port, 0 = any free one, from others while nobody serves it: bound but not listening, so clients
+    are refused, and whoever is to serve it may."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
