@@ -507,8 +507,9 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "warning",
         "A policy is not in force as it stands, since what it acts on is held.",
         (
-            "Findings on other policies, or a doubt about the cluster, hold the destination. Its live objects"
-            " stay as they are."
+            "Findings on other policies, or a doubt about the cluster, hold how requests go to the"
+            " destination, or who may call it. The live objects of that half stay as they are; the other half"
+            " goes on."
         ),
         "Mend the findings that hold it.",
         "",

@@ -79,7 +79,12 @@ def _code(code: Code) -> Iterator[str]:
 
 def support_page(translators: Mapping[str, Translator]) -> str:
     """What each mesh can express, from the tables that decide it."""
-    lines = ["What a mesh cannot express is a finding at the policy's line, never silence.", ""]
+    lines = [
+        "What a mesh cannot express is a finding at the policy's line, never silence.",
+        "A column is a translator, or a further data plane of its mesh; `gatewayapi` is for a mesh that",
+        "reads routes of the Gateway API and has no translator of its own.",
+        "",
+    ]
     tables = dict(_tables(translators))
     lines += [f"| Feature | {' | '.join(tables)} |", f"|---|{'---|' * len(tables)}"]
     lines += [

@@ -168,7 +168,7 @@ class _Relying:
         """The row in the state between, which still provides what is used; else the object as it is."""
         after = decode(row.body) if row.body else None
         spec = self.scenery.writers[row.key].between(decode(row.before), after, kept)
-        note = f"{_named(kept)} stays until no live route names it"
+        note = f"{_named(kept)} stays until nothing live needs it"
         self.diagnostics.append(staged(row, note, self.scenery.cluster))
         state = {**decode(row.body or row.before), "spec": spec}
         if spec is None or is_same(state, decode(row.before), row.forbidden):

@@ -34,7 +34,7 @@ _WHY_NOT: Mapping[Found, str] = {
     ),
     Found.NOT_HTTP: "the port is not HTTP, so proxies see no requests on it",
     Found.HELD: (
-        "errors or missing facts hold the destination: the last good objects stay in force, whatever they say"
+        "errors or missing facts hold its routing: the last good objects stay in force, whatever they say"
     ),
     Found.FOREIGN: "routes that are not ours are for the same, so what policies say may not act",
 }

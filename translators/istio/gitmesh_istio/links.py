@@ -87,7 +87,7 @@ def _of_access(policy: Body, meshes: Sequence[Mesh], domain: str) -> Links:
         return UNLINKED
     service, _, _ = rest.partition(".")
     owner = host(namespace_of(policy), service, domain)
-    guard = frozenset({Ref(kind="gateway", name=f"waypoint, {role}", of=owner)})
+    guard = frozenset({Ref(kind="gateway", name=f"waypoint ({role})", of=owner)})
     if targets_of(spec_of(policy)):
         return Links(provides=guard) if f"{rest}-{role}" == waypoint_name(service, role) else UNLINKED
     let_in = "principals" if role == "allow" else "notPrincipals"
