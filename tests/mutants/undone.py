@@ -9,7 +9,6 @@ from importlib import import_module
 from unittest.mock import patch
 
 import gitmesh_istio
-from gitmesh_gatewayapi import routes
 from gitmesh_istio import ambient, destination, meshwide, strangers
 
 from gitmesh import pipeline
@@ -23,8 +22,8 @@ from gitmesh.resolution import index as pods
 
 Replacement = Callable[..., object]
 
-SEEDS = 2_000
-"""In so many worlds each must be found."""
+SEEDS = 3_000
+"""In so many worlds each must be found: 2,000 of them have sidecars alone, which most mendings are about."""
 
 
 @dataclass(frozen=True)
@@ -186,10 +185,5 @@ MUTANTS: tuple[Mutant, ...] = (
         "past-waypoint",
         "who comes past the waypoint that could admit him is told (GM318)",
         ((ambient, "_note_past", _nothing),),
-    ),
-    Mutant(
-        "granted-routes",
-        "a route of another namespace's Service has that namespace's leave (GM319)",
-        ((routes, "grants", _nothing),),
     ),
 )
