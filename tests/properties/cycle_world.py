@@ -4,7 +4,7 @@ test_cycle_laws.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
@@ -15,11 +15,12 @@ from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.adapters.writing import StepError
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Stored
-from gitmesh.model.objects import ApiKind, ObjectKey, decode
-from gitmesh.model.plan import Live, Observed
+from gitmesh.model.objects import ObjectKey, decode
+from gitmesh.model.plan import Live
 from gitmesh.model.report import Report
 from gitmesh.pipeline import Memo
 from gitmesh.planning.ownership import ADOPT
+from tests.belated import BelatedCluster
 from tests.properties.history import (
     INSTANCE,
     INVALID,
@@ -45,29 +46,12 @@ class Killed(BaseException):
     """The process dies inside a call of a port."""
 
 
-class Recalled(MemoryCluster):
-    """A cluster that shows what it showed before, where a test asks for that: its lists, its ledger, or both.
-    By name, objects are as they are, and what is written meets the cluster as it is.
-    """
+class Recalled(BelatedCluster):
+    """A belated cluster that keeps what it showed before, to be shown again where a test asks for that."""
 
     def __init__(self, name: str, **given: Any) -> None:
         super().__init__(name, **given)
         self.past: list[tuple[dict[ObjectKey, Live], Stored]] = []
-        self.listed: dict[ObjectKey, Live] | None = None
-        self.remembered: Stored | None = None
-
-    def observe(self, kinds: Sequence[ApiKind]) -> Observed:
-        """As things are, or were."""
-        now = self.objects
-        try:
-            self.objects = now if self.listed is None else self.listed
-            return super().observe(kinds)
-        finally:
-            self.objects = now
-
-    def load(self, instance: str) -> Stored:
-        """The ledger as it is, or was."""
-        return self.remembered or super().load(instance)
 
     def recall(self, pick: int, *, lists: bool, ledger: bool) -> None:
         """Show one moment of before from now on; none is known right after the ledger was lost."""

@@ -13,11 +13,12 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from gitmesh.model.facts import ClusterFacts
-from gitmesh.model.objects import ApiKind, ObjectKey, decode
-from gitmesh.model.plan import SETTLE, Live, Observed
+from gitmesh.model.objects import ObjectKey, decode
+from gitmesh.model.plan import SETTLE, Live
 from gitmesh.planning.converge import Cycle, converge
 from gitmesh.planning.guard import Consent
 from gitmesh.planning.revisions import Revisions
+from tests.belated import BelatedCluster
 from tests.properties.test_transition_soundness import Policies, Watched, check, move, render, shown
 from tests.rendered import Rendered, translators
 from tests.soundness.access_documents import changes
@@ -25,23 +26,13 @@ from tests.soundness.profile import searching
 from tests.soundness.worlds import clusters
 
 
-class Belated(Watched):
-    """A cluster whose lists may be from before."""
-
-    past: dict[ObjectKey, Live] | None = None
-
-    def observe(self, kinds: Sequence[ApiKind]) -> Observed:
-        now = self.objects
-        try:
-            self.objects = now if self.past is None else self.past
-            return super().observe(kinds)
-        finally:
-            self.objects = now
+class Belated(BelatedCluster, Watched):
+    """A cluster that is watched, and whose lists may be from before."""
 
 
 def glance(cluster: Belated, past: dict[ObjectKey, Live], found: Rendered) -> None:
     """One tick that is shown lists from before; what it cannot write by them is refused."""
-    cluster.past = past
+    cluster.listed = past
     cycle = Cycle(
         translators=translators(),
         revisions=Revisions(),
@@ -51,7 +42,7 @@ def glance(cluster: Belated, past: dict[ObjectKey, Live], found: Rendered) -> No
         clock=lambda: 100 * SETTLE,
     )
     converge(cluster, cluster.current_facts, found.builds[cluster.name], cluster.load("golden"), cycle, {})
-    cluster.past = None
+    cluster.listed = None
 
 
 def mixed(old: Policies, new: Policies, picks: Sequence[bool]) -> Policies:

@@ -4,35 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ObjectKey, decode
+from tests.belated import BelatedCluster
 from tests.unit.test_pipeline import PipelineWorld, actions, codes, facts, slow
 
 WRITES = {"create", "update", "adopt", "delete"}
 
 
-class Behind(MemoryCluster):
-    """A cluster that may show the ledger of a while ago."""
-
-    past: Stored | None = None
-
-    def load(self, instance: str) -> Stored:
-        now = super().load(instance)
-        return self.past or now
-
-
 @pytest.fixture
 def world() -> PipelineWorld:
     made = PipelineWorld()
-    made.clusters["east"] = Behind("east", facts=facts("east"), before=made._before("east"))
+    made.clusters["east"] = BelatedCluster("east", facts=facts("east"), before=made._before("east"))
     return made
 
 
-def behind(world: PipelineWorld) -> Behind:
+def behind(world: PipelineWorld) -> BelatedCluster:
     found = world.clusters["east"]
-    assert isinstance(found, Behind)
+    assert isinstance(found, BelatedCluster)
     return found
 
 
@@ -71,11 +61,11 @@ def test_nothing_is_made_anew_while_the_ledger_has_the_uid_of_its_predecessor(wo
     early = intent(world)
     world.run()
     del world.east.objects[reviews(world)]
-    behind(world).past = early
+    behind(world).remembered = early
     report = world.run()
     assert "GM505" in codes(report)
     assert not WRITES & set(world.operations())
-    behind(world).past = None
+    behind(world).remembered = None
     world.run()
     key = reviews(world)
     assert ledger(world).entries[key].uid == world.east.objects[key].uid
@@ -86,13 +76,13 @@ def test_nothing_is_updated_or_deleted_by_an_older_ledger(world: PipelineWorld) 
     early = intent(world)
     world.run()
     before = dict(world.east.objects)
-    behind(world).past = early
+    behind(world).remembered = early
     world.commit(slow("a", timeout="7s"))
     report = world.run()
     assert "GM505" in codes(report)
     assert not WRITES & set(world.operations())
     assert dict(world.east.objects) == before
-    behind(world).past = None
+    behind(world).remembered = None
     assert set(actions(world.run()).values()) == {"update", "delete"}
     assert world.live() == ["reviews"]
 

@@ -8,32 +8,22 @@ from collections.abc import Sequence
 
 import pytest
 
-from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.adapters.writing import StepError
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Ledger
 from gitmesh.model.objects import ApiKind, ObjectKey, decode
-from gitmesh.model.plan import Live, Observed
+from gitmesh.model.plan import Observed
+from tests.belated import BelatedCluster
 from tests.unit.test_pipeline import PipelineWorld, actions, codes, facts, slow
 
 
-class Lagging(MemoryCluster):
-    """A cluster whose lists may be those of a while ago (`past`), or one reading for ever (`shown`); by name,
-    objects are as they are.
-    """
+class Lagging(BelatedCluster):
+    """A belated cluster whose lists may also be one reading for ever (`shown`)."""
 
-    past: dict[ObjectKey, Live] | None = None
     shown: Observed | None = None
 
     def observe(self, kinds: Sequence[ApiKind]) -> Observed:
-        if self.shown is not None:
-            return self.shown
-        now = self.objects
-        try:
-            self.objects = now if self.past is None else self.past
-            return super().observe(kinds)
-        finally:
-            self.objects = now
+        return super().observe(kinds) if self.shown is None else self.shown
 
 
 @pytest.fixture
@@ -66,7 +56,7 @@ def test_an_object_that_an_older_list_lacks_is_not_forgotten_but_pruned(world: P
     """Created by the last cycle, wanted no more in this one, and in no list yet."""
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
-    lagging(world).past = {}
+    lagging(world).listed = {}
     world.commit(slow("b", "ratings"))
     world.run()
     assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
@@ -78,7 +68,7 @@ def test_an_object_that_an_older_list_lacks_is_not_created_again_nor_told_as_gon
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
     before = ledger(world)
-    lagging(world).past = {}
+    lagging(world).listed = {}
     report = world.run()
     assert set(actions(report).values()) == {"keep"}
     assert "GM409" not in codes(report)
@@ -95,7 +85,7 @@ def test_a_predecessor_in_an_older_list_is_no_stranger(world: PipelineWorld) -> 
     del world.east.objects[key]
     world.run()
     assert world.east.objects[key].uid != before[key].uid
-    lagging(world).past = before
+    lagging(world).listed = before
     report = world.run()
     assert actions(report) == {"reviews": "keep", "ratings": "keep"}
     world.commit(slow("b", "ratings"))
@@ -115,7 +105,7 @@ def test_an_intent_whose_object_came_after_the_list_is_found(world: PipelineWorl
     world.run()
     assert all(not entry.uid for entry in ledger(world).entries.values())
     world.hooks.clear()
-    lagging(world).past = {}
+    lagging(world).listed = {}
     world.commit(slow("b", "ratings"))
     world.run()
     assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
@@ -135,9 +125,9 @@ def test_an_intent_takes_no_uid_from_a_predecessor_in_an_older_list(world: Pipel
     world.hooks["east"] = dies
     world.run()
     world.hooks.clear()
-    lagging(world).past = before
+    lagging(world).listed = before
     assert actions(world.run()) == {"reviews": "keep", "ratings": "keep"}
-    lagging(world).past = None
+    lagging(world).listed = None
     assert ledger(world).entries[key].uid == world.east.objects[key].uid != before[key].uid
     assert actions(world.run()) == {"reviews": "keep", "ratings": "keep"}
 
@@ -156,7 +146,7 @@ def test_a_deletion_by_an_older_list_does_not_let_go_of_the_successor(world: Pip
     world.hooks["east"] = dies
     world.run()
     world.hooks.clear()
-    lagging(world).past = before
+    lagging(world).listed = before
     world.commit(slow("b", "ratings"))
     world.run()
     assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
@@ -193,7 +183,7 @@ def test_what_an_older_list_shows_as_wanted_is_asked_for_where_we_wrote_other_th
     before = dict(world.east.objects)
     world.commit(slow("a", timeout="7s"))
     world.run()
-    lagging(world).past = before
+    lagging(world).listed = before
     world.commit(slow("a"))
     assert actions(world.run()) == {"reviews": "update"}
     assert b"5000" in world.east.objects[reviews(world)].body
@@ -205,7 +195,7 @@ def test_what_we_deleted_and_an_older_list_still_shows_is_no_strangers(world: Pi
     before = dict(world.east.objects)
     world.commit(slow("b", "ratings"))
     world.run()
-    lagging(world).past = before
+    lagging(world).listed = before
     world.commit(slow("a"), slow("b", "ratings"))
     report = world.run()
     assert actions(report) == {"reviews": "create", "ratings": "keep"}
@@ -263,7 +253,7 @@ def test_a_cluster_that_does_not_answer_by_name_decides_nothing(world: PipelineW
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
     before = ledger(world)
-    lagging(world).past = {}
+    lagging(world).listed = {}
     world.hooks["east"] = refuses
     world.commit(slow("b", "ratings"))
     report = world.run()
