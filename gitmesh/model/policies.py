@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.diagnostics import Location
+from gitmesh.diagnostics import Diagnostic, Location, Severity, finding
 from gitmesh.model.naming import camel
 
 if TYPE_CHECKING:  # the models are large, and most of what names a policy never looks into one
@@ -76,6 +76,33 @@ class Origin(Struct, frozen=True, kw_only=True, order=True):
     policy: str
     field: str
     at: Location
+
+    def finding(
+        self,
+        code: str,
+        message: str,
+        *,
+        cluster: str = "",
+        mesh: str = "",
+        hint: str = "",
+        severity: Severity | None = None,
+        detail: str = "",
+        hold: str = "",
+    ) -> Diagnostic:
+        """A finding on this field; what is not given is as `diagnostics.finding` has it."""
+        return finding(
+            code,
+            message,
+            at=self.at,
+            policy=self.policy,
+            field=self.field,
+            cluster=cluster,
+            mesh=mesh,
+            hint=hint,
+            severity=severity,
+            detail=detail,
+            hold=hold,
+        )
 
 
 def dotted(path: YamlPath) -> str:

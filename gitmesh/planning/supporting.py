@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.base import Disabled
 from gitmesh.model.features import FEATURES, Support, support_of
 from gitmesh.model.naming import camel
@@ -93,9 +93,7 @@ def unsupported(unit: RoutingUnit, lacking: Sequence[Lack], meshes: Sequence[Mes
 
 def _told(code: str, text: str, origin: Origin, unit: RoutingUnit, meshes: Sequence[Mesh]) -> Diagnostic:
     label = ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
-    return finding(
-        code, text, at=origin.at, policy=origin.policy, field=origin.field, cluster=unit.written, mesh=label
-    )
+    return origin.finding(code, text, cluster=unit.written, mesh=label)
 
 
 def wishes(unit: RoutingUnit) -> Iterator[Wish]:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from gitmesh.diagnostics import Diagnostic, finding, first_of
+from gitmesh.diagnostics import Diagnostic, first_of
 from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Origin
@@ -164,11 +164,4 @@ def _told(detours: list[Detour], cluster: str) -> Diagnostic:
         text += "and whether both admit the same cannot be told while what decides there is held"
     else:
         text += f"where it is decided otherwise who may call{named}"
-    return finding(
-        LED_ROUND,
-        text,
-        at=first.origin.at,
-        policy=first.origin.policy,
-        field=first.origin.field,
-        cluster=cluster,
-    )
+    return first.origin.finding(LED_ROUND, text, cluster=cluster)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding, first_of
+from gitmesh.diagnostics import Diagnostic, first_of
 from gitmesh.model.facts import ClusterFacts, Probe, Workload
 from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Origin
@@ -109,11 +109,4 @@ def _told(refusals: list[_Refusal], cluster: str) -> Diagnostic:
     first = refusals[0]
     places = [f"port {one.port} of {one.workload}" for one in refusals]
     text = f"the kubelet's probes of {first_of(places, _MOST_NAMED)} fail: {first.why}"
-    return finding(
-        CUT_OFF,
-        text,
-        at=first.origin.at,
-        policy=first.origin.policy,
-        field=first.origin.field,
-        cluster=cluster,
-    )
+    return first.origin.finding(CUT_OFF, text, cluster=cluster)

@@ -50,9 +50,7 @@ def check(policies: Sequence[Policy], clusters: Mapping[str, Mapping[str, str]])
 
 
 def _finding(code: str, text: str, policy: Policy, path: YamlPath, hint: str = "") -> Diagnostic:
-    return finding(
-        code, text, at=policy.at(*path), policy=policy.id, field=policy.origin(*path).field, hint=hint
-    )
+    return policy.origin(*path).finding(code, text, hint=hint)
 
 
 def _unknown_clusters(policy: Policy, clusters: Mapping[str, Mapping[str, str]]) -> Iterator[Diagnostic]:

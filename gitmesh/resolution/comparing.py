@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TypeAlias
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.expressions import instructions
 from gitmesh.model.matches import HeaderMatch, Match, PathMatch, QueryParamMatch, StringMatch
 from gitmesh.model.policies import Policy
@@ -89,15 +89,7 @@ def too_many(
     )
     assert isinstance(policy.spec, TrafficPolicySpec)
     where = _longest_list(policy.spec)
-    field = policy.origin(*where).field
-    return finding(
-        "GM212",
-        text + "; this policy makes most of them",
-        at=policy.at(*where),
-        policy=policy.id,
-        field=field,
-        cluster=cluster,
-    )
+    return policy.origin(*where).finding("GM212", text + "; this policy makes most of them", cluster=cluster)
 
 
 def _longest_list(spec: TrafficPolicySpec) -> tuple[str, ...]:
@@ -158,14 +150,7 @@ def conflict_findings(rules: Sequence[Rule], cluster: str, destination: str) -> 
     for number, (a, b, first, second) in enumerate(conflicts(rules)):
         if number == MOST_CONFLICTS:
             text = f"more than {MOST_CONFLICTS} conflicts on {destination}, of which the first are shown"
-            yield finding(
-                "GM210",
-                text,
-                at=b.origin(second).at,
-                policy=b.policy.id,
-                field=b.origin(second).field,
-                cluster=cluster,
-            )
+            yield b.origin(second).finding("GM210", text, cluster=cluster)
             return
         yield conflict(a, first, b, second, cluster, destination)
         yield conflict(b, second, a, first, cluster, destination)
@@ -177,12 +162,9 @@ def conflict(
     """The finding on one of two equal rules that contradict each other."""
     where = other.origin(other_slot)
     what = f"header {slot[2]} ({slot[1]})" if len(slot) == 3 else ".".join(slot_path(mine.policy, slot))
-    return finding(
+    return mine.origin(slot).finding(
         "GM210",
         f"{what} of {destination} is given another value by {where.policy} ({where.at}) for the same"
         " requests, with equal precedence",
-        at=mine.origin(slot).at,
-        policy=mine.policy.id,
-        field=mine.origin(slot).field,
         cluster=cluster,
     )

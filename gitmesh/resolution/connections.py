@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.connections import Tls
 from gitmesh.model.facts import Service, Workload
 from gitmesh.model.policies import Origin
@@ -106,14 +106,8 @@ def refused_connections(
             f"tls {mode}: pods behind Service {name} refuse it{unless}, as {where.policy} ({where.at}) says"
             " Strict"
         )
-        one = finding(
-            REFUSED,
-            text,
-            at=origin.at,
-            policy=origin.policy,
-            field=origin.field,
-            cluster=cluster,
-            severity=Severity.ERROR if certain else Severity.WARNING,
+        one = origin.finding(
+            REFUSED, text, cluster=cluster, severity=Severity.ERROR if certain else Severity.WARNING
         )
         if origin not in found or one.is_error:
             found[origin] = one

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.units import HALVES, AccessUnit, Half, RoutingUnit, Subset, UnitKey, half_key
@@ -56,9 +56,7 @@ class UnitAssembler:
     def _follows(self, need: Need) -> Diagnostic:
         text = f"this subset is of Service {'/'.join(need.service)}, which is held by findings of its own"
         origin = need.origin
-        return finding(
-            "GM218", text, at=origin.at, policy=origin.policy, field=origin.field, cluster=self.cluster
-        )
+        return origin.finding("GM218", text, cluster=self.cluster)
 
     def held_keys(self) -> Iterator[UnitKey]:
         """Keys of the halves of destinations that keep their live objects."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Policy, YamlPath
@@ -36,13 +36,10 @@ class Grants:
         who = self.trust.identities(spec.sources, policy.namespace, deny=spec.action == "Deny")
         for cluster in who.unknown:
             self._withhold(
-                finding(
+                policy.origin("sources").finding(
                     "GM216",
                     f"the identities of a cluster cannot be told apart while the facts of cluster {cluster}"
                     " are unknown",
-                    at=policy.at("sources"),
-                    policy=policy.id,
-                    field="spec.sources",
                     cluster=self.situation.cluster,
                 )
             )
@@ -141,7 +138,7 @@ def _by_path(policy: Policy, number: int, rule: AccessRule) -> Iterator[Diagnost
         if path != "*":
             at = ("rules", number, "paths", position)
             text = f"this Deny depends on how the mesh normalises paths before it compares {path}"
-            yield finding("GM310", text, at=policy.at(*at), policy=policy.id, field=policy.origin(*at).field)
+            yield policy.origin(*at).finding("GM310", text)
 
 
 def beside_http(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
@@ -105,10 +105,7 @@ class LaidOn:
     def _say(
         self, code: str, text: str, policy: Policy, field: str, mesh: str = "", detail: str = ""
     ) -> None:
-        at, name = policy.at(field), policy.origin(field).field
-        said = finding(
-            code, text, at=at, policy=policy.id, field=name, cluster=self.cluster, mesh=mesh, detail=detail
-        )
+        said = policy.origin(field).finding(code, text, cluster=self.cluster, mesh=mesh, detail=detail)
         if said not in self.diagnostics:
             self.diagnostics.append(said)
 
@@ -226,10 +223,7 @@ class Targets:
             )
 
     def _say(self, code: str, text: str, policy: Policy, *path: str | int, hint: str = "") -> None:
-        at, name = policy.at(*path), policy.origin(*path).field
-        self.diagnostics.append(
-            finding(code, text, at=at, policy=policy.id, field=name, cluster=self.cluster, hint=hint)
-        )
+        self.diagnostics.append(policy.origin(*path).finding(code, text, cluster=self.cluster, hint=hint))
 
 
 def _decider(row: Row, decided: Decided) -> Policy:

@@ -199,7 +199,7 @@ def _shadowed(done: Iterable[DecidedDestination], scene: ResolutionInput) -> Ite
         mine, winner = losers[rule]
         if not _may_act_unseen(scene.marked[rule[0]].policy, scene.world):
             text = f"this rule never decides anything: {winner.policy} ({winner.at}) decides all that it sets"
-            yield finding("GM211", text, at=mine.at, policy=mine.policy, field=mine.field)
+            yield mine.finding("GM211", text)
 
 
 def _may_act_unseen(policy: Policy, world: KnownClusters) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.empty import EMPTY, no_items, sealed
 from gitmesh.model.facts import Service
 from gitmesh.model.naming import camel
@@ -122,10 +122,7 @@ class _Destination:
         return found
 
     def _say(self, code: str, text: str, policy: Policy, *path: str | int, hint: str = "") -> None:
-        at, name = policy.at(*path), policy.origin(*path).field
-        self.diagnostics.append(
-            finding(code, text, at=at, policy=policy.id, field=name, cluster=self.cluster, hint=hint)
-        )
+        self.diagnostics.append(policy.origin(*path).finding(code, text, cluster=self.cluster, hint=hint))
 
     def _rules(self, acting: Acting) -> Iterator[Rule]:
         spec = _traffic(acting.policy)

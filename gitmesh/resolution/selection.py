@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.diagnostics import Diagnostic, finding, hold_id, suggest
+from gitmesh.diagnostics import Diagnostic, hold_id, suggest
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.empty import EMPTY, no_items, sealed
 from gitmesh.model.facts import ROLLING_LABELS, Service
@@ -102,13 +102,7 @@ def _elsewhere(
                 text = (
                     f"cluster {' or '.join(item.clusters)} is not managed here: nothing is to be done for it"
                 )
-                yield finding(
-                    "GM215",
-                    text,
-                    at=policy.at(name, number),
-                    policy=policy.id,
-                    field=f"spec.{name}[{number}]",
-                )
+                yield policy.origin(name, number).finding("GM215", text)
 
 
 def _held_once(found: Mapping[str, _Forms]) -> dict[str, _Forms]:
@@ -155,13 +149,10 @@ class _DestinationItem:
         lacking = [name for name, index in self.scope if self.item.name and not self._named(index)]
         for cluster in lacking if len(lacking) < len(self.scope) else ():
             shown = " or ".join(f"{namespace}/{self.item.name}" for namespace in self.namespaces)
-            yield finding(
+            yield self.policy.origin("destinations", self.number, "name").finding(
                 "GM208",
                 f"Service {shown} is not in cluster {cluster} any more, though it is elsewhere: what decides"
                 " who may call it stays there",
-                at=self.policy.at("destinations", self.number, "name"),
-                policy=self.policy.id,
-                field=f"spec.destinations[{self.number}].name",
                 cluster=cluster,
                 hint=(
                     "Put the Service back, or name the other clusters in `clusters`; where it is gone for"
@@ -213,34 +204,23 @@ class _DestinationItem:
 
     def _nothing(self) -> Iterator[Diagnostic]:
         if not self.item.all and not any(self.found.values()):
-            yield finding(
-                "GM209",
-                "this selector finds no Service",
-                at=self.policy.at("destinations", self.number),
-                policy=self.policy.id,
-                field=f"spec.destinations[{self.number}]",
-            )
+            at = self.policy.origin("destinations", self.number)
+            yield at.finding("GM209", "this selector finds no Service")
 
     def _lost(self, place: int, name: str) -> Diagnostic:
         where = ("destinations", self.number, "namespaces", place)
-        return finding(
+        return self.policy.origin(*where).finding(
             "GM208",
             f"Namespace {name} does not exist in {shown_clusters(self.item.clusters)}",
-            at=self.policy.at(*where),
-            policy=self.policy.id,
-            field=self.policy.origin(*where).field,
             hint=near_namespace(self.scope, name),
         )
 
     def _absent(self, where: str, cluster: str) -> Diagnostic:
         name = self.item.name or ""
         shown = " or ".join(f"{namespace}/{name}" for namespace in self.namespaces)
-        return finding(
+        return self.policy.origin("destinations", self.number, "name").finding(
             "GM208",
             f"Service {shown} does not exist {where}",
-            at=self.policy.at("destinations", self.number, "name"),
-            policy=self.policy.id,
-            field=f"spec.destinations[{self.number}].name",
             cluster=cluster,
             hint=near_service(self.world, self.namespaces, name, [cluster] if cluster else None),
         )
@@ -264,12 +244,9 @@ def missing_port(
     """The finding on a port that the Service does not have."""
     names = [port.name for port in service.ports if port.name]
     shown = ", ".join(f"{port.number} {port.name}".strip() for port in service.ports) or "none"
-    return finding(
+    return policy.origin(*path).finding(
         "GM208",
         f"Service {service.namespace}/{service.name} has no port {reference}; it has {shown}",
-        at=policy.at(*path),
-        policy=policy.id,
-        field=policy.origin(*path).field,
         cluster=cluster,
         hint=suggest(str(reference), names),
     )

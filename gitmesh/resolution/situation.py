@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.empty import sealed
 from gitmesh.model.facts import Service, ServicePort, Workload, WorkloadKey, by_controller
@@ -146,16 +146,7 @@ def about(
     code: str, text: str, policy: Policy, situation: AccessInput, *path: str | int, detail: str = ""
 ) -> Diagnostic:
     """A finding on a policy's field, in the cluster of the situation."""
-    field = policy.origin(*path).field
-    return finding(
-        code,
-        text,
-        at=policy.at(*path),
-        policy=policy.id,
-        field=field,
-        cluster=situation.cluster,
-        detail=detail,
-    )
+    return policy.origin(*path).finding(code, text, cluster=situation.cluster, detail=detail)
 
 
 def no_selector(situation: AccessInput) -> Iterator[Diagnostic]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from gitmesh.diagnostics import Diagnostic, finding, first_of, suggest
+from gitmesh.diagnostics import Diagnostic, first_of, suggest
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.facts import Workload
 from gitmesh.model.policies import Policy
@@ -102,8 +102,7 @@ def _unreached(policy: Policy, number: int, clients: Sequence[Workload], cluster
         code = "GM303"
         text = f"the policy acts on no client yet, as none that it means has a proxy of its own: {shown}"
         hint = "Give the clients proxies, or guard and route where the destination is."
-    at, field = policy.at("sources", number), f"spec.sources[{number}]"
-    return finding(code, text, at=at, policy=policy.id, field=field, cluster=cluster, hint=hint)
+    return policy.origin("sources", number).finding(code, text, cluster=cluster, hint=hint)
 
 
 def missing_accounts(
@@ -121,12 +120,9 @@ def missing_accounts(
             if not namespaces or namespace in namespaces
         }
         shown = f"{'|'.join(namespaces)}/{name}" if namespaces else name
-        yield finding(
+        yield policy.origin(*path).finding(
             "GM208",
             f"ServiceAccount {shown} does not exist in {shown_clusters(clusters)}",
-            at=policy.at(*path),
-            policy=policy.id,
-            field=policy.origin(*path).field,
             hint=suggest(name, known),
         )
 
@@ -143,12 +139,9 @@ def empty_namespaces(
             if scope and not any(name in index.namespaces for _, index in scope):
                 where = ("sources", number, "namespaces", place)
                 shown = shown_clusters(item.clusters)
-                yield finding(
+                yield policy.origin(*where).finding(
                     "GM209",
                     f"no workload is meant: Namespace {name} does not exist in {shown}",
-                    at=policy.at(*where),
-                    policy=policy.id,
-                    field=policy.origin(*where).field,
                     hint=near_namespace(scope, name),
                 )
 

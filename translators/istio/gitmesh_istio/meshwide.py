@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.facts import ROLLING_LABELS, Mesh, Workload, by_controller
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
@@ -141,15 +141,7 @@ def _note_closed(
 def _stays(text: str, line: str, origin: Origin, notes: Notes) -> Diagnostic:
     said = f"{text}; what opens it stays until `gateways` of the VirtualMesh decides about it"
     place = {"cluster": notes.scope.facts.cluster, "mesh": notes.scope.label, "hint": line}
-    return finding(
-        "GM315",
-        said,
-        at=origin.at,
-        policy=origin.policy,
-        field=origin.field,
-        severity=Severity.ERROR,
-        **place,
-    )
+    return origin.finding("GM315", said, severity=Severity.ERROR, **place)
 
 
 def _line(unit: MeshUnit) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.objects import ApiKind, ObjectKey
@@ -84,16 +84,7 @@ class Notes:
     ) -> None:
         """Note a finding at the policy's line, once; severity and hint default to the code's."""
         place = {"cluster": self.scope.facts.cluster, "mesh": self.scope.label}
-        noted = finding(
-            code,
-            message,
-            at=origin.at,
-            policy=origin.policy,
-            field=origin.field,
-            severity=severity,
-            hint=hint,
-            **place,
-        )
+        noted = origin.finding(code, message, severity=severity, hint=hint, **place)
         if noted not in self.diagnostics:
             self.diagnostics.append(noted)
 

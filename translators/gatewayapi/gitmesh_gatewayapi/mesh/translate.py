@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Translation
 from gitmesh.model.objects import ApiKind
@@ -51,15 +51,8 @@ class _Findings:
     def of(self, remark: Remark) -> Diagnostic:
         """A remark as a finding at the policy's line."""
         origin = remark.origin
-        return finding(
-            remark.code,
-            remark.text,
-            at=origin.at,
-            policy=origin.policy,
-            field=origin.field,
-            cluster=self._facts.cluster,
-            mesh=self._mesh,
-            hint=remark.hint,
+        return origin.finding(
+            remark.code, remark.text, cluster=self._facts.cluster, mesh=self._mesh, hint=remark.hint
         )
 
     def version(self, kind: ApiKind, spec: Mapping[str, object], origin: Origin) -> str:
@@ -171,16 +164,13 @@ def _unsaid(unit: MeshUnit) -> Iterator[Diagnostic]:
     for name, decided in asked.items():
         if decided is not None:
             by_policy.setdefault(decided.origin.policy, []).append((decided.origin, name))
-    for policy, found in sorted(by_policy.items()):
+    for _, found in sorted(by_policy.items()):
         origin = min(found)[0]
         names = " and ".join(f"`{name}`" for _, name in found)
-        yield finding(
+        yield origin.finding(
             "GM301",
             f"the Gateway API says neither who may call whom nor how a mesh encrypts: {names} cannot be"
             " expressed",
-            at=origin.at,
-            policy=policy,
-            field=origin.field,
             cluster=unit.cluster,
             mesh=unit.mesh.name,
         )
