@@ -28,9 +28,11 @@ from gitmesh.model.report import ClusterResult, Report, Stage, State
 from gitmesh.model.virtualmesh import AdoptionSpec
 from gitmesh.planning.build import build, dropped
 from gitmesh.planning.choosing import choose
-from gitmesh.planning.converge import Cycle, converge, kinds_of, lately
+from gitmesh.planning.converge import Cycle, converge
 from gitmesh.planning.elsewhere import Elsewhere, OtherCluster
 from gitmesh.planning.guard import Consent
+from gitmesh.planning.lately import lately
+from gitmesh.planning.observing import kinds_of
 from gitmesh.planning.remembering import known_elsewhere, known_meshes, remembered
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
 from gitmesh.planning.strangers import asked_before, told_apart, whose
