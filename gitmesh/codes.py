@@ -811,6 +811,19 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "GM416",
+        "FieldTaken",
+        "warning",
+        "A field that policies need in somebody else's object is set by somebody else.",
+        (
+            "Of an object that is not ours GitMesh sets single fields, such as an annotation, and changes"
+            " none that another has set or applies. An error where the field decides who may call: then the"
+            " policy is not enforced."
+        ),
+        "Remove the field from the object or from what sets it, or take the policy that needs it out.",
+        "",
+    ),
+    (
         "GM417",
         "SeveralWriters",
         "warning",
@@ -820,6 +833,18 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
             " by name. What decides who may call is then not certain for the other mesh, which is an error."
         ),
         "Say in the policies what both meshes can do, or let them select the Services of one.",
+        "",
+    ),
+    (
+        "GM418",
+        "ObjectMissing",
+        "warning",
+        "The object in which policies need a field is not there.",
+        (
+            "It is somebody else's, so GitMesh does not make it. An error where the field decides who may"
+            " call: then the policy is not enforced."
+        ),
+        "Make the object; the field is set at the next cycle.",
         "",
     ),
     # --- clusters

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.ledger import Stored
 from gitmesh.model.objects import ObjectKey
-from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
+from gitmesh.model.plan import WITHDRAWING, Live, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, State, worst
 from gitmesh.planning.adapting import adapted_to
 from gitmesh.planning.diff import diff
@@ -235,7 +235,7 @@ def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
         return [unfinished(outcome, change, plan.cluster)]
     # What was said of a write that was taken is in the ledger, from where it is told for as long as it is
     # true.
-    words = "; ".join(outcome.warnings) if outcome.action is Action.DELETE else ""
+    words = "; ".join(outcome.warnings) if outcome.action in WITHDRAWING else ""
     text = f"{outcome.key} in {plan.cluster}: {TAKEN_WITH_WARNING}"
     said = [finding("GM510", text, cluster=plan.cluster, detail=brief(words), **where)] if words else []
     if not outcome.ok:

@@ -9,6 +9,16 @@
 | no      | yes     | yes  | yes    | delete, unless held, protected, over the guard, or leaving already |
 | no      | yes     | no   | -      | nothing: foreign |
 | held    | any     | any  | any    | nothing |
+
+Of somebody else's object of which only some fields are ours (`Ownership.only`):
+
+| desired | live    | the field is          | action |
+|---------|---------|-----------------------|--------|
+| yes     | no      | -                     | nothing until somebody makes the object |
+| yes     | yes     | as wanted             | keep |
+| yes     | yes     | not set, or ours      | update (a heal where the wish did not change) |
+| yes     | yes     | set by somebody else  | conflict |
+| no      | yes     | ours                  | release: the field goes, the object stays |
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from gitmesh.model.empty import EMPTY
 from gitmesh.model.facts import Mesh
 from gitmesh.model.ledger import Entry, Hold, Ledger, Parts, Stored
 from gitmesh.model.objects import ObjectKey
+from gitmesh.model.ownership import WHOLE, Ownership
 from gitmesh.model.units import UnitKey
 
 API_VERSION = "gitmesh.io/v1alpha1"
@@ -22,14 +23,18 @@ SCHEMA = 4
 """Raised with every change that an older version would misread. Schema 3 knew no units and writers. Schema 2
 knew parts by source alone. Schema 1 knew no origins, parts, kinds, holds and heals, and of a mesh only
 translator, name and trust domain. What is not there is read as not known."""
+_OWNING = 5
+"""Where some objects are not ours as a whole. Other ledgers stay as they were: an upgrade rewrites nothing,
+and can be taken back."""
 
 _FIRST = frozenset(
     {"apiVersion", "kind", "schema", "instance", "clusterUid", "sources", "commits", "entries", "meshes"}
 )
 _SECOND = _FIRST | {"origins", "parts", "kinds", "holds", "heals"}
-_KEYS = _SECOND | {"units", "writers"}
-_REQUIRED: Mapping[object, frozenset[str]] = {1: _FIRST, 2: _SECOND, 3: _SECOND}
-"""Fields by schema; all of them in this one."""
+_FOURTH = _SECOND | {"units", "writers"}
+_KEYS = _FOURTH | {"ownerships", "owned"}
+_REQUIRED: Mapping[object, frozenset[str]] = {1: _FIRST, 2: _SECOND, 3: _SECOND, SCHEMA: _FOURTH}
+"""Fields by schema; all of them in the newest."""
 Keyed: TypeAlias = "dict[str, dict[str, dict[str, Any]]]"
 """`group/Kind` -> namespace -> name -> value."""
 
@@ -40,7 +45,7 @@ class FutureLedgerError(ValueError):
 
 def dump_ledger(ledger: Ledger) -> dict[str, Any]:
     """The document: entries by `group/Kind`, namespace and name as [uid, digest, index into commits, index
-    into origins, index into units, *warnings].
+    into origins, index into units, *warnings]; `owned` is an index into ownerships, of whole objects none.
     """
     commits = {
         commit: place
@@ -64,10 +69,11 @@ def dump_ledger(ledger: Ledger) -> dict[str, Any]:
         ]
         for key, entry in ledger.entries.items()
     }
+    owned = _owned(ledger.entries)
     return {
         "apiVersion": API_VERSION,
         "kind": "Ledger",
-        "schema": SCHEMA,
+        "schema": _OWNING if owned else SCHEMA,
         "instance": ledger.instance,
         "clusterUid": ledger.cluster_uid,
         "sources": dict(sorted(ledger.sources.items())),
@@ -81,7 +87,19 @@ def dump_ledger(ledger: Ledger) -> dict[str, Any]:
         "kinds": sorted(ledger.kinds),
         "holds": encode(ledger.holds),
         "heals": _keyed(ledger.heals),
+        **owned,
     }
+
+
+def _owned(entries: Mapping[ObjectKey, Entry]) -> dict[str, Any]:
+    """What is ours of the objects that are not ours as a whole; nothing where all are."""
+    partial = {key: entry.ownership for key, entry in entries.items() if entry.ownership != WHOLE}
+    if not partial:
+        return {}
+    kinds = sorted(set(partial.values()), key=lambda one: (one.only, one.excepted))
+    places = {one: place for place, one in enumerate(kinds)}
+    owned = _keyed({key: places[one] for key, one in partial.items()})
+    return {"ownerships": [encode(one) for one in kinds], "owned": owned}
 
 
 def _keyed(values: Mapping[ObjectKey, object]) -> Keyed:
@@ -103,9 +121,9 @@ def _writers(entries: Mapping[ObjectKey, Entry]) -> dict[str, Any]:
 def load_ledger(document: object) -> Ledger:
     """The ledger in a document. Raises FutureLedgerError, or CodecError where it is no ledger."""
     schema = document.get("schema") if isinstance(document, Mapping) else None
-    if type(schema) is int and schema > SCHEMA:
+    if type(schema) is int and schema > _OWNING:
         raise FutureLedgerError(
-            f"the ledger has schema {schema}, this version knows {SCHEMA}: a newer GitMesh wrote it"
+            f"the ledger has schema {schema}, this version knows {_OWNING}: a newer GitMesh wrote it"
         )
     body = closed(document, _KEYS, "")
     missing = sorted(_REQUIRED.get(schema, _KEYS) - body.keys())
@@ -113,7 +131,7 @@ def load_ledger(document: object) -> Ledger:
         raise CodecError("", f"the field {missing[0]!r} is missing")
     if (body["apiVersion"], body["kind"]) != (API_VERSION, "Ledger") or decode(
         int, body["schema"], "schema"
-    ) not in (*_REQUIRED, SCHEMA):
+    ) not in (*_REQUIRED, _OWNING):
         raise CodecError("", "not a ledger")
     return Ledger(
         instance=decode(str, body["instance"], "instance"),
@@ -164,13 +182,25 @@ def _entries(body: Mapping[str, Any]) -> dict[ObjectKey, Entry]:
     writers = _mapping(body.get("writers", {}))
     of_all = {kind: name for kind, name in writers.items() if isinstance(name, str)}
     of_each = dict(_values({kind: names for kind, names in writers.items() if kind not in of_all}))
+    owned = _ownerships(body)
     return {
         key: replace(
             entry,
             writer=decode(str, of_each.get(key, of_all.get(f"{key.group}/{key.kind}", "")), "writers"),
+            ownership=owned.get(key, WHOLE),
         )
         for key, entry in found.items()
     }
+
+
+def _ownerships(body: Mapping[str, Any]) -> dict[ObjectKey, Ownership]:
+    if "owned" not in body:
+        return {}
+    kinds = decode(tuple[Ownership, ...], body["ownerships"], "ownerships")
+    places = {key: decode(int, place, "owned") for key, place in _values(body["owned"])}
+    if not all(0 <= place < len(kinds) for place in places.values()):
+        raise CodecError("owned", "an object is not ours in any known way")
+    return {key: kinds[place] for key, place in places.items()}
 
 
 def _lists(value: object) -> tuple[tuple[str, ...], ...]:

@@ -18,9 +18,9 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.admission import GUARDING, NARROWING, Effect
-from gitmesh.model.objects import ObjectKey, canonical, decode
+from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Change, Turn
-from gitmesh.planning.rows import is_same
+from gitmesh.planning.rows import in_state, is_same
 
 if TYPE_CHECKING:
     from gitmesh.model.objects import Body
@@ -122,24 +122,30 @@ class Ordering:
         if row.action not in (Action.CONFLICT, Action.HELD) and not row.staged:
             return False
         tenants = row.action is Action.CONFLICT and row.key.namespace not in roots
-        before = None if tenants else _body(row.before)
-        return self.scenery.writers[row.key].effect(before, decode(wanted.body)) in NARROWING
+        before = _body(row.before)
+        after = wanted.ownership.onto(decode(wanted.body), before)
+        # Of somebody else's object the rest is as it is: there is no state without it.
+        there = None if tenants and wanted.ownership.is_object else before
+        return self.scenery.writers[row.key].effect(there, after) in NARROWING
 
     def _staying(self) -> Iterator[ObjectKey]:
         """Ours that nobody wants and this plan does not delete, for whatever reason: it is protected, too
         many would go, its finalizers wait, or the ledger that tells what may go is lost."""
         built, live = self.scenery.built, self.scenery.observed.live
-        going = {row.key for row in self.rows if row.action is Action.DELETE}
+        going = {row.key for row in self.rows if row.withdraws}
         ours = (
             key for key in live.keys() - built.manifests.keys() - built.held - going if self._is_ours(key)
         )
         for key in ours:
-            if self.scenery.writers[key].effect(decode(live[key].body), None) in NARROWING:
+            before, mine = decode(live[key].body), self.scenery.ours_in(live[key])
+            rest = mine.rest(before) if mine else None
+            if self.scenery.writers[key].effect(before, rest) in NARROWING:
                 yield key
 
     def _is_ours(self, key: ObjectKey) -> bool:
         return (
-            self.scenery.ours(self.scenery.observed.live[key]) and self.scenery.writers.get(key) is not None
+            self.scenery.ours_in(self.scenery.observed.live[key]) is not None
+            and self.scenery.writers.get(key) is not None
         )
 
     # --- what a change does
@@ -162,16 +168,16 @@ class Ordering:
             passes=passes,
         )
 
-    def _widens(self, row: Change, before: Body | None, spec: Mapping[str, Any]) -> bool:
+    def _widens(self, row: Change, before: Body | None, state: Mapping[str, Any]) -> bool:
         effect = self.scenery.writers[row.key].effect
-        return effect(before, {**decode(row.body or row.before), "spec": spec}) is Effect.WIDENS
+        return effect(before, decode(in_state(row, state))) is Effect.WIDENS
 
     # --- when it is made
 
     def _steps(self, row: Change) -> Iterator[Change]:
         move = self.moves.get(row.key)
         if move is None:
-            yield replace(row, turn=Turn.LEAVES if row.action is Action.DELETE else Turn.ROUTES)
+            yield replace(row, turn=Turn.LEAVES if row.withdraws else Turn.ROUTES)
         elif row.decides == "trust":
             yield self._of_trust(move)
         elif self.passing and move.effect is not Effect.NEITHER and not self._only_refuses(move):
@@ -201,7 +207,7 @@ class Ordering:
         return self._waits(move.row, note)
 
     def _of_access(self, move: Move) -> Iterator[Change]:
-        row, deletes = move.row, move.row.action is Action.DELETE
+        row, deletes = move.row, move.row.withdraws
         other = self.away.get(row.key.namespace) or self.away.get("")
         away = f"refuses what it refused until {other} is as it is wanted" if other else ""
         match move.effect:
@@ -262,7 +268,8 @@ class Ordering:
     def _halfway(self, move: Move, turn: Turn, note: str) -> Change:
         """The state between for this tick; what it is already stays."""
         step = _between(move, turn, note)
-        if is_same(decode(step.body or b""), decode(step.before or step.body or b""), step.forbidden):
+        body, before = decode(step.body or b""), decode(step.before or step.body or b"")
+        if is_same(body, before, step.forbidden, step.ownership):
             return self._waits(move.row, note)
         self._say(step, note)
         return replace(step, staged=True)
@@ -277,9 +284,8 @@ class Ordering:
 
 def _between(move: Move, turn: Turn, note: str) -> Change:
     row = move.row
-    body = canonical({**decode(row.body or row.before), "spec": move.between})
-    action = Action.UPDATE if row.action is Action.DELETE else row.action
-    return replace(row, action=action, body=body, turn=turn, note=note)
+    action = Action.UPDATE if row.withdraws else row.action
+    return replace(row, action=action, body=in_state(row, move.between or {}), turn=turn, note=note)
 
 
 def _body(content: bytes | None) -> Body | None:

@@ -14,17 +14,20 @@ from gitmesh.model.facts import ROLLING_LABELS, Caveat
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.planning.electing import of_kinds
-from gitmesh.planning.ownership import is_ours
+from gitmesh.planning.ownership import fields_in, strangers_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 
     from gitmesh.model.facts import ClusterFacts, Mesh, Pairs, Remembered
+    from gitmesh.model.ownership import Ownership
     from gitmesh.model.plan import Live, Observed
     from gitmesh.model.strangers import Stranger
     from gitmesh.ports import Cluster, Translator
 
 
+_Known: TypeAlias = "tuple[Live, Ownership | None, _Reduced]"
+"""An object, what of it was ours, and what the rest was reduced to."""
 _Reduced: TypeAlias = "tuple[Stranger | None, ...]"
 """Nothing where an object does nothing to anybody; None where that could not be told."""
 
@@ -120,18 +123,21 @@ def _read(
     """
     by_kind, rebuilt = of_kinds(translators, facts.meshes), stored.corrupt or not stored.version
     meshes, known = memo.get("reduced", ((), {}))
-    old: Mapping[ObjectKey, tuple[Live, _Reduced]] = known if meshes == facts.meshes else {}
-    seen: dict[ObjectKey, tuple[Live, _Reduced]] = {}
+    old: Mapping[ObjectKey, _Known] = known if meshes == facts.meshes else {}
+    seen: dict[ObjectKey, _Known] = {}
     for key, live in observed.live.items():
         translator = by_kind.get(key[:2])
-        if translator is None or is_ours(live, facts.cluster, stored.ledger, rebuilt=rebuilt):
+        if translator is None:
             continue
-        before = old.get(key)
-        if before is None or before[0] is not live:
+        theirs = strangers_part(live, facts.cluster, stored.ledger, rebuilt=rebuilt)
+        if theirs is None:
+            continue
+        before, fields = old.get(key), None if theirs is live else fields_in(live, stored.ledger)
+        if before is None or before[0] is not live or before[1] != fields:
             own = facts.meshes_of(translator.name)
-            before = (live, _reduced(translator, key, live, own) if own else ())
+            before = (live, fields, _reduced(translator, key, theirs, own) if own else ())
         seen[key] = before
-        yield from ((key, one) for one in before[1])
+        yield from ((key, one) for one in before[2])
     memo["reduced"] = (facts.meshes, seen)
 
 

@@ -131,7 +131,8 @@ class Translator(Protocol):
     def between(
         self, before: Body | None, after: Body | None, kept: frozenset[Ref]
     ) -> Mapping[str, Any] | None:
-        """The spec on the way from `before` to `after` (None: is not there). With `kept` it still provides
+        """The spec on the way from `before` to `after` (None: is not there); of an object that says what it
+        says in its data, or in annotations of somebody else's object, these. With `kept` it still provides
         those; None where there is none, so that the object stays as it is until nobody uses them.
 
         Without, and where both decide who may call, it is safe where one write is not (design law 2): what
