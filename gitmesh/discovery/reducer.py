@@ -24,8 +24,9 @@ from gitmesh.discovery.rows import (
     ValidatorRow,
 )
 from gitmesh.model.empty import EMPTY
-from gitmesh.model.facts import Pairs, Probe, Service, ServicePort
 from gitmesh.model.objects import Body, listed, mapping, text
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Pairs, Probe
 from gitmesh.ports import Translator
 
 T = TypeVar("T")

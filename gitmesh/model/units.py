@@ -14,10 +14,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.model.empty import no_items
-from gitmesh.model.facts import Mesh, Service, ServicePort, Workload
+from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.policies import Origin
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.strangers import ALONE, Around
+from gitmesh.model.workloads import Workload
 
 Half: TypeAlias = Literal["routing", "access"]
 HALVES: tuple[Half, ...] = ("routing", "access")

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gitmesh.model.base import Disabled
 from gitmesh.model.connections import Tls
-from gitmesh.model.facts import Service, ServicePort, WorkloadKey
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.units import (
     Access,
     Caller,
@@ -24,6 +24,7 @@ from gitmesh.model.units import (
     RoutingUnit,
     SourceCondition,
 )
+from gitmesh.model.workloads import WorkloadKey
 from gitmesh.reasoning.questions import Approach, ForeignWords, Known, Pair, ServiceKey
 from gitmesh.reasoning.ways import ways_of
 

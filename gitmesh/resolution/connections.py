@@ -10,10 +10,11 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.connections import Tls
-from gitmesh.model.facts import Service, Workload
 from gitmesh.model.policies import Origin
+from gitmesh.model.services import Service
 from gitmesh.model.traffic import CONNECTION_FIELDS
 from gitmesh.model.units import Decided, RequestMatch, SourceCondition
+from gitmesh.model.workloads import Workload
 from gitmesh.resolution.index import targets
 from gitmesh.resolution.matching import implies
 from gitmesh.resolution.rules import Rule

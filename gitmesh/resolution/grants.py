@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
-from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Policy, YamlPath
+from gitmesh.model.services import ServicePort
 from gitmesh.model.units import Grant, NamedCondition, Operation, TextCondition
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, all_targets, all_targets_of, port_of, targets

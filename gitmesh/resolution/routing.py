@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.empty import EMPTY, no_items, sealed
-from gitmesh.model.facts import Service
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
+from gitmesh.model.services import Service
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import Decided, Ended, Route
 from gitmesh.resolution.comparing import conflict_findings, shadows

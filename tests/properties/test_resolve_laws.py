@@ -192,7 +192,7 @@ def _policies(draw: st.DrawFn) -> list[Policy]:
 
 
 def _world() -> Any:
-    from gitmesh.model.facts import ServicePort
+    from gitmesh.model.services import ServicePort
     from tests.factories import facts, service, workload
 
     ports = (

@@ -14,9 +14,10 @@ from gitmesh.discovery.discover import assemble
 from gitmesh.discovery.facts_codec import dump_facts, load_facts
 from gitmesh.discovery.reducer import Reducer
 from gitmesh.discovery.shapes import Selectors
-from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import half_key
+from gitmesh.model.workloads import ROLLING_LABELS
 from gitmesh.pipeline import Memo
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Admission

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from gitmesh_gatewayapi import Dialect, HttpRoutes, http_routes, links
 
-from gitmesh.model.facts import Service, ServicePort
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.units import NamedCondition, RequestMatch, Route, RoutingUnit, TextCondition
 from tests.contract.schemas import need_crds
 from tests.factories import service

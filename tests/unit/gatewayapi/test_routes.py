@@ -9,9 +9,9 @@ import pytest
 from gitmesh_gatewayapi import Dialect, HttpRoutes, http_routes
 
 from gitmesh.diagnostics import Location
-from gitmesh.model.facts import Service, ServicePort
 from gitmesh.model.kinds import KINDS
 from gitmesh.model.policies import Origin
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import (
     Decided,

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gitmesh.model.base import Disabled
-from gitmesh.model.facts import Mesh, ServicePort
+from gitmesh.model.facts import Mesh
+from gitmesh.model.services import ServicePort
 from gitmesh.model.units import Decided, NamedCondition, RequestMatch, SourceCondition, Target, TextCondition
 from tests.unit.istio.units import (
     HOST,

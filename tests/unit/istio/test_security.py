@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from gitmesh.model.facts import Mesh, Service, ServicePort
+from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Fragment
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.units import (
     AccessUnit,
     Caller,

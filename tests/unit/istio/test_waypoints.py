@@ -11,11 +11,12 @@ from gitmesh_istio.waypoints import Binding, binding, gateways_come_by, waypoint
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Severity
-from gitmesh.model.facts import Dataplane, Mesh, Service, ServicePort, Workload
+from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Manifest, Translation
 from gitmesh.model.objects import Body, ObjectKey, canonical
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Verdict
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.units import (
     AccessUnit,
     Caller,
@@ -25,6 +26,7 @@ from gitmesh.model.units import (
     RoutingUnit,
     SourceCondition,
 )
+from gitmesh.model.workloads import Dataplane, Workload
 from gitmesh.ports import ControlObjects, PodFact
 from tests.unit.istio.units import (
     MESH,

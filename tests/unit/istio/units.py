@@ -10,10 +10,11 @@ from typing import Any
 import gitmesh_istio
 
 from gitmesh.diagnostics import Location
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Translation
 from gitmesh.model.objects import ApiKind
 from gitmesh.model.policies import Origin
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import (
     Access,
@@ -31,6 +32,7 @@ from gitmesh.model.units import (
     TextCondition,
     Unit,
 )
+from gitmesh.model.workloads import Workload
 
 HOST = "reviews.shop.svc.cluster.local"
 MESH = Mesh(

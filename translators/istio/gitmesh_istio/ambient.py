@@ -25,9 +25,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Severity, first_of
-from gitmesh.model.facts import Mesh, Service, ServicePort
+from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.units import Access, AccessUnit, Caller, DestinationUnit, Exemption, Grant
 from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.operations import note_silent, open_ports, unseen

@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import Headers, Mirror, Rewrite, SplitTarget
+from gitmesh.model.services import Service
 from gitmesh.model.units import Route, Target
 from gitmesh_istio.headers import header_operations
 from gitmesh_istio.names import host, subset_name

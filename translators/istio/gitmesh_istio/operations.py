@@ -12,8 +12,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Origin
+from gitmesh.model.services import ServicePort
 from gitmesh.model.units import Access, AccessUnit, NamedCondition, Operation
 from gitmesh_istio.effects import is_http
 from gitmesh_istio.names import sorted_unique

@@ -30,10 +30,11 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.facts import Mesh, Service
+from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
+from gitmesh.model.services import Service
 from gitmesh.model.units import Access, AccessUnit, Exemption, Grant, Operation, PodsApart
 from gitmesh_istio import callers, operations
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY

@@ -12,9 +12,10 @@ from gitmesh_gatewayapi import HTTP_ROUTE, MAX_ROUTES, Dialect, http_routes, rou
 
 from gitmesh.diagnostics import Severity, first_of
 from gitmesh.model.connections import LoadBalancing
-from gitmesh.model.facts import ClusterFacts, Service
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
+from gitmesh.model.services import Service
 from gitmesh.model.units import Decided, RoutingUnit, SourceCondition, Target
 from gitmesh_istio.ambient import lacking
 from gitmesh_istio.effects import is_http

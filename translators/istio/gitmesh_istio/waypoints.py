@@ -14,8 +14,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Mesh, Service
+from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body, mapping, text
+from gitmesh.model.services import Service
 
 WAYPOINTS, BOUND, INGRESS = "waypoints", "waypointNamespaces", "ingressWaypointNamespaces"
 """Mesh.settings: `namespace/name=state`, `namespace=namespace/name` and `namespace`, with commas between: the
