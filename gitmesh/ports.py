@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from gitmesh.model.objects import ApiKind, Body, ObjectKey
     from gitmesh.model.plan import Live, Observed, Outcome, Plan
     from gitmesh.model.report import MeshStatus, Report
+    from gitmesh.model.routes import Laid
     from gitmesh.model.snapshot import Snapshot
     from gitmesh.model.strangers import Around, Stranger
-    from gitmesh.model.units import DestinationUnit, Laid, Unit
+    from gitmesh.model.units import DestinationUnit, Unit
     from gitmesh.model.workloads import PortRange, Probe
 
 

@@ -15,8 +15,9 @@ from gitmesh.model.manifests import Fragment, Manifest, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live
 from gitmesh.model.report import MeshStatus
+from gitmesh.model.routes import Laid
 from gitmesh.model.strangers import ALONE, Around, Stranger
-from gitmesh.model.units import DestinationUnit, Laid, RoutingUnit, Unit
+from gitmesh.model.units import DestinationUnit, RoutingUnit, Unit
 from gitmesh.model.workloads import Dataplane
 from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact
 

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.empty import sealed
+from gitmesh.model.grants import Access, Exemption, Grant, PodsApart
 from gitmesh.model.policies import Origin, Policy
-from gitmesh.model.units import Access, Exemption, Grant, PodsApart
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.model.workloads import by_controller
 from gitmesh.resolution.grants import Grants, access_spec, spoken

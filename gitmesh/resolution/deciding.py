@@ -10,10 +10,11 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.empty import sealed
+from gitmesh.model.grants import Access
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.services import Service
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Access, AccessUnit, Half, RoutingUnit
+from gitmesh.model.units import AccessUnit, Half, RoutingUnit
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.model.workloads import Workload
 from gitmesh.resolution.access import Resolved, resolve_access

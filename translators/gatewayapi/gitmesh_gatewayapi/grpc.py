@@ -19,8 +19,8 @@ from msgspec.structs import replace
 
 from gitmesh.model.base import Disabled
 from gitmesh.model.policies import Origin
+from gitmesh.model.routes import Route
 from gitmesh.model.services import Service
-from gitmesh.model.units import Route
 from gitmesh_gatewayapi.conditions import RouteMatch
 from gitmesh_gatewayapi.precedence import ListedMatch
 

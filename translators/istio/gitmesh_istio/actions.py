@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gitmesh.model.base import Disabled, format_duration
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import Cors, DirectResponse, Fault, Headers, Redirect, Retries, Rewrite
-from gitmesh.model.units import Decided, Route, Target
+from gitmesh.model.routes import Decided, Route, Target
 from gitmesh_istio.forwarding import (
     Forward,
     destination,

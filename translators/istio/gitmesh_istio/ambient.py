@@ -26,10 +26,11 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Severity, first_of
 from gitmesh.model.facts import Mesh
+from gitmesh.model.grants import Access, Caller, Exemption, Grant
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
 from gitmesh.model.services import Service, ServicePort
-from gitmesh.model.units import Access, AccessUnit, Caller, DestinationUnit, Exemption, Grant
+from gitmesh.model.units import AccessUnit, DestinationUnit
 from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.operations import note_silent, open_ports, unseen
 from gitmesh_istio.scope import Notes

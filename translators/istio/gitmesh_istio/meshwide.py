@@ -20,7 +20,8 @@ from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided, MeshUnit, RootReader
+from gitmesh.model.routes import Decided
+from gitmesh.model.units import MeshUnit, RootReader
 from gitmesh.model.virtualmesh import Mtls
 from gitmesh.model.workloads import ROLLING_LABELS, Workload, by_controller
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DEFAULT_REVISION, PEER_AUTHENTICATION, REVISION
