@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gitmesh.cli.configuration import Setup
     from gitmesh.model.comparison import Comparison
     from gitmesh.model.config import SourceConfig
-    from gitmesh.pipeline import Memo
+    from gitmesh.planning.options import Memo
     from gitmesh.ports import Source, Translator
 
 

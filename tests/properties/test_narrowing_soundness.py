@@ -21,7 +21,8 @@ from gitmesh.model.plan import SETTLE
 from gitmesh.model.report import Report, Stage
 from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.workloads import Workload
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.pipeline import run
+from gitmesh.planning.options import Memo, Options
 from tests.properties.history import History, document
 from tests.properties.test_access_soundness import calls, speaks
 from tests.rendered import translators

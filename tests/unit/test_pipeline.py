@@ -29,8 +29,9 @@ from gitmesh.model.report import MeshStatus, Report, Stage, State, Verdict
 from gitmesh.model.services import Service
 from gitmesh.model.units import RoutingUnit, Unit
 from gitmesh.model.workloads import Workload
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.pipeline import run
 from gitmesh.planning.fights import RETRY
+from gitmesh.planning.options import Memo, Options
 from gitmesh.planning.ownership import ADOPT
 from gitmesh.plugins import load_translators
 from gitmesh.status.states import policy_states

@@ -18,7 +18,7 @@ from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import half_key
 from gitmesh.model.workloads import ROLLING_LABELS
-from gitmesh.pipeline import Memo
+from gitmesh.planning.options import Memo
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Admission
 from gitmesh.reasoning.questions import Client, Question
