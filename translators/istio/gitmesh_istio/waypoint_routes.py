@@ -19,10 +19,10 @@ from gitmesh.model.policies import Origin
 from gitmesh.model.routes import Decided, Target
 from gitmesh.model.services import Service
 from gitmesh.model.units import RoutingUnit
-from gitmesh_istio.ambient import lacking
 from gitmesh_istio.effects import is_http
 from gitmesh_istio.matches import IGNORED_HEADERS
 from gitmesh_istio.scope import Notes, Part, fragment
+from gitmesh_istio.waypoints import lacking
 
 _MOST_NAMED = 8
 RETRIED = frozenset({"connect-failure", "refused-stream", "unavailable", "cancelled"})
