@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from gitmesh.discovery.continuity import emptied, gone_for_good, settled, unread_kinds
 from gitmesh.discovery.controlplanes import Homes, detect, homes_of, hooked
 from gitmesh.discovery.facts_codec import with_digest
+from gitmesh.discovery.metadata import NO_OWNER
 from gitmesh.discovery.naming import is_subdomain
-from gitmesh.discovery.reducer import NO_OWNER
 from gitmesh.discovery.rows import NamespaceRow, PodRow, PodShape, Reduced, Rows
 from gitmesh.discovery.shapes import Selectors, TemplatePods, by_shape
 from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts, Mesh, Remembered

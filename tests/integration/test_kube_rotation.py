@@ -21,7 +21,7 @@ from gitmesh.adapters.kube.credentials import Endpoint, StaticToken, stamp
 from gitmesh.adapters.kube.transport import Pool
 from gitmesh.diagnostics import Severity
 from gitmesh.errors import ClusterError
-from gitmesh.model.config import ClusterConfig
+from gitmesh.model.config_clusters import ClusterConfig
 from tests.integration.faultserver import FaultServer, Handler, Reply
 from tests.integration.kube_support import KINDS, WRITER
 

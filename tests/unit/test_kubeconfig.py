@@ -18,7 +18,7 @@ from gitmesh.adapters.kube.credentials import FileToken, StaticToken, in_cluster
 from gitmesh.adapters.kube.deadline import Closing, Deadline
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.errors import ClusterError
-from gitmesh.model.config import ClusterConfig
+from gitmesh.model.config_clusters import ClusterConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "s3cret-token-of-mine"

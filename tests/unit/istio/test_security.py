@@ -15,17 +15,7 @@ from gitmesh.model.grants import Caller, Exemption, Operation, Principal
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.units import AccessUnit
-from tests.unit.istio.units import (
-    SLEEP,
-    caller,
-    codes,
-    grant,
-    guarded,
-    only,
-    origin,
-    service,
-    translated,
-)
+from tests.unit.istio.units import SLEEP, caller, codes, grant, guarded, only, origin, service, translated
 
 ANYBODY = caller(kind="all")
 PORTS = {"to": [{"operation": {"ports": ["8080"]}}]}

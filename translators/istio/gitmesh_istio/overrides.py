@@ -13,15 +13,7 @@ from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE
 
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.objects import ObjectKey
-from gitmesh.model.strangers import (
-    ALONE,
-    EVERYBODY,
-    Around,
-    Contender,
-    Displaced,
-    Override,
-    Stranger,
-)
+from gitmesh.model.strangers import ALONE, EVERYBODY, Around, Contender, Displaced, Override, Stranger
 from gitmesh.model.units import AccessUnit, DestinationUnit, RoutingUnit
 from gitmesh_istio.ambient import decided_at
 from gitmesh_istio.kinds import DESTINATION_RULE, VIRTUAL_SERVICE

@@ -20,12 +20,7 @@ from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUT
 from gitmesh_istio.precedence import contested, note_overrides
 from gitmesh_istio.routing import virtual_service
 from gitmesh_istio.scope import Notes, Scope, note_ignored, note_unserved, served_version
-from gitmesh_istio.waypoint_routes import (
-    note_made_cookies,
-    note_no_waypoint,
-    note_unrouted,
-    waypoint_routes,
-)
+from gitmesh_istio.waypoint_routes import note_made_cookies, note_no_waypoint, note_unrouted, waypoint_routes
 from gitmesh_istio.waypoints import is_ambient, waypoint_of
 
 
