@@ -97,7 +97,8 @@ class LaidOn:
         laid = Laid(field=field, value=value, service=self.service, ports=ports)
         try:
             return self.effects.why_not(laid)
-        except Exception as error:  # noqa: BLE001 - a plug-in's defect on one Service must not end the work on all others
+        # A plug-in's defect on one Service must not end the work on all others.
+        except Exception as error:  # noqa: BLE001
             name = f"{self.service.namespace}/{self.service.name}"
             text = f"a translator fell over {camel(field)} of Service {name}: its routing is left as it is"
             self._say("GM313", text, policy, field, detail=f"{type(error).__name__}: {error}")
