@@ -88,7 +88,8 @@ class Translating(Struct, frozen=True, kw_only=True):
     def _asked(self, unit: Unit) -> Built:
         try:
             translation = self.translator.translate(unit, self.meshes, self.facts)
-        except Exception as error:  # noqa: BLE001 - a plug-in's defect on one unit must not end the work on all others
+        # A plug-in's defect on one unit must not end the work on all others.
+        except Exception as error:  # noqa: BLE001
             return Built(diagnostics=(_defect(unit, self.translator, error),), held=True)
         units = (unit.key,)
         manifests = (
