@@ -15,7 +15,7 @@ from gitmesh.errors import ForgeError, WorldError
 from gitmesh.model.comparison import Comparison
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.forge import CommitState, CommitStatus, PullRequest
-from gitmesh.pipeline import Memo
+from gitmesh.planning.options import Memo
 from gitmesh.ports import Forge
 from gitmesh.reviewing.posting import set_status, settle_superseded
 from gitmesh.reviewing.publishing import Publication, begin, context_of, publish, status_of

@@ -18,7 +18,7 @@ from gitmesh.agent.bell import Bell
 from gitmesh.agent.patience import Patience
 from gitmesh.agent.pullreview import LateError, PullReviewer, Standpoint
 from gitmesh.errors import ForgeError, SourceError, WorldError
-from gitmesh.pipeline import Memo
+from gitmesh.planning.options import Memo
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -16,8 +16,9 @@ from gitmesh.cli import console, ends, options, runs
 from gitmesh.cli.exits import CLEAN, DIFFERENT, exit_code
 from gitmesh.cli.output import dumped
 from gitmesh.cli.session import Job, execute, shown_clusters, translators
-from gitmesh.model.facts import ClusterFacts, Service, ServicePort
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.report import Report, Stage
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.reasoning.questions import Client, Known, Question
 from gitmesh.render.answers import Answers
 from gitmesh.render.document import Document

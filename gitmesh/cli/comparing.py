@@ -25,7 +25,7 @@ from gitmesh.render.values import ago, listed
 if TYPE_CHECKING:
     from gitmesh.adapters.git.checkout import Checkout
     from gitmesh.model.comparison import Comparison
-    from gitmesh.model.config import SourceConfig
+    from gitmesh.model.config_sources import SourceConfig
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.ports import Source, Translator
     from gitmesh.reviewing.review import Ground, Sides

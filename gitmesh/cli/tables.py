@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from gitmesh.cli import asking, ends
-from gitmesh.model.facts import Service
+from gitmesh.model.services import Service
 from gitmesh.reasoning.answers import Answer
 from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.population import population

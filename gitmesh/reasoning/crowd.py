@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.units import Principal
+from gitmesh.model.grants import Principal
 from gitmesh.reasoning.population import Resident
 from gitmesh.reasoning.questions import Approach, Client
 from gitmesh.reasoning.strangers import key_of

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from gitmesh.model.grants import Caller
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Caller
 from gitmesh.reasoning.answers import Answer, Ruling
 from gitmesh.reasoning.classes import Askers, Cell, ClassRow, Destination
 from gitmesh.reasoning.clients import Clients, interest

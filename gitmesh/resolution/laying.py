@@ -13,11 +13,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import ClusterFacts, Service
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.requests import DestinationRef, Mirror, SplitTarget
-from gitmesh.model.units import Decided, Laid, Target
+from gitmesh.model.routes import Decided, Laid, Target
+from gitmesh.model.services import Service
 from gitmesh.ports import Translator
 from gitmesh.resolution.index import Index, KnownClusters, port_of
 from gitmesh.resolution.routes import Row

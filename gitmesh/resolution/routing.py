@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.empty import EMPTY, no_items, sealed
-from gitmesh.model.facts import Service
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
+from gitmesh.model.routes import Decided, Ended, Route
+from gitmesh.model.services import Service
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Decided, Ended, Route
 from gitmesh.resolution.comparing import conflict_findings, shadows
 from gitmesh.resolution.connections import CONNECTION, beyond, settings
 from gitmesh.resolution.index import Index, port_of

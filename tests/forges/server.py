@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from msgspec import Struct
 
 from gitmesh.adapters.forge import forge
-from gitmesh.model.config import ForgeConfig
+from gitmesh.model.config_forge import ForgeConfig
 from gitmesh.ports import Forge
 from tests.forges.faults import Faults, Trouble
 from tests.forges.state import Hosted

@@ -15,7 +15,7 @@ import yaml
 from click.testing import CliRunner
 
 from gitmesh.adapters.git import GitSource
-from gitmesh.adapters.kube.client import ApiRequest
+from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.cli.main import cli
 from gitmesh.errors import SourceError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.resolution.matching import (
     Disjoint,
     Inexpressible,

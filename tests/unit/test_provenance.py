@@ -18,7 +18,7 @@ from gitmesh.model.objects import decode
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.report import Report, Stage
 from gitmesh.model.requests import Cors, DirectResponse, Fault, Redirect, Retries, Rewrite
-from gitmesh.model.units import Decided
+from gitmesh.model.routes import Decided
 from gitmesh.planning.build import build
 from gitmesh.planning.fields import changes
 from gitmesh.plugins import load_translators

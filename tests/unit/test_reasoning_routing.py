@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Policy
+from gitmesh.model.services import ServicePort
 from gitmesh.reasoning.questions import Client
 from gitmesh.reasoning.routing import Found, Routing, route
 from gitmesh.render.answers import spelt

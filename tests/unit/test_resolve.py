@@ -6,9 +6,11 @@ from typing import Any
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.base import Disabled
-from gitmesh.model.facts import ClusterFacts, Mesh, ServicePort
+from gitmesh.model.conditions import SourceCondition
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.policies import Policy
-from gitmesh.model.units import AccessUnit, MeshUnit, RootReader, RoutingUnit, SourceCondition
+from gitmesh.model.services import ServicePort
+from gitmesh.model.units import AccessUnit, MeshUnit, RootReader, RoutingUnit
 from gitmesh.resolution.resolve import Resolution, resolve
 from tests.factories import access, facts, policy, service, shop, traffic, workload
 

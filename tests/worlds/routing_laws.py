@@ -7,7 +7,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
-from gitmesh.model.facts import Service, Workload
+from gitmesh.model.services import Service
+from gitmesh.model.workloads import Workload
 from tests.soundness.istio_connection import connected
 from tests.soundness.istio_routing import done, host
 from tests.soundness.unified_routing import AmbiguousError, Decision, RoutedRequest, decided

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from gitmesh.model.base import Disabled
-from gitmesh.model.facts import Mesh, ServicePort
-from gitmesh.model.units import Decided, NamedCondition, RequestMatch, SourceCondition, Target, TextCondition
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
+from gitmesh.model.facts import Mesh
+from gitmesh.model.routes import Decided, Target
+from gitmesh.model.services import ServicePort
 from tests.unit.istio.units import (
     HOST,
     MESH,

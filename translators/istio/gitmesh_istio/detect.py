@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gitmesh.model.facts import Mesh, PortRange
+from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body
+from gitmesh.model.workloads import PortRange
 from gitmesh.ports import ControlObjects, Membership, PodFact
 from gitmesh_istio.effects import told
 from gitmesh_istio.ignored import ignored_namespaces, ignores, is_scoped

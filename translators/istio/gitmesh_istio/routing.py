@@ -26,7 +26,8 @@ from msgspec import Struct
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Route, RoutingUnit, Target
+from gitmesh.model.routes import Route, Target
+from gitmesh.model.units import RoutingUnit
 from gitmesh_istio.actions import action, is_answered
 from gitmesh_istio.effects import is_http
 from gitmesh_istio.forwarding import Forward, destination, is_ambiguous

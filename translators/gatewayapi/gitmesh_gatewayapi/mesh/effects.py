@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.routes import Laid, Target
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.traffic import REQUEST_FIELDS
-from gitmesh.model.units import Laid, Target
 
 
 def carries_requests(port: ServicePort) -> bool:
