@@ -203,7 +203,8 @@ def _caught(work: Callable[[Cluster], Any], cluster: Cluster) -> object:
         return work(cluster)
     except ClusterError as error:
         return error.with_traceback(None)  # it may be kept, and its frames hold the cycle's values
-    except Exception as defect:  # noqa: BLE001  one cluster's nonsense must not end the work on the others (design law 9)
+    # One cluster's nonsense must not end the work on the others (design law 9).
+    except Exception as defect:  # noqa: BLE001
         place = extract_tb(defect.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
         # Only the kind of the defect is told: its text may hold what the cluster sent.

@@ -201,5 +201,6 @@ def _family(name: str, text: str, labels: list[str], rows: Iterable[tuple[object
     """A gauge; the last element of each row is its value, the others its labels."""
     family = GaugeMetricFamily(name, text, labels=labels)
     for *names, value in rows:
-        family.add_metric([str(n) for n in names], float(value))  # type: ignore[arg-type]  # rows end in numbers
+        # Rows end in numbers.
+        family.add_metric([str(n) for n in names], float(value))  # type: ignore[arg-type]
     return family

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import asdict, replace
 
-from gitmesh.model.facts import ROLLING_LABELS, Workload
+from gitmesh.model.workloads import ROLLING_LABELS, Workload
 
 
 class AveragedWorkload(Workload, frozen=True, kw_only=True):

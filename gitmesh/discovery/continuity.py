@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import hold_id
-from gitmesh.model.facts import Caveat, Mesh, Remembered, Workload
+from gitmesh.model.facts import Caveat, Mesh, Remembered
+from gitmesh.model.workloads import Workload
 
 COUNTED = ("Namespace", "Pod", "Service", "ServiceAccount")
 """Kinds whose sudden emptiness is not believed at once."""

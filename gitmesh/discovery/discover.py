@@ -14,21 +14,14 @@ from msgspec.structs import replace
 from gitmesh.discovery.continuity import emptied, gone_for_good, settled, unread_kinds
 from gitmesh.discovery.controlplanes import Homes, detect, homes_of, hooked
 from gitmesh.discovery.facts_codec import with_digest
+from gitmesh.discovery.metadata import NO_OWNER
 from gitmesh.discovery.naming import is_subdomain
-from gitmesh.discovery.reducer import NO_OWNER
 from gitmesh.discovery.rows import NamespaceRow, PodRow, PodShape, Reduced, Rows
 from gitmesh.discovery.shapes import Selectors, TemplatePods, by_shape
-from gitmesh.model.facts import (
-    EVERY_PORT,
-    NOTHING_REMEMBERED,
-    ClusterFacts,
-    Mesh,
-    Remembered,
-    Workload,
-    WorkloadKey,
-)
+from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts, Mesh, Remembered
 from gitmesh.model.features import decides_access
 from gitmesh.model.objects import ApiKind
+from gitmesh.model.workloads import EVERY_PORT, Workload, WorkloadKey
 from gitmesh.ports import Membership, PodFact, Translator
 
 _RUN_OF_CRON = re.compile(r"(.+)-\d{8}")

@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.facts import ClusterFacts, Service, Workload
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import is_label
+from gitmesh.model.services import Service
+from gitmesh.model.workloads import Workload
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _LONGEST = 253

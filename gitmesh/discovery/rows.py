@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Pairs, Probe, Service
 from gitmesh.model.objects import ApiKind, Body
+from gitmesh.model.services import Service
+from gitmesh.model.workloads import Pairs, Probe
 
 
 class NamespaceRow(Struct, frozen=True):

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.discovery.rows import PodShape
-from gitmesh.model.facts import ROLLING_LABELS, Pairs, Shape, Workload, WorkloadKey
+from gitmesh.model.workloads import ROLLING_LABELS, Pairs, Shape, Workload, WorkloadKey
 from gitmesh.ports import Membership
 
 _TEMPLATED = frozenset({"pod-template-hash"})

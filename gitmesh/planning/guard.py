@@ -10,11 +10,16 @@ from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding, hold_id
 from gitmesh.model.plan import Action, Change, Observed
+from gitmesh.model.virtualmesh import AdoptionSpec
+from gitmesh.planning.revisions import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from gitmesh.model.ledger import Ledger
+    from gitmesh.model.policies import Policy
+    from gitmesh.planning.options import Options
+    from gitmesh.planning.revisions import Revisions
 
 ALWAYS_ALLOWED = 10
 """Deletions that never need consent by number, whatever their share (design law 4)."""
@@ -65,3 +70,26 @@ def vanished(observed: Observed, ledger: Ledger) -> bool:
         if entry.uid and entry.ownership.is_object and key.namespace not in observed.leaving
     ]
     return len(known) > 1 and not any(key in observed.live for key in known)
+
+
+def consent_of(revisions: Revisions, options: Options) -> Consent:
+    """What was agreed to in the configuration, on the command line and in the policies in force."""
+    terms = Terms(consented=options.approve | frozenset(options.prune.approved))
+    agreed = any(map(terms.consents, revisions.accepted.values()))
+    prune = options.prune
+    return Consent(
+        max_percent=prune.max_percent,
+        protect=prune.protect,
+        prune_approved=agreed,
+        adoptions=_adoptions(revisions.policies),
+    )
+
+
+def _adoptions(policies: Iterable[Policy]) -> dict[str, str]:
+    """Object id -> the Adoption that names it."""
+    return {
+        text: policy.id
+        for policy in policies
+        if isinstance(policy.spec, AdoptionSpec)
+        for text in policy.spec.objects
+    }

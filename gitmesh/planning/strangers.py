@@ -10,19 +10,21 @@ from msgspec.structs import replace
 
 from gitmesh.discovery.facts_codec import with_digest
 from gitmesh.errors import ClusterError
-from gitmesh.model.facts import ROLLING_LABELS, Caveat
+from gitmesh.model.facts import Caveat
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ObjectKey, decode
+from gitmesh.model.workloads import ROLLING_LABELS
 from gitmesh.planning.electing import of_kinds
 from gitmesh.planning.ownership import fields_in, strangers_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 
-    from gitmesh.model.facts import ClusterFacts, Mesh, Pairs, Remembered
+    from gitmesh.model.facts import ClusterFacts, Mesh, Remembered
     from gitmesh.model.ownership import Ownership
     from gitmesh.model.plan import Live, Observed
     from gitmesh.model.strangers import Stranger
+    from gitmesh.model.workloads import Pairs
     from gitmesh.ports import Cluster, Translator
 
 

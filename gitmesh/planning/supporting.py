@@ -15,10 +15,12 @@ from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.base import Disabled
+from gitmesh.model.conditions import RequestMatch, SourceCondition
 from gitmesh.model.features import FEATURES, Support, support_of
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided, RequestMatch, Route, RoutingUnit, SourceCondition
+from gitmesh.model.routes import Decided, Route
+from gitmesh.model.units import RoutingUnit
 
 if TYPE_CHECKING:
     from gitmesh.model.facts import ClusterFacts, Mesh

@@ -92,7 +92,8 @@ class Translating(Struct, frozen=True, kw_only=True):
             manifests = tuple(
                 _manifest(one, unit, self.instance, self.translator) for one in translation.fragments
             )
-        except Exception as error:  # noqa: BLE001 - a plug-in's defect on one unit must not end the work on all others
+        # A plug-in's defect on one unit must not end the work on all others.
+        except Exception as error:  # noqa: BLE001
             return Built(diagnostics=(_defect(unit, self.translator, error),), held=True)
         return Built(
             manifests=manifests,

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Dataplane
+from gitmesh.model.workloads import Dataplane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gitmesh.model.facts import PortRange, Probe
     from gitmesh.model.objects import Body
+    from gitmesh.model.workloads import PortRange, Probe
 
 
 class PodFact(Struct, frozen=True, kw_only=True):

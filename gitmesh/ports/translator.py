@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Dataplane
+from gitmesh.model.workloads import Dataplane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from gitmesh.model.objects import ApiKind, Body, ObjectKey
     from gitmesh.model.plan import Live
     from gitmesh.model.report import MeshStatus
+    from gitmesh.model.routes import Laid
     from gitmesh.model.strangers import Around, Stranger
-    from gitmesh.model.units import DestinationUnit, Laid, Unit
+    from gitmesh.model.units import DestinationUnit, Unit
     from gitmesh.ports.detection import ControlObjects, Membership, PodFact
 
 

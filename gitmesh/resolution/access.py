@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.empty import sealed
-from gitmesh.model.facts import by_controller
+from gitmesh.model.grants import Access, Exemption, Grant, PodsApart
 from gitmesh.model.policies import Origin, Policy
-from gitmesh.model.units import Access, Exemption, Grant, PodsApart
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.model.workloads import by_controller
 from gitmesh.resolution.grants import Grants, access_spec, spoken
 from gitmesh.resolution.guards import GuardedPorts
 from gitmesh.resolution.identities import Trust

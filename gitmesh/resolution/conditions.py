@@ -13,8 +13,8 @@ from functools import lru_cache
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitmesh.model.conditions import TextCondition
 from gitmesh.model.expressions import fullmatch
-from gitmesh.model.units import TextCondition
 
 _FOLD = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _SPECIAL = frozenset("\\.+*?()|[]{}^$")

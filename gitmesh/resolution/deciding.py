@@ -10,11 +10,13 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.empty import sealed
-from gitmesh.model.facts import Service, Workload
+from gitmesh.model.grants import Access
 from gitmesh.model.policies import Origin, Policy
+from gitmesh.model.services import Service
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Access, AccessUnit, Half, RoutingUnit
+from gitmesh.model.units import AccessUnit, Half, RoutingUnit
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.model.workloads import Workload
 from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.connections import REFUSED, refused_connections
 from gitmesh.resolution.index import Index

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.policies import Origin, Policy
-from gitmesh.model.units import HALVES, AccessUnit, Half, RoutingUnit, Subset, UnitKey, half_key
+from gitmesh.model.routes import Subset
+from gitmesh.model.units import HALVES, AccessUnit, Half, RoutingUnit, UnitKey, half_key
 from gitmesh.resolution.deciding import DecidedDestination, ground
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.laying import Need

@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterator, Mapping
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
-from gitmesh.model.facts import ServicePort
+from gitmesh.model.conditions import NamedCondition, TextCondition
+from gitmesh.model.grants import Grant, Operation
 from gitmesh.model.policies import Policy, YamlPath
-from gitmesh.model.units import Grant, NamedCondition, Operation, TextCondition
+from gitmesh.model.services import ServicePort
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, all_targets, all_targets_of, port_of, targets
 from gitmesh.resolution.selection import missing_port

@@ -15,9 +15,10 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Service, Workload
+from gitmesh.model.grants import PodsApart
 from gitmesh.model.objects import ObjectKey
-from gitmesh.model.units import PodsApart
+from gitmesh.model.services import Service
+from gitmesh.model.workloads import Workload
 from gitmesh.resolution.index import Index, all_targets
 from gitmesh.resolution.situation import AccessInput
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from gitmesh.model.grants import Caller, Principal
 from gitmesh.model.selectors import IdentitySelector
-from gitmesh.model.units import Caller, Principal
 from gitmesh.resolution.index import Index, KnownClusters
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")

@@ -9,8 +9,10 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts, Service, ServicePort, Shape, Workload
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.selectors import DestinationSelector
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import ROLLING_LABELS, Shape, Workload
 
 Key = tuple[str, str]
 

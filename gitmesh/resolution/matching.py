@@ -13,7 +13,7 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.resolution.conditions import Disjoint, Inexpressible, excludes, holds, meet, normal_path
 from gitmesh.resolution.conditions import implies as text_implies
 

@@ -9,11 +9,13 @@ from hashlib import sha256
 
 from msgspec.structs import replace
 
-from gitmesh.model.facts import Mesh, Workload, by_controller
+from gitmesh.model.facts import Mesh
 from gitmesh.model.policies import Policy
+from gitmesh.model.routes import Decided
 from gitmesh.model.selectors import WorkloadSelector
-from gitmesh.model.units import Decided, MeshUnit, RootReader
+from gitmesh.model.units import MeshUnit, RootReader
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.model.workloads import Workload, by_controller
 from gitmesh.resolution.index import Index, Key, all_targets
 from gitmesh.resolution.membership import MeshOwners, root_of, spec_of
 

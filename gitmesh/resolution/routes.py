@@ -13,10 +13,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from gitmesh.model.conditions import RequestMatch
 from gitmesh.model.empty import EMPTY
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import HeaderOps, Headers, PathRewrite
-from gitmesh.model.units import Decided, RequestMatch
+from gitmesh.model.routes import Decided
 from gitmesh.resolution.comparing import MOST_COMPARISONS
 from gitmesh.resolution.matching import Inexpressible, conjunction, implies, overlaps
 from gitmesh.resolution.rules import Rule

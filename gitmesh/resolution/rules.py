@@ -9,11 +9,12 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.model.matches import HeaderMatch, Match, PathMatch, QueryParamMatch, StringMatch
 from gitmesh.model.policies import Origin, Policy
+from gitmesh.model.routes import Ended
 from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Ended, NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.resolution.matching import Conjunction, normal
 from gitmesh.resolution.slots import MATCHES, NO_PARTS, WHOLE, Parts, Slot, is_disabled, slot_path
 

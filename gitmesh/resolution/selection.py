@@ -12,12 +12,13 @@ from msgspec import Struct
 from gitmesh.diagnostics import Diagnostic, hold_id, suggest
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.empty import EMPTY, no_items, sealed
-from gitmesh.model.facts import ROLLING_LABELS, Service
 from gitmesh.model.kinds import Spec
 from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
+from gitmesh.model.services import Service
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.model.workloads import ROLLING_LABELS
 from gitmesh.resolution.index import Index, KnownClusters
 from gitmesh.resolution.rules import destination_form
 from gitmesh.resolution.sources import (

@@ -9,10 +9,11 @@ from msgspec import Struct
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.empty import sealed
-from gitmesh.model.facts import Service, ServicePort, Workload, WorkloadKey, by_controller
 from gitmesh.model.policies import Policy
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.model.workloads import Workload, WorkloadKey, by_controller
 from gitmesh.resolution.index import Index, all_targets
 from gitmesh.resolution.preparing import FingerprintedPolicy, ResolutionInput
 from gitmesh.resolution.rules import BY_NAME

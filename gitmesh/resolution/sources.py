@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 from gitmesh.diagnostics import Diagnostic, first_of, suggest
 from gitmesh.model.access import AccessPolicySpec
-from gitmesh.model.facts import Workload
 from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import IdentitySelector, ServiceAccountRef, WorkloadSelector
 from gitmesh.model.traffic import TrafficPolicySpec
+from gitmesh.model.workloads import Workload
 from gitmesh.resolution.index import Index, KnownClusters
 
 _MOST_NAMED = 8

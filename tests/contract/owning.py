@@ -10,11 +10,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from gitmesh.model.admission import Effect, Subject
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.links import Ref
 from gitmesh.model.manifests import Fragment, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, mapping
 from gitmesh.model.ownership import all_but, annotation, only_fields
-from gitmesh.model.units import AccessUnit, RoutingUnit
+from gitmesh.model.units import AccessUnit, RoutingUnit, Unit
 from tests.contract.honest_mesh import HonestMesh
 
 ROUTES, DENIES = "honest.test/routes", "honest.test/denies"
@@ -105,8 +106,8 @@ class SharingMesh(HonestMesh):
 
     name = "sharing"
 
-    def translate(self, *given: object) -> Translation:
-        made = super().translate(*given)  # type: ignore[arg-type]  # what a port is given is the port's to say
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        made = super().translate(unit, meshes, facts)
         shared = all_but([STATE])
         return replace(made, fragments=tuple(replace(one, ownership=shared) for one in made.fragments))
 
@@ -144,8 +145,8 @@ class Vague(AnnotatingMesh):
 class Disputing(SharingMesh):
     """Writes what it leaves to others."""
 
-    def translate(self, *given: object) -> Translation:
-        made = super().translate(*given)
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        made = super().translate(unit, meshes, facts)
         return replace(
             made,
             fragments=tuple(replace(one, spec={**one.spec, "state": "mine"}) for one in made.fragments),

@@ -20,7 +20,8 @@ from gitmesh.adapters.kube.writes import fields_request
 from gitmesh.model.objects import ApiKind
 from gitmesh.model.plan import Action
 from gitmesh.model.report import Report, Stage, State
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.pipeline import run
+from gitmesh.planning.options import Memo, Options
 from tests.integration.kube_support import DEADLINE, edit
 from tests.lab.apiserver import ApiServer
 from tests.owning_mesh import CONFIG_MAP, ROUTE, SERVICE, TIMEOUT, OwningMesh, key_of

@@ -16,7 +16,7 @@ from gitmesh.model.objects import decode
 from gitmesh.model.ownership import annotation, only_fields
 from gitmesh.model.plan import Action, Change
 from gitmesh.model.report import Report, Stage, State
-from gitmesh.pipeline import Memo
+from gitmesh.planning.options import Memo
 from gitmesh.planning.ownership import RECONCILE
 from gitmesh.render.plans import plan_text
 from tests.owning_mesh import SERVICE, TIMEOUT, OwningMesh, key_of

@@ -20,7 +20,8 @@ from gitmesh.model.ownership import annotation, only_fields
 from gitmesh.model.plan import Action
 from gitmesh.model.report import Report, Stage
 from gitmesh.model.units import AccessUnit, RoutingUnit, Unit
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.pipeline import run
+from gitmesh.planning.options import Memo, Options
 from tests.owning_mesh import SERVICE, TIMEOUT, OwningMesh, key_of
 from tests.properties.history import document, on
 from tests.unit.test_fields_of_others import annotations_of, changes, service, world_of, wrote

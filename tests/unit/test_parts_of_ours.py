@@ -14,7 +14,8 @@ from gitmesh.adapters.fleet import LocalFleet
 from gitmesh.model.objects import decode
 from gitmesh.model.plan import Action
 from gitmesh.model.report import Report, Stage, State
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.pipeline import run
+from gitmesh.planning.options import Memo, Options
 from tests.owning_mesh import CONFIG_MAP, ROUTE, SERVICE, THEIRS, TIMEOUT, OwningMesh, key_of
 from tests.properties.history import History, ledger_of
 from tests.unit.test_fields_of_others import changes, wrote

@@ -106,7 +106,8 @@ def started() -> Iterator[Callable[..., Polled]]:
     made: list[Polled] = []
 
     def start(source: Fake, news: Callable[[], None] = no_news, **more: object) -> Polled:
-        polled = Polled(source, **{"interval": 3600.0, **more})  # type: ignore[arg-type]  # keywords of Polled
+        # Keywords of Polled.
+        polled = Polled(source, **{"interval": 3600.0, **more})  # type: ignore[arg-type]
         made.append(polled)
         polled.start(news)
         return polled

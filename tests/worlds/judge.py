@@ -8,7 +8,8 @@ from functools import cached_property
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import Service, ServicePort, Workload
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Workload
 from gitmesh.reasoning.questions import Known, Question
 from tests.soundness.calculator import admits
 from tests.soundness.requests import ArrivingCall, AskedRequest, CallingPod

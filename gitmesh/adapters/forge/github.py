@@ -192,7 +192,8 @@ class GitHubForge:
             made = exchange.ask(ask, _GitHubComment)
         return Comment(id=made.id, body=made.body or "", own=True)
 
-    def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002 - ids are the repository's
+    # Ids are the repository's.
+    def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002
         """As the port says."""
         with self._transport.call() as exchange:
             exchange.ask(

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.names import url_scheme
 from gitmesh.confidential import Confidential
-from gitmesh.model.config import SourceAuth
+from gitmesh.model.config_sources import SourceAuth
 
 _DEFAULT_USER = "git"
 """Forges that take a token as the password accept any user name with it."""

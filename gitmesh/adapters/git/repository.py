@@ -18,7 +18,7 @@ from gitmesh.adapters.git.process import Done, Limits, Running, run
 from gitmesh.adapters.git.store import TEMPORARY_ROOM, Store, size_of
 from gitmesh.adapters.git.web import TRACE, page_in_place_of_git
 from gitmesh.errors import SourceError
-from gitmesh.model.config import SourceAuth
+from gitmesh.model.config_sources import SourceAuth
 from gitmesh.parsing.settings import url_problem
 
 T = TypeVar("T")

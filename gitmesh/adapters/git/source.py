@@ -17,7 +17,7 @@ from gitmesh.adapters.git.repository import Repository
 from gitmesh.adapters.git.snapshots import read_snapshot
 from gitmesh.diagnostics import Location, Severity, finding
 from gitmesh.errors import GoneError, SourceError
-from gitmesh.model.config import SourceAuth
+from gitmesh.model.config_sources import SourceAuth
 from gitmesh.model.snapshot import Snapshot
 
 DISK_HINT = "Make room on the disk, or make the store's folder writable."

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gitmesh.adapters.kube import managed, writes
-from gitmesh.adapters.kube.client import ApiAnswer, Identity, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.errors import ApiError, api_error, clean, unrelated
+from gitmesh.adapters.kube.exchange import ApiAnswer, Identity
 from gitmesh.adapters.kube.fields import failed, write_fields
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.paths import collection

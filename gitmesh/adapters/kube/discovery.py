@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitmesh.adapters.kube.client import ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.errors import unrelated
+from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.adapters.kube.paths import segment
 from gitmesh.discovery.crd import preferred, schema_fields
 from gitmesh.errors import ClusterError

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from gitmesh.adapters.kube.client import ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.errors import clean
+from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.adapters.kube.paths import collection, item
 from gitmesh.errors import ClusterError
 from gitmesh.model.objects import ApiKind, ObjectKey

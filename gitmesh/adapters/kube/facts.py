@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitmesh.adapters.kube.client import ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.discovery import Discovery
 from gitmesh.adapters.kube.errors import ApiError
+from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.paths import collection, item
 from gitmesh.diagnostics import Diagnostic, finding

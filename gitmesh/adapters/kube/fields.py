@@ -16,7 +16,8 @@ from gitmesh.model.plan import Outcome
 from gitmesh.planning.rows import is_same
 
 if TYPE_CHECKING:
-    from gitmesh.adapters.kube.client import ApiAnswer, KubeClient
+    from gitmesh.adapters.kube.client import KubeClient
+    from gitmesh.adapters.kube.exchange import ApiAnswer
     from gitmesh.model.objects import ApiKind, Body
     from gitmesh.model.plan import Change
 

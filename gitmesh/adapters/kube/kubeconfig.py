@@ -11,8 +11,9 @@ import base64
 import binascii
 from typing import TYPE_CHECKING
 
-from gitmesh.adapters.kube.credentials import Certificate, Endpoint, Exec, FileToken, StaticToken, TokenSource
+from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.adapters.kube.errors import clean
+from gitmesh.adapters.kube.tokens import Certificate, Exec, FileToken, StaticToken, TokenSource
 from gitmesh.errors import ClusterError
 from gitmesh.yaml_documents import DocumentError, read_documents
 

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
-from gitmesh.adapters.kube.client import ApiAnswer, ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
+from gitmesh.adapters.kube.exchange import ApiAnswer, ApiRequest
 from gitmesh.adapters.kube.together import Ahead
 from gitmesh.errors import ClusterError
 

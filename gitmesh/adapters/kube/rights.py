@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import orjson
 from msgspec import Struct
 
-from gitmesh.adapters.kube.client import ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.errors import unrelated
+from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.adapters.kube.facts import LISTED
 from gitmesh.adapters.kube.store import ledger_key
 from gitmesh.model.objects import mapping

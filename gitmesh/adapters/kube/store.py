@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from gitmesh.adapters.kube.client import ApiAnswer, ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.errors import ApiError
+from gitmesh.adapters.kube.exchange import ApiAnswer, ApiRequest
 from gitmesh.adapters.kube.message import GZIP
 from gitmesh.adapters.kube.paths import collection, item
 from gitmesh.adapters.writing import lost_race

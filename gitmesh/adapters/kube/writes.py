@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from msgspec.structs import replace
 
-from gitmesh.adapters.kube.client import ApiRequest
+from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.adapters.kube.paths import item
 from gitmesh.model.ownership import FIELD_MANAGER
 

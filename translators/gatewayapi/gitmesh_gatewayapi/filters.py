@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from gitmesh.model.conditions import TextCondition
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import Cors, HeaderOps, Headers, PathRewrite, Redirect, Rewrite
-from gitmesh.model.units import TextCondition
 from gitmesh_gatewayapi.conditions import RouteMatch
 from gitmesh_gatewayapi.matches import METHODS
 from gitmesh_gatewayapi.remarks import Remarks

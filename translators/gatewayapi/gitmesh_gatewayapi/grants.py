@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gitmesh.model.facts import Service
 from gitmesh.model.links import UNLINKED, Links, Ref
 from gitmesh.model.objects import Body, canonical, listed, mapping, text
 from gitmesh.model.policies import Origin
+from gitmesh.model.services import Service
 from gitmesh_gatewayapi.kinds import GROUP, REFERENCE_GRANT, ROUTES
 from gitmesh_gatewayapi.objects import GrantObject, RouteObject
 from gitmesh_gatewayapi.remarks import Remarks

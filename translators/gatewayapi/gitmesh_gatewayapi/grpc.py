@@ -18,9 +18,9 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from gitmesh.model.base import Disabled
-from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Route
+from gitmesh.model.routes import Route
+from gitmesh.model.services import Service
 from gitmesh_gatewayapi.conditions import RouteMatch
 from gitmesh_gatewayapi.precedence import ListedMatch
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh_gatewayapi.conditions import ANYTHING, NoMeeting, RouteMatch, ValueMatch, meet, values
 from gitmesh_gatewayapi.remarks import Remarks
 

@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from gitmesh.model.objects import ApiKind, canonical
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Route, RoutingUnit
+from gitmesh.model.routes import Route
+from gitmesh.model.units import RoutingUnit
 from gitmesh_gatewayapi.conditions import EVERYTHING, NoMeeting, RouteMatch, Values, meet
 from gitmesh_gatewayapi.grants import grants
 from gitmesh_gatewayapi.grpc import call_of, listed_for_grpc, speaks_grpc, unsaid

@@ -8,10 +8,10 @@ from typing import Any
 from msgspec import Struct
 
 from gitmesh.model.base import Disabled
-from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import Cors, Headers, Redirect, Retries, Rewrite
-from gitmesh.model.units import Decided, Route, Target
+from gitmesh.model.routes import Decided, Route, Target
+from gitmesh.model.services import Service
 from gitmesh_gatewayapi.conditions import RouteMatch
 from gitmesh_gatewayapi.filters import (
     cors_filter,

@@ -11,10 +11,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import Body, ObjectKey, decode
 from gitmesh.model.plan import Live
+from gitmesh.model.workloads import Workload
 from gitmesh.ports import Aside
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY
 from gitmesh_istio.meshwide import GATEWAY_SUFFIX, root_of

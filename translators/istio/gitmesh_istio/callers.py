@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from gitmesh.model.facts import Mesh
+from gitmesh.model.grants import Caller, Principal
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Caller, Principal
 from gitmesh_istio.names import DEFAULT_DOMAIN, sorted_unique
 from gitmesh_istio.scope import Notes
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gitmesh.model.base import Disabled, format_duration
+from gitmesh.model.conditions import SourceCondition
 from gitmesh.model.connections import (
     ConnectionPool,
     ConsistentHash,
@@ -23,7 +24,8 @@ from gitmesh.model.connections import (
 )
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided, RoutingUnit, SourceCondition
+from gitmesh.model.routes import Decided
+from gitmesh.model.units import RoutingUnit
 from gitmesh_istio.kinds import DESTINATION_RULE
 from gitmesh_istio.names import host, sorted_unique, subset_name
 from gitmesh_istio.scope import Notes, Part, Spelling, below, fragment, part_origins

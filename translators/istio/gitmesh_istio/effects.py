@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gitmesh.model.connections import LoadBalancing
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.routes import Laid, Target
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS
-from gitmesh.model.units import Laid, Target
 from gitmesh_istio.kinds import TRUE
 from gitmesh_istio.names import cluster_domain, version_of
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.model.expressions import fullmatch
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh_istio.names import quoted
 from gitmesh_istio.scope import Notes
 

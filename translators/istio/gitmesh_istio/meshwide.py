@@ -17,11 +17,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity
-from gitmesh.model.facts import ROLLING_LABELS, Mesh, Workload, by_controller
+from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided, MeshUnit, RootReader
+from gitmesh.model.routes import Decided
+from gitmesh.model.units import MeshUnit, RootReader
 from gitmesh.model.virtualmesh import Mtls
+from gitmesh.model.workloads import ROLLING_LABELS, Workload, by_controller
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DEFAULT_REVISION, PEER_AUTHENTICATION, REVISION
 from gitmesh_istio.names import MESH_WIDE
 from gitmesh_istio.scope import Notes, Part, fragment

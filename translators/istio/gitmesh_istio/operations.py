@@ -12,9 +12,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.model.facts import ServicePort
+from gitmesh.model.conditions import NamedCondition
+from gitmesh.model.grants import Access, Operation
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, AccessUnit, NamedCondition, Operation
+from gitmesh.model.services import ServicePort
+from gitmesh.model.units import AccessUnit
 from gitmesh_istio.effects import is_http
 from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.scope import Notes

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gitmesh.model.facts import Mesh, Probe
+from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import mapping, text
+from gitmesh.model.workloads import Probe
 from gitmesh.ports import PodFact
 from gitmesh_istio.names import version_of
 from gitmesh_istio.reading import settings_of

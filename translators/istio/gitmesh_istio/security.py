@@ -30,11 +30,13 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.facts import Mesh, Service
+from gitmesh.model.facts import Mesh
+from gitmesh.model.grants import Access, Exemption, Grant, Operation, PodsApart
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, AccessUnit, Exemption, Grant, Operation, PodsApart
+from gitmesh.model.services import Service
+from gitmesh.model.units import AccessUnit
 from gitmesh_istio import callers, operations
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY
 from gitmesh_istio.names import Labels, access_name, waypoint_name

@@ -14,18 +14,14 @@ from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import AccessUnit, MeshUnit, RoutingUnit, Unit
 from gitmesh_istio import meshwide
-from gitmesh_istio.ambient import access_policies, is_ambient, waypoint_of
+from gitmesh_istio.ambient import access_policies
 from gitmesh_istio.destination import destination_rule
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.precedence import contested, note_overrides
 from gitmesh_istio.routing import virtual_service
 from gitmesh_istio.scope import Notes, Scope, note_ignored, note_unserved, served_version
-from gitmesh_istio.waypoint_routes import (
-    note_made_cookies,
-    note_no_waypoint,
-    note_unrouted,
-    waypoint_routes,
-)
+from gitmesh_istio.waypoint_routes import note_made_cookies, note_no_waypoint, note_unrouted, waypoint_routes
+from gitmesh_istio.waypoints import is_ambient, waypoint_of
 
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:

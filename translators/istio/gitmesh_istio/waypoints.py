@@ -14,8 +14,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Mesh, Service
+from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body, mapping, text
+from gitmesh.model.services import Service
+from gitmesh.model.units import DestinationUnit
+from gitmesh_istio.scope import Notes
 
 WAYPOINTS, BOUND, INGRESS = "waypoints", "waypointNamespaces", "ingressWaypointNamespaces"
 """Mesh.settings: `namespace/name=state`, `namespace=namespace/name` and `namespace`, with commas between: the
@@ -142,3 +145,27 @@ def _pairs(text: str) -> Mapping[str, str]:
 def _place(text: str) -> Place:
     namespace, _, name = text.partition("/")
     return namespace, name
+
+
+def is_ambient(unit: DestinationUnit) -> bool:
+    """Whether some of its pods have no proxy of their own."""
+    return any(workload.mesh and workload.dataplane == "ambient" for workload in unit.workloads)
+
+
+def waypoint_of(unit: DestinationUnit, notes: Notes) -> Binding | None:
+    """The waypoint that requests for the destination go through; None where there is none."""
+    bound = binding(unit.service, notes.scope.meshes)
+    return None if bound is None or bound.trouble else bound
+
+
+def lacking(unit: DestinationUnit, notes: Notes) -> str:
+    """Why no request for the destination goes through a waypoint, for a finding."""
+    bound = binding(unit.service, notes.scope.meshes)
+    return (
+        f"{shown(unit.service)} is bound to no waypoint" if bound is None else f"its {bound} {bound.trouble}"
+    )
+
+
+def shown(service: Service) -> str:
+    """A Service, in a finding."""
+    return f"Service {service.namespace}/{service.name}"
