@@ -98,8 +98,11 @@ class Ownership(Struct, frozen=True):
 
     def joined(self, other: Ownership) -> Ownership:
         """The fields of both, of two that own some fields of one object; of one inside another the outer."""
-        every = {*self.only, *other.only}
-        return only_fields(path for path in every if every.isdisjoint(path[:end] for end in range(len(path))))
+        return outermost((*self.only, *other.only))
+
+    def covers(self, path: FieldPath) -> bool:
+        """Whether it is one of the fields, or in one of them."""
+        return any(path[: end + 1] in self.only for end in range(len(path)))
 
     def sets(self, wanted: Body, path: FieldPath) -> bool:
         """Whether an object as it is wanted says what this field is to be."""
@@ -129,6 +132,12 @@ def only_fields(paths: Iterable[FieldPath]) -> Ownership:
     if not fields:
         raise ValueError("of somebody else's object at least one field is ours")
     return Ownership(only=fields)
+
+
+def outermost(paths: Iterable[FieldPath]) -> Ownership:
+    """These fields, without those that are in another of them. Raises ValueError for none."""
+    every = set(paths)
+    return only_fields(path for path in every if every.isdisjoint(path[:end] for end in range(len(path))))
 
 
 def all_but(paths: Iterable[FieldPath]) -> Ownership:

@@ -12,18 +12,18 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import first_of
 from gitmesh.model.objects import canonical, decode, digest
-from gitmesh.model.ownership import differing, dotted, only_fields
+from gitmesh.model.ownership import Ownership, differing, dotted, only_fields, outermost
 from gitmesh.model.plan import Action, Change
 from gitmesh.planning.leaving import waits
 from gitmesh.planning.ownership import fields_in, manager_of_fields, policies_of
 from gitmesh.planning.rows import field_changes, is_kept, laid_over, wanted_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from gitmesh.model.ledger import Entry, Ledger
     from gitmesh.model.manifests import Manifest
-    from gitmesh.model.ownership import FieldPath, Ownership
+    from gitmesh.model.ownership import FieldPath
     from gitmesh.model.plan import Live
 
 TAKEN, MISSING = "GM416", "GM418"
@@ -46,17 +46,33 @@ def wanted_fields(
     """
     if live is None or live.deleting:
         return _without_object(manifest, live, cluster)
-    known = fields_in(live, ledger)
-    ownership = manifest.ownership.joined(known) if known else manifest.ownership
     if is_object:
         text = f"{manifest.key} in {cluster} is ours as a whole, and only some fields of it are wanted"
         return _taken(manifest, live, text)
-    if is_kept(manifest, live, ownership):
+    taken = _set_by_others(manifest, live, ledger)
+    row = _due(manifest, live, taken, ledger)
+    if not taken:
+        return FieldsRow(row) if row else None
+    text = f"{manifest.key} in {cluster} is not ours, and somebody else has set {_named(taken)} of it"
+    text += _by(live, taken)
+    if row is None:
+        return _taken(manifest, live, text)
+    # What nobody has taken comes all the same: whoever may write the object must not keep a field that
+    # decides who may call away by setting another.
+    return FieldsRow(replace(row, note=text, staged=True), TAKEN, text)
+
+
+def _due(manifest: Manifest, live: Live, taken: Collection[FieldPath], ledger: Ledger) -> Change | None:
+    """The row that writes what of the fields is ours and is not as it is to be."""
+    known, there, wanted = fields_in(live, ledger) or Ownership(), decode(live.body), manifest.ownership
+    # What somebody else has set alike is theirs: it is not taken off when we want it no more.
+    alike = (path for path in wanted.only if wanted.sets(there, path) and not known.covers(path))
+    every = {*wanted.only, *known.only}.difference(taken, alike)
+    if not every:
         return None
-    if taken := _set_by_others(manifest, live, known, ledger.instance):
-        text = f"{manifest.key} in {cluster} is not ours, and somebody else has set {_named(taken)} of it"
-        return _taken(manifest, live, f"{text}{_by(live, taken)}")
-    return FieldsRow(_written(manifest, live, ownership, ledger))
+    ownership = outermost(every)
+    mine = replace(manifest, body=canonical(ownership.part(decode(manifest.body))), ownership=ownership)
+    return None if is_kept(mine, live) else _written(mine, live, ledger)
 
 
 def with_kept(manifest: Manifest, live: Live | None, entry: Entry) -> Manifest:
@@ -82,18 +98,17 @@ def with_kept(manifest: Manifest, live: Live | None, entry: Entry) -> Manifest:
     )
 
 
-def _written(manifest: Manifest, live: Live, ownership: Ownership, ledger: Ledger) -> Change:
-    entry = ledger.entries.get(manifest.key)
-    healed = entry is not None and entry.uid == live.uid and entry.digest == manifest.digest
+def _written(mine: Manifest, live: Live, ledger: Ledger) -> Change:
+    entry = ledger.entries.get(mine.key)
+    healed = entry is not None and entry.uid == live.uid and entry.digest == mine.digest
     return wanted_row(
         Action.UPDATE,
-        manifest,
-        body=laid_over(manifest, live, ownership),
+        mine,
+        body=laid_over(mine, live),
         before=live.body,
         uid=live.uid,
         resource_version=live.resource_version,
-        fields=field_changes(manifest, live, ownership),
-        ownership=ownership,
+        fields=field_changes(mine, live),
         manager=manager_of_fields(ledger.instance),
         drift=healed,
     )
@@ -119,14 +134,12 @@ def _taken(manifest: Manifest, live: Live, text: str) -> FieldsRow:
     return FieldsRow(row, TAKEN, text)
 
 
-def _set_by_others(
-    manifest: Manifest, live: Live, known: Ownership | None, instance: str
-) -> tuple[FieldPath, ...]:
+def _set_by_others(manifest: Manifest, live: Live, ledger: Ledger) -> tuple[FieldPath, ...]:
     """The fields that stand otherwise than we want them and are not ours to change: those that the ledger
     does not know, and those that another manager applies. Over who merely edits a field of ours we go."""
+    known = fields_in(live, ledger) or Ownership()
     paths = differing(manifest.ownership, decode(live.body), decode(manifest.body))
-    mine = known.only if known else ()
-    return tuple(path for path in paths if path not in mine or _is_applied(live, path, instance))
+    return tuple(path for path in paths if not known.covers(path) or _is_applied(live, path, ledger.instance))
 
 
 def _is_applied(live: Live, path: FieldPath, instance: str) -> bool:

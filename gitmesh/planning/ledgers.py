@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from gitmesh.model.empty import EMPTY
 from gitmesh.model.ledger import Entry, Ledger, Stored
+from gitmesh.model.ownership import only_fields
 from gitmesh.model.plan import WITHDRAWING, Action, Change, Observed, Outcome, Plan
 from gitmesh.planning.ownership import fields_by_manager, is_marked
 from gitmesh.planning.readings import is_there
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from gitmesh.model.manifests import Build, Manifest
     from gitmesh.model.objects import ObjectKey
+    from gitmesh.model.ownership import Ownership
     from gitmesh.model.units import UnitKey
 
 MOST_WARNED = 200
@@ -121,11 +123,15 @@ def record(
     for change in plan.changes:
         manifest = built.manifests.get(change.key)
         if change.action is Action.KEEP and manifest is not None and change.key not in waiting:
-            if not manifest.ownership.is_object and change.key not in entries:
-                continue  # somebody else says the same; it is theirs
             entry = entries.get(change.key)
             if last is None or not last.is_still(change, entry, manifest):
-                entries[change.key] = sourced.of(_kept(entry, change.uid, manifest, commit), manifest)
+                kept = _kept(entry, change.uid, manifest, commit)
+                if kept is not None:
+                    entries[change.key] = sourced.of(kept, manifest)
+                elif entry is not None:
+                    del entries[change.key]
+    # Of somebody else's object what was written is ours, and no field that another had taken.
+    owned = {change.key: change.ownership for change in plan.writes if not change.ownership.is_object}
     warned = {key for key, entry in entries.items() if entry.warnings}
     for outcome in outcomes:
         if outcome.ok and outcome.action in WITHDRAWING:
@@ -137,6 +143,10 @@ def record(
             digest = "" if outcome.key in waiting else manifest.digest
             warnings = _warnings(outcome, warned)
             before = entries.get(outcome.key, Entry())
+            mine = _owned(manifest, owned.get(outcome.key))
+            if mine is None:
+                entries.pop(outcome.key, None)
+                continue
             made = replace(
                 before,
                 uid=outcome.uid,
@@ -145,7 +155,7 @@ def record(
                 warnings=warnings,
                 units=_units(before, manifest),
                 writer=manifest.writer,
-                ownership=manifest.ownership,
+                ownership=mine,
             )
             entries[outcome.key] = sourced.of(made, manifest)
     memo["recorded"] = _Recorded(built.manifests, homes, entries)
@@ -210,11 +220,15 @@ def _gone(ledger: Ledger, observed: Observed, built: Build, plan: Plan) -> list[
     ]
 
 
-def _kept(entry: Entry | None, uid: str, manifest: Manifest, commit: str) -> Entry:
+def _kept(entry: Entry | None, uid: str, manifest: Manifest, commit: str) -> Entry | None:
+    """The entry of an object that is as it is wanted; None where nothing of it is ours."""
+    mine = _owned(manifest, entry.ownership if entry else None)
+    if mine is None:
+        return None
     before = entry or Entry()
     units = _units(before, manifest)
     known = (before.uid, before.digest, before.units, before.writer, before.ownership)
-    if entry is not None and known == (uid, manifest.digest, units, manifest.writer, manifest.ownership):
+    if entry is not None and known == (uid, manifest.digest, units, manifest.writer, mine):
         return entry
     warnings = before.warnings if (before.uid, before.digest) == (uid, manifest.digest) else ()
     return replace(
@@ -225,8 +239,17 @@ def _kept(entry: Entry | None, uid: str, manifest: Manifest, commit: str) -> Ent
         warnings=warnings,
         units=units,
         writer=manifest.writer,
-        ownership=manifest.ownership,
+        ownership=mine,
     )
+
+
+def _owned(manifest: Manifest, known: Ownership | None) -> Ownership | None:
+    """What of a wanted object is ours: of somebody else's those fields that were `known`, or written; None
+    where there is none of these, as somebody else says the same of all."""
+    if manifest.ownership.is_object:
+        return manifest.ownership
+    mine = [path for path in manifest.ownership.only if known is not None and known.covers(path)]
+    return only_fields(mine) if mine else None
 
 
 def _units(entry: Entry, manifest: Manifest) -> tuple[UnitKey, ...]:

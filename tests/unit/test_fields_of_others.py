@@ -3,6 +3,7 @@ set, healed and taken off, and nothing else of the object is ever touched."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -211,6 +212,34 @@ def test_what_somebody_else_says_alike_is_in_force_and_stays_theirs() -> None:
     world.commit(slow("b", "ratings"))
     world.run()
     assert annotations_of(world) == {TIMEOUT: "5000"}
+
+
+def test_what_was_said_alike_before_stays_beside_what_is_ours() -> None:
+    """Two fields of one object: one is ours, one was there."""
+    world = world_of(service(**{"other.test/timeout": "5000"}), service("ratings"))
+    world.commit(slow("a"), slow("b", "ratings"))
+    world.mesh = TwoFields()
+    assert codes(world.run()) == []
+    assert entries(world)[REVIEWS].ownership == only_fields([annotation(TIMEOUT)])
+    assert wrote(world.run()) == []
+    world.commit(slow("b", "ratings"))
+    world.run()
+    assert annotations_of(world) == {"other.test/timeout": "5000"}
+
+
+class TwoFields(OwningMesh):
+    """Says the timeout twice."""
+
+    def translate(self, *given: Any) -> Translation:
+        made = super().translate(*given)
+        return replace(
+            made, fragments=tuple(replace(one, **_twice(one.annotations)) for one in made.fragments)
+        )
+
+
+def _twice(annotations: Mapping[str, str]) -> dict[str, Any]:
+    both = {**annotations, "other.test/timeout": annotations[TIMEOUT]}
+    return {"annotations": both, "ownership": only_fields(map(annotation, both))}
 
 
 def test_an_object_that_was_made_anew_gets_the_field_anew() -> None:

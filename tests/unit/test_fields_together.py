@@ -18,13 +18,13 @@ from gitmesh.model.manifests import Fragment, Translation
 from gitmesh.model.objects import Body, decode, mapping
 from gitmesh.model.ownership import annotation, only_fields
 from gitmesh.model.plan import Action
-from gitmesh.model.report import Report, Stage
+from gitmesh.model.report import Report, Stage, State
 from gitmesh.model.units import AccessUnit, RoutingUnit, Unit
 from gitmesh.pipeline import run
 from gitmesh.planning.options import Memo, Options
 from tests.owning_mesh import SERVICE, TIMEOUT, OwningMesh, key_of
 from tests.properties.history import document, on
-from tests.unit.test_fields_of_others import annotations_of, changes, service, world_of, wrote
+from tests.unit.test_fields_of_others import annotations_of, changes, entries, service, world_of, wrote
 from tests.unit.test_pipeline import PipelineWorld, codes, slow
 
 DENIED, GRANTED = "mesh.test/denied", "mesh.test/granted"
@@ -107,6 +107,27 @@ def test_both_halves_of_a_destination_stand_in_one_object(world: PipelineWorld) 
     world.commit(slow("a"), slow("b", "ratings"))
     assert wrote(world.run()) == [("reviews", Action.UPDATE)]
     assert annotations_of(world) == {TIMEOUT: "5000"}, "what one half withdraws leaves the other"
+
+
+def test_a_field_that_somebody_has_taken_keeps_no_other_away(world: PipelineWorld) -> None:
+    """A tenant that sets what routes must not switch off what decides who may call."""
+    world.east.put(service(**{TIMEOUT: "9"}))
+    world.commit(slow("a"), denying("d", "/x"), slow("b", "ratings"))
+    report = world.run()
+    assert "GM416" in codes(report)
+    assert report.clusters["east"].state is State.PENDING
+    assert annotations_of(world) == {TIMEOUT: "9", DENIED: "/x"}
+    assert entries(world)[key_of(SERVICE)].ownership == only_fields([annotation(DENIED)])
+    report = world.run()
+    assert ("GM416" in codes(report), wrote(report)) == (True, [])
+    assert report.clusters["east"].state is State.HELD
+    world.east.put(service(**{TIMEOUT: "9"}))
+    world.run()
+    assert annotations_of(world) == {TIMEOUT: "9", DENIED: "/x"}, "and it is healed beside it"
+    world.east.put(service(**{DENIED: "/x"}))
+    world.run()
+    assert annotations_of(world) == {TIMEOUT: "5000", DENIED: "/x"}
+    assert world.run().clusters["east"].state is State.SYNCED
 
 
 def test_routing_that_is_held_holds_no_access_in_the_same_object(world: PipelineWorld) -> None:
