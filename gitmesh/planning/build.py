@@ -10,22 +10,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.base import Disabled
 from gitmesh.model.manifests import Build, Manifest, Narrowing
 from gitmesh.model.objects import ObjectKey
-from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, TrafficPolicySpec
 from gitmesh.model.units import AccessUnit, MeshUnit, UnitKey
-from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.planning.merging import together
 from gitmesh.planning.supporting import lacks
 from gitmesh.planning.surroundings import surrounded
 from gitmesh.planning.translating import Built, Translating, sound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+    from collections.abc import Iterable, Mapping, MutableMapping
 
     from gitmesh.model.facts import ClusterFacts
-    from gitmesh.model.policies import Policy
     from gitmesh.model.units import Unit
     from gitmesh.ports import Translator
     from gitmesh.resolution.resolve import Resolution
@@ -42,6 +38,8 @@ def build(
     builds: dict[str, Build] = {}
     diagnostics: list[Diagnostic] = []
     for cluster, known in sorted(facts.items()):
+        # Unknown facts are no empty cluster: without a build nothing of it is compared, so nothing is
+        # deleted.
         if known is None:
             continue
         builds[cluster], more = _build_cluster(cluster, known, resolution, translators, instance, memo)
@@ -60,6 +58,7 @@ def _build_cluster(
     waiting = resolution.held.get(cluster, ())
     units = surrounded(resolution.units.get(cluster, ()), facts, translators)
     found = _Collected(cluster, set(waiting), set(resolution.waiting.get(cluster, ())))
+    # Once for the cluster: of hundreds of policies the cause is one.
     if units and not facts.meshes:
         found.diagnostics.append(
             finding(
@@ -73,14 +72,19 @@ def _build_cluster(
             if facts.held:
                 found.hold(unit)
             elif _hangs_on_the_unknown(unit, facts):
+                # Translated all the same: what a unit without a doubt wants alike is told by comparing
+                # bodies.
                 found.doubt(unit, work.built(unit))
             else:
                 built = work.built(unit)
                 found.add(unit, built)
                 if (others := sound(unit, built)) is not None:
+                    # Translated once more, as if the faulty policies were not there: what remains may only
+                    # take away.
                     found.narrow(others, work.built(others))
         for held in filter(work.concerns, resolution.narrowing.get(cluster, ())):
             doubtful = facts.held or _hangs_on_the_unknown(held, facts)
+            # Facts that are in doubt are no error of a policy, so they take no access away from anybody.
             if doubtful or not found.narrow(held, work.built(held)):
                 found.waiting.update(held.policies)
     found.decide()
@@ -88,6 +92,7 @@ def _build_cluster(
     known = all(key.half != "mesh" or facts.mesh(key.name) for key in waiting)
     made = Build(
         cluster=cluster,
+        # Sorted, so that equal inputs give equal bytes whatever order units came in (law 8).
         manifests=dict(sorted(found.manifests.items())),
         held=frozenset(found.held),
         complete=facts.complete and known and not facts.held_meshes and not facts.held,
@@ -115,6 +120,8 @@ def _hangs_on_the_unknown(unit: Unit, facts: ClusterFacts) -> bool:
     if isinstance(unit, MeshUnit):
         return unit.mesh.name in facts.held_meshes
     # Which meshes the pods of another cluster are in says nothing of the callers in this one.
+    # An object in one cluster for pods of another: its callers' mesh is the one in doubt, and that is
+    # unknown.
     abroad = unit.home != unit.written
     return abroad or not unit.meshes or not facts.held_meshes.isdisjoint(unit.meshes)
 
@@ -168,6 +175,8 @@ class _Collected(Struct):
             if manifest.part and any((o.home, o.namespace, o.name) in held for o in manifest.units):
                 self.held.add(manifest.key)
         for key, bodies in self.doubted.items():
+            # Two revisions may share a root namespace; the one without a doubt decides as long as both say
+            # the same.
             wanted = self.manifests.get(key)
             if wanted is None or any(body != wanted.body for body in bodies.values()):
                 self.held.add(key)
@@ -204,6 +213,8 @@ class _Collected(Struct):
         other = self.manifests.setdefault(manifest.key, manifest)
         if other is manifest:
             return
+        # Elected later, when the ledger is known: whoever wrote it last goes on, so objects do not change
+        # hands.
         if other.writer != manifest.writer:
             self.rivals[manifest.key] = (*self.rivals.get(manifest.key, (other,)), manifest)
             return
@@ -211,6 +222,8 @@ class _Collected(Struct):
             self.manifests[manifest.key] = both
             return
         wanting = f"{', '.join(other.policies)} and {', '.join(manifest.policies)}"
+        # A defect of a translator, or two policies at odds: neither body may win by the order in which they
+        # came.
         self.held.add(manifest.key)
         self.diagnostics.append(
             finding(
@@ -230,6 +243,8 @@ def _at_work(
     """The translators that have a mesh here."""
     for name, translator in sorted(translators.items()):
         if meshes := facts.meshes_of(name):
+            # The served schema is part of the key of remembered translations: an upgraded CRD may hold more
+            # fields.
             kinds = [(kind.group, kind.kind, kind.versions, hash(kind.fields)) for kind in facts.kinds]
             yield Translating(
                 translator=translator,
@@ -240,50 +255,3 @@ def _at_work(
                 context=repr((name, meshes, kinds, facts.ambient_namespaces, facts.proxied)),
                 memo=memo,
             )
-
-
-def dropped(
-    policies: Sequence[Policy], builds: Mapping[str, Build], diagnostics: Iterable[Diagnostic]
-) -> tuple[Diagnostic, ...]:
-    """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it."""
-    waiting = (policy for built in builds.values() for policy in built.waiting)
-    seen = {*waiting, *(diagnostic.policy for diagnostic in diagnostics)}
-    seen |= {
-        policy
-        for built in builds.values()
-        for manifest in (*built.manifests.values(), *(one.wanted for one in built.narrowing.values()))
-        for policy in (manifest.policies if manifest else ())
-    }
-    lost = [policy for policy in policies if policy.id not in seen and _wants_objects(policy)]
-    told = _without_mesh(builds) if lost else frozenset()
-    return tuple(
-        finding(
-            "GM309", f"{policy.id} ended in no object and no finding", at=policy.location, policy=policy.id
-        )
-        for policy in lost
-        if policy.id not in told
-    )
-
-
-def _without_mesh(builds: Mapping[str, Build]) -> frozenset[str]:
-    """Policies that act on nothing but clusters without a mesh: GM507 says it of the cluster."""
-    acting = {
-        meshed: [built for built in builds.values() if bool(built.meshes) is meshed]
-        for meshed in (False, True)
-    }
-    without, within = (
-        {policy for built in found for unit in built.units for policy in unit.policies}
-        for found in acting.values()
-    )
-    return frozenset(without - within)
-
-
-def _wants_objects(policy: Policy) -> bool:
-    match policy.spec:
-        case TrafficPolicySpec() as spec:
-            given = (getattr(spec, name) for name in spec.given((*REQUEST_FIELDS, *CONNECTION_FIELDS)))
-            return not all(isinstance(value, Disabled) for value in given)
-        case VirtualMeshSpec() as spec:
-            return spec.mtls is not None or spec.access_default == "Deny"
-        case _:
-            return policy.kind == "AccessPolicy"

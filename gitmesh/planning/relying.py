@@ -48,6 +48,7 @@ def relied(rows: Sequence[Change], scenery: Scenery) -> Relied:
         for row in rows
         if row.writes
     }
+    # Most plans touch nothing that is linked; reading all live objects for them would be paid in each tick.
     if not any(pair.before or pair.after for pair in changing.values()):
         return Relied(rows=tuple(rows))
     return _Relying(rows, changing, scenery, reader).relied()
@@ -73,6 +74,7 @@ class _Reader:
 
     def of_all(self, lives: Mapping[ObjectKey, Live]) -> Mapping[ObjectKey, Links]:
         """Of live objects; of those that did not move since the last time as they were then."""
+        # What an object is to others depends on the meshes too, as names of hosts and subsets do.
         meshes, known = self._memo.get("links", ((), {}))
         old: Mapping[ObjectKey, tuple[Live, Links]] = known if meshes == self._meshes else {}
         seen: dict[ObjectKey, tuple[Live, Links]] = {}
@@ -100,6 +102,7 @@ class _Relying:
         used, strangers = self._used()
         self.rows = [self._without_losses(row, used, strangers) for row in self.rows]
         waiting = -1
+        # Ends: each round holds at least one row more, and there are no more than the plan has.
         while len(self.waiting) > waiting:  # what waits provides nothing new either
             waiting, offers = len(self.waiting), self._offers()
             self.rows = [self._after_needs(row, offers) for row in self.rows]
@@ -121,6 +124,8 @@ class _Relying:
         found: set[Ref] = set()
         for key, live in self.live.items():
             if self.of_live[key].provides and not live.deleting:
+                # Of all versions that a proxy may work by: what only the newest one offers is not known to
+                # all of them.
                 found |= frozenset.intersection(*(links.provides for links in self._versions(key)))
         return frozenset(found)
 
@@ -130,10 +135,12 @@ class _Relying:
         strangers: dict[Ref, set[ObjectKey]] = defaultdict(set)
         for key in self.live.keys() | self.scenery.before.keys():
             live = self.live.get(key)
+            # A stranger's use is told and binds nothing, else anybody could keep our objects alive.
             into = strangers if live and not self.scenery.ours(live) else ours
             for links in self._versions(key):
                 for ref in links.uses:
                     into[ref].add(key)
+        # What is about to use it counts: the same plan could bring the user and take what it uses.
         for key, pair in self.changing.items():
             for ref in pair.after.uses:
                 ours[ref].add(key)
@@ -192,10 +199,14 @@ class _Relying:
         """The row behind those that bring what it uses; held where nothing does."""
         if not row.writes or row.body is None or not self.changing[row.key].after.uses:
             return row
+        # What closes never waits (law 2): a missing target makes a Deny no less needed.
         if self._only_narrows(row):
             return row
         before, after = self.changing[row.key]
+        # What it used before and lacks already is no reason to hold it: the new version is no worse.
         lacking = after.uses - offers.keys() - before.uses
+        # Access waits for what is wanted beside it. A grant on something that nobody will ever make would
+        # wait for ever, and what it replaces would stay in force.
         if row.decides in GUARDING and lacking:
             lacking &= self._wanted_refs
         lacking -= {ref for ref in lacking if self.scenery.elsewhere.offers(ref)}
@@ -235,6 +246,8 @@ class _Relying:
             level = 1 + max(levels.values(), default=0)
             levels |= dict.fromkeys(free, level)
             relying = {key: those for key, those in relying.items() if key not in levels}
+        # Whom nobody relies on only waits for a circle and is none of it: the next round holds it for what it
+        # lacks.
         while ends := relying.keys() - frozenset().union(*relying.values()):
             relying = {key: those for key, those in relying.items() if key not in ends}
         return [self._in_turn(row, relying.get(row.key), levels) for row in self.rows]
