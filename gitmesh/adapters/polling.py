@@ -75,6 +75,7 @@ def pause(interval: float, failures: int, jitter: float) -> float:
     1.
     """
     longest = max(interval, min(interval * _MOST_INTERVALS, _LONGEST))
+    # The exponent is bounded, as after weeks without an answer a float would overflow.
     return min(longest, interval * 2.0 ** min(max(failures - 1, 0), 16)) * (1 + JITTER * jitter)
 
 
@@ -118,6 +119,7 @@ class Polled(_FromCopy):
             answer = self._answer
             if isinstance(answer, SourceError):
                 raise answer
+            # A remote that says nothing for so long must not pass for one that has no news.
             if answer is None or self._is_silent():
                 raise SourceError(f"no answer within {PATIENCE:g} s")
             return answer
@@ -150,6 +152,8 @@ class Polled(_FromCopy):
         if found is not None:
             return found
         with self._changed:
+            # Once between two polls: a commit that the remote does not have is not asked for by every
+            # cycle.
             if key not in self._brought:
                 self._wanted[key] = ask
                 self._changed.notify_all()
@@ -213,6 +217,8 @@ class Polled(_FromCopy):
             while not self._closed and (left := end - self._clock()) > 0:
                 with self._changed:
                     self._changed.wait_for(lambda: self._closed or self._wanted or self._woken, left)
+                    # However often somebody says that there is news: a stranger's webhook must not set the
+                    # pace.
                     end = min(end, soonest) if self._woken else end
                     self._woken = False
                 if self._bring():

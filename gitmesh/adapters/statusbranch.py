@@ -155,9 +155,12 @@ class StatusBranch:
     def _commit(self, tip: str, tree: Mapping[str, bytes], report: Report) -> GitError | None:
         """Commit what differs on top of `tip` and push it; the refusal where the remote does not take it."""
         parent, changes = self._difference(tip, tree, report.instance)
+        # A heal is a commit of its own although the files are as before: it tells which fields were put
+        # right.
         if not changes and not (self._heals and parent):
             self._settle(parent, tree, report.instance)
             return None
+        # `abs`, as the time of the last commit is the remote's word, and may lie in the future.
         if are_facts(changes) and not self._heals and abs(self._now() - self._published) < FACTS_SECONDS:
             self._settle(parent, self._without(changes, parent, tree), report.instance)
             return None
@@ -202,6 +205,7 @@ class StatusBranch:
         """The commit to build on, and what to write there so that it shows the tree; None deletes."""
         if not tip:
             return "", dict(tree)
+        # The very commit that we wrote last: what it holds is known, and nothing is read.
         if tip == self._tip and self._repository.has(tip):
             gone = dict.fromkeys(self._tree.keys() - tree.keys())
             return tip, {
@@ -209,6 +213,7 @@ class StatusBranch:
                 **{path: content for path, content in tree.items() if self._tree.get(path) != content},
             }
         known = tuple(filter(None, (self._tip, self._repository.written(self._branch, instance))))
+        # Deep only where a commit of ours is looked for beneath those of others.
         commit = self._repository.fetch_branch(self._branch, tip, depth=_DEPTH if known else 1)
         files = self._repository.healed(
             lambda: list_files(self._repository, commit, _MAX_FILES), self._branch, commit
@@ -231,6 +236,7 @@ class StatusBranch:
         shown = next((instance_of(contents[file.blob]) for file in usable), "")
         if info.subject.startswith(subject_of(instance)):
             self._published = max(self._published, info.seconds)
+        # The subject says who wrote the newest commit; a file alone may be a person's copy.
         rival = bool(shown) and info.subject.startswith(subject_of(shown))
         if shown == instance or (remembered and not rival):
             return
@@ -255,6 +261,7 @@ class StatusBranch:
         extra = {
             path: file
             for path, file in there.items()
+            # By path first: contents are fetched only of what could be ours.
             if path not in tree and may_be_ours(path) and file.plain and file.size <= _OURS_ROOM
         }
         contents = self._read(commit, extra.values())[1] if extra else {}
