@@ -16,7 +16,7 @@ from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Build
 from gitmesh.model.report import ClusterResult, Report, Stage, State
 from gitmesh.planning.asking import FleetReading
-from gitmesh.planning.build import build
+from gitmesh.planning.build import build, dropped
 from gitmesh.planning.choosing import choose
 from gitmesh.planning.converge import Cycle, converge, lately
 from gitmesh.planning.elsewhere import Elsewhere, OtherCluster
@@ -24,7 +24,7 @@ from gitmesh.planning.guard import consent_of
 from gitmesh.planning.options import Memo, Options
 from gitmesh.planning.remembering import known_meshes
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
-from gitmesh.planning.withheld import dropped, left, withheld
+from gitmesh.planning.withheld import left, withheld
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
 from gitmesh.reasoning.detours import detours
 from gitmesh.reasoning.probes import cut_off

@@ -10,8 +10,7 @@ from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import decode
 from gitmesh.model.policies import Policy
-from gitmesh.planning.build import build
-from gitmesh.planning.withheld import dropped
+from gitmesh.planning.build import build, dropped
 from gitmesh.reasoning.questions import Known
 from gitmesh.reasoning.routing import Routing, route
 from gitmesh.resolution.resolve import resolve

@@ -14,8 +14,7 @@ from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Build, Manifest
 from gitmesh.model.objects import decode
 from gitmesh.parsing.parse import parse
-from gitmesh.planning.build import build
-from gitmesh.planning.withheld import dropped
+from gitmesh.planning.build import build, dropped
 from gitmesh.plugins import load_translators
 from gitmesh.ports import Translator
 from gitmesh.resolution.check import check

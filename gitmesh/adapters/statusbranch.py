@@ -15,6 +15,7 @@ from gitmesh.adapters.git.blobs import CommitInfo, object_id, read_objects
 from gitmesh.adapters.git.commit import Draft, Listed, list_files, push, write_commit
 from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.source import DISK_HINT, GitSource
+from gitmesh.adapters.statusroom import NotOursError, check_room, in_the_way
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.errors import SourceError
 from gitmesh.model.config import Author
@@ -109,7 +110,7 @@ class StatusBranch:
                 if refusal is None:
                     return None
                 tip = self._moved_to(tip, refusal)
-        except _NotOursError as error:
+        except NotOursError as error:
             return self._denied(str(error), error, rest=True)
         except GitError as error:
             return self._denied(
@@ -142,11 +143,11 @@ class StatusBranch:
         now = branches.get(self._branch, "")
         if now != tip:
             return now
-        blocking = [other for other in sorted(branches) if _in_the_way(other, self._branch)]
+        blocking = [other for other in sorted(branches) if in_the_way(other, self._branch)]
         if not blocking:
             raise refusal
         text = f"status branch {self._branch} cannot be made: branch {blocking[0]} is in the way"
-        raise _NotOursError(
+        raise NotOursError(
             text,
             hint=f"Delete branch {blocking[0]}, or choose another writeBack.statusBranch.",
             detail=refusal.detail,
@@ -221,12 +222,12 @@ class StatusBranch:
         remembered = any(commit == one or self._repository.descends(commit, one) for one in known)
         self._check_owner(commit, files.get("status.yaml"), instance, remembered)
         changes = self._changes(commit, files, tree)
-        _check_room(files, changes, self._branch)
+        check_room(files, changes, self._branch)
         return commit, changes
 
     def _check_owner(self, commit: str, status: Listed | None, instance: str, remembered: bool) -> None:
         """A branch is ours if it comes after a commit that we remember, or else if it shows our instance.
-        Raises _NotOursError.
+        Raises NotOursError.
 
         What a person made of the instance is put right; where another instance wrote it, both would do so for
         ever.
@@ -245,9 +246,9 @@ class StatusBranch:
                 "Give each instance a writeBack.statusBranch of its own; or put the instance's name back, if"
                 " it was changed."
             )
-            raise _NotOursError(f"branch {self._branch} shows instance {shown}", hint=hint)
+            raise NotOursError(f"branch {self._branch} shows instance {shown}", hint=hint)
         hint = "Choose another writeBack.statusBranch, or delete the branch."
-        raise _NotOursError(f"branch {self._branch} exists and was not made by GitMesh", hint=hint)
+        raise NotOursError(f"branch {self._branch} exists and was not made by GitMesh", hint=hint)
 
     def _changes(
         self, commit: str, there: Mapping[str, Listed], tree: Mapping[str, bytes]
@@ -281,28 +282,5 @@ class StatusBranch:
         return next(iter(self._polled.seen.values()), "")
 
 
-class _NotOursError(SourceError):
-    """The branch is somebody else's, or its name or a name on it is."""
-
-
 def _same(file: Listed | None, blob: str) -> bool:
     return file is not None and (file.mode, file.blob) == (_PLAIN, blob)
-
-
-def _in_the_way(other: str, branch: str) -> bool:
-    """Whether Git cannot have both branches, as one would be a file and a folder."""
-    return branch.startswith(f"{other}/") or other.startswith(f"{branch}/")
-
-
-def _check_room(there: Mapping[str, Listed], changes: Mapping[str, bytes | None], branch: str) -> None:
-    """Raise _NotOursError where a file that stays would be a folder as well: writing ours would delete it."""
-    stay = [path for path in there if changes.get(path, b"") is not None]
-    folders = {path[:position] for path in stay for position, char in enumerate(path) if char == "/"}
-    taken = set(stay)
-    for path, content in changes.items():
-        if content is None:
-            continue
-        above = [path[:position] for position, char in enumerate(path) if char == "/"]
-        if blocked := next((name for name in above if name in taken), path if path in folders else ""):
-            text = f"{blocked} on branch {branch} is somebody else's, and a file of the status belongs there"
-            raise _NotOursError(text, hint="Move it away, or choose another writeBack.statusBranch.")

@@ -6,22 +6,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
-from msgspec.structs import replace
-
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.manifests import Build, Manifest, Narrowing
-from gitmesh.model.objects import ObjectKey
-from gitmesh.model.units import AccessUnit, MeshUnit, UnitKey
-from gitmesh.planning.merging import together
+from gitmesh.model.base import Disabled
+from gitmesh.model.manifests import Build
+from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, TrafficPolicySpec
+from gitmesh.model.units import MeshUnit
+from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.planning.collecting import Collected
 from gitmesh.planning.supporting import lacks
 from gitmesh.planning.surroundings import surrounded
-from gitmesh.planning.translating import Built, Translating, sound
+from gitmesh.planning.translating import Translating, sound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, MutableMapping
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
     from gitmesh.model.facts import ClusterFacts
+    from gitmesh.model.policies import Policy
     from gitmesh.model.units import Unit
     from gitmesh.ports import Translator
     from gitmesh.resolution.resolve import Resolution
@@ -57,7 +57,7 @@ def _build_cluster(
 ) -> tuple[Build, list[Diagnostic]]:
     waiting = resolution.held.get(cluster, ())
     units = surrounded(resolution.units.get(cluster, ()), facts, translators)
-    found = _Collected(cluster, set(waiting), set(resolution.waiting.get(cluster, ())))
+    found = Collected(cluster, set(waiting), set(resolution.waiting.get(cluster, ())))
     # Once for the cluster: of hundreds of policies the cause is one.
     if units and not facts.meshes:
         found.diagnostics.append(
@@ -139,101 +139,6 @@ def _settled(facts: ClusterFacts) -> frozenset[tuple[str, str]]:
     )
 
 
-class _Collected(Struct):
-    """What the units of one cluster come to."""
-
-    cluster: str
-    held_units: set[UnitKey]
-    waiting: set[str]
-    manifests: dict[ObjectKey, Manifest] = {}
-    held: set[ObjectKey] = set()
-    doubted: dict[ObjectKey, dict[UnitKey, bytes]] = {}
-    stays: dict[ObjectKey, Diagnostic] = {}
-    narrowing: dict[ObjectKey, Narrowing] = {}
-    sound: dict[UnitKey, frozenset[str]] = {}
-    rivals: dict[ObjectKey, tuple[Manifest, ...]] = {}
-    diagnostics: list[Diagnostic] = []
-
-    def hold(self, unit: Unit) -> None:
-        """Leave everything that a unit owns as it is."""
-        self.held_units.add(unit.key)
-        self.waiting.update(unit.policies)
-
-    def doubt(self, unit: Unit, built: Built) -> None:
-        """The same, but for what a unit without a doubt wants too, with the same content: revisions share
-        what is mesh-wide.
-        """
-        self.hold(unit)
-        for manifest in built.manifests:
-            self.doubted.setdefault(manifest.key, {})[unit.key] = manifest.body
-
-    def decide(self) -> None:
-        """Hold what is doubted, and what the other half of a destination, which is held, may want a part
-        of."""
-        held = {(key.home, key.namespace, key.name) for key in self.held_units if key.half != "mesh"}
-        for manifest in self.manifests.values():
-            if manifest.part and any((o.home, o.namespace, o.name) in held for o in manifest.units):
-                self.held.add(manifest.key)
-        for key, bodies in self.doubted.items():
-            # Two revisions may share a root namespace; the one without a doubt decides as long as both say
-            # the same.
-            wanted = self.manifests.get(key)
-            if wanted is None or any(body != wanted.body for body in bodies.values()):
-                self.held.add(key)
-            else:
-                self.manifests[key] = replace(wanted, units=tuple(sorted({*wanted.units, *bodies})))
-
-    def add(self, unit: Unit, built: Built) -> None:
-        """One unit's objects, and what it keeps back."""
-        self.diagnostics += built.diagnostics
-        self.stays.update(built.stays)
-        if built.held:
-            self.held_units.add(unit.key)
-            # What nobody says why is lost, and `dropped` tells it.
-            if any(one.policy in unit.policies for one in built.diagnostics):
-                self.waiting.update(set(unit.policies).difference(*(one.policies for one in built.manifests)))
-        for manifest in built.manifests:
-            self._merge(manifest)
-
-    def narrow(self, unit: AccessUnit, built: Built) -> bool:
-        """What held access may be narrowed to: what all policies but the withheld ones want of its objects.
-        What is said of it waits with the rest of the unit. False where that cannot be told, either."""
-        if built.held:
-            return False
-        withheld = frozenset(unit.withheld)
-        self.sound[unit.key] = withheld
-        self.narrowing |= {one.key: Narrowing(wanted=one, withheld=withheld) for one in built.manifests}
-        self.held.update(one.key for one in built.manifests)
-        return True
-
-    def _merge(self, manifest: Manifest) -> None:
-        """Several units may want one object (a mesh-wide one, say); where they contradict each other, what is
-        live stays as it is. Of what two translators want one is elected.
-        """
-        other = self.manifests.setdefault(manifest.key, manifest)
-        if other is manifest:
-            return
-        # Elected later, when the ledger is known: whoever wrote it last goes on, so objects do not change
-        # hands.
-        if other.writer != manifest.writer:
-            self.rivals[manifest.key] = (*self.rivals.get(manifest.key, (other,)), manifest)
-            return
-        if (both := together(other, manifest)) is not None:
-            self.manifests[manifest.key] = both
-            return
-        wanting = f"{', '.join(other.policies)} and {', '.join(manifest.policies)}"
-        # A defect of a translator, or two policies at odds: neither body may win by the order in which they
-        # came.
-        self.held.add(manifest.key)
-        self.diagnostics.append(
-            finding(
-                "GM311",
-                f"{manifest.key} is wanted with different contents by {wanting}",
-                cluster=self.cluster,
-            )
-        )
-
-
 def _at_work(
     facts: ClusterFacts,
     translators: Mapping[str, Translator],
@@ -255,3 +160,52 @@ def _at_work(
                 context=repr((name, meshes, kinds, facts.ambient_namespaces, facts.proxied)),
                 memo=memo,
             )
+
+
+def dropped(
+    policies: Sequence[Policy], builds: Mapping[str, Build], diagnostics: Iterable[Diagnostic]
+) -> tuple[Diagnostic, ...]:
+    """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it."""
+    waiting = (policy for built in builds.values() for policy in built.waiting)
+    seen = {*waiting, *(diagnostic.policy for diagnostic in diagnostics)}
+    seen |= {
+        policy
+        for built in builds.values()
+        for manifest in (*built.manifests.values(), *(one.wanted for one in built.narrowing.values()))
+        for policy in (manifest.policies if manifest else ())
+    }
+    lost = [policy for policy in policies if policy.id not in seen and _wants_objects(policy)]
+    told = _without_mesh(builds) if lost else frozenset()
+    return tuple(
+        finding(
+            "GM309", f"{policy.id} ended in no object and no finding", at=policy.location, policy=policy.id
+        )
+        for policy in lost
+        # GM507 says it of the cluster already; a line for each policy would bury it.
+        if policy.id not in told
+    )
+
+
+def _without_mesh(builds: Mapping[str, Build]) -> frozenset[str]:
+    """Policies that act on nothing but clusters without a mesh: GM507 says it of the cluster."""
+    acting = {
+        meshed: [built for built in builds.values() if bool(built.meshes) is meshed]
+        for meshed in (False, True)
+    }
+    without, within = (
+        {policy for built in found for unit in built.units for policy in unit.policies}
+        for found in acting.values()
+    )
+    return frozenset(without - within)
+
+
+def _wants_objects(policy: Policy) -> bool:
+    match policy.spec:
+        case TrafficPolicySpec() as spec:
+            given = (getattr(spec, name) for name in spec.given((*REQUEST_FIELDS, *CONNECTION_FIELDS)))
+            # A policy that only hands fields back to the mesh is in force by writing nothing.
+            return not all(isinstance(value, Disabled) for value in given)
+        case VirtualMeshSpec() as spec:
+            return spec.mtls is not None or spec.access_default == "Deny"
+        case _:
+            return policy.kind == "AccessPolicy"

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.admission import GUARDING, NARROWING, Effect
-from gitmesh.model.objects import ObjectKey, canonical, decode
+from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Change, Turn
+from gitmesh.planning.moves import Move, body_in, staged, state_between
 from gitmesh.planning.rows import is_same
 
 if TYPE_CHECKING:
@@ -30,29 +31,6 @@ _BOTH = "refuses the old and the new until what is granted has changed"
 _NEW = "what is granted has changed; only the new is refused"
 _NOBODY = "grants nothing until what is refused has changed"
 _WIDER = "it admits more, so it waits until who may call has changed"
-
-
-class Move(NamedTuple):
-    """A change of an object that decides who may call. `refuses`: the object comes to narrow. `between` is
-    the spec on the way, None where one write is enough; `passes`: that admits more, and proxies must have
-    learnt of it before the object goes on.
-    """
-
-    row: Change
-    effect: Effect
-    refuses: bool
-    between: Mapping[str, Any] | None
-    passes: bool
-
-    @property
-    def grants(self) -> bool:
-        """Whether it is one of those that add up."""
-        return not self.refuses and self.effect in (Effect.NARROWS, Effect.WIDENS, Effect.BOTH)
-
-    @property
-    def narrows(self) -> bool:
-        """Whether some who were admitted may not be any more."""
-        return self.effect in NARROWING
 
 
 class Ordering:
@@ -134,7 +112,7 @@ class Ordering:
         # A tenant who puts an object of his own in our place must not be able to hold up what others are
         # denied.
         tenants = row.action is Action.CONFLICT and row.key.namespace not in roots
-        before = None if tenants else _body(row.before)
+        before = None if tenants else body_in(row.before)
         return self.scenery.writers[row.key].effect(before, decode(wanted.body)) in NARROWING
 
     def _staying(self) -> Iterator[ObjectKey]:
@@ -158,13 +136,13 @@ class Ordering:
 
     def _move(self, row: Change) -> Move:
         writer = self.scenery.writers[row.key]
-        before, after = _body(row.before), _body(row.body)
+        before, after = body_in(row.before), body_in(row.body)
         between = writer.between(before, after, frozenset())
         passes = between is not None and self._widens(row, before, between)
         # A proxy may still work by one of these, so the state between is needed for the step from there,
         # too.
         for earlier in () if passes else self.scenery.before.get(row.key, ()):
-            version = _body(earlier.body) if earlier else None
+            version = body_in(earlier.body) if earlier else None
             state = writer.between(version, after, frozenset()) if version or after else None
             if state is not None and self._widens(row, version, state):
                 between, passes = state, True
@@ -223,7 +201,7 @@ class Ordering:
         match move.effect:
             case Effect.CLOSES:
                 if move.between is not None and row.key.namespace in self.granting:
-                    yield _between(move, Turn.PREPARES, "keeps who may call until all grants are there")
+                    yield state_between(move, Turn.PREPARES, "keeps who may call until all grants are there")
                 yield replace(row, turn=Turn.CLOSES)
             # An object that closes by being there goes last: before that, all that narrows must be in
             # force.
@@ -237,7 +215,7 @@ class Ordering:
                 yield self._withdrawn(row)
             case _ if not move.refuses:
                 if move.effect is Effect.BOTH and move.between is not None and self._hangs_together(row):
-                    yield _between(move, Turn.PREPARES, _NOBODY)
+                    yield state_between(move, Turn.PREPARES, _NOBODY)
                 yield replace(row, turn=Turn.WITHDRAWS if deletes else Turn.GRANTS)
             # Both old and new are refused for as long as something that should refuse is kept from its
             # place.
@@ -248,7 +226,7 @@ class Ordering:
             case Effect.WIDENS:
                 yield self._released(row)
             case Effect.BOTH if move.between is not None and self._hangs_together(row):
-                yield _between(move, Turn.REFUSES, _BOTH)
+                yield state_between(move, Turn.REFUSES, _BOTH)
                 yield replace(self._released(row), note=_NEW)
             # What only refuses more is in nobody's way.
             case _:
@@ -283,7 +261,7 @@ class Ordering:
 
     def _halfway(self, move: Move, turn: Turn, note: str) -> Change:
         """The state between for this tick; what it is already stays."""
-        step = _between(move, turn, note)
+        step = state_between(move, turn, note)
         # It is there already: writing it each tick while it waits would be a write in a state that is to be
         # quiet.
         if is_same(decode(step.body or b""), decode(step.before or step.body or b""), step.forbidden):
@@ -297,21 +275,3 @@ class Ordering:
 
     def _say(self, row: Change, note: str) -> None:
         self.diagnostics.append(staged(row, note, self.scenery.cluster))
-
-
-def _between(move: Move, turn: Turn, note: str) -> Change:
-    row = move.row
-    body = canonical({**decode(row.body or row.before), "spec": move.between})
-    # On its way out it is first written once more, in a form that still refuses.
-    action = Action.UPDATE if row.action is Action.DELETE else row.action
-    return replace(row, action=action, body=body, turn=turn, note=note)
-
-
-def _body(content: bytes | None) -> Body | None:
-    return decode(content) if content else None
-
-
-def staged(row: Change, note: str, cluster: str) -> Diagnostic:
-    """The finding on a change that takes more than one tick."""
-    policy = row.policies[0] if row.policies else ""
-    return finding("GM406", f"{row.key} in {cluster}: {note}", policy=policy, cluster=cluster)

@@ -12,7 +12,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,8 +21,9 @@ from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.admission import GUARDING, Effect
 from gitmesh.model.links import UNLINKED, Links, Ref
 from gitmesh.model.objects import ObjectKey, canonical, decode
-from gitmesh.model.plan import Action, Change, Live
-from gitmesh.planning.ordering import staged
+from gitmesh.model.plan import Action, Change
+from gitmesh.planning.linking import LinkPair, LinkReader
+from gitmesh.planning.moves import staged
 from gitmesh.planning.ownership import behind
 from gitmesh.planning.rows import is_same
 from gitmesh.planning.unwanted import NOT_ENFORCED
@@ -42,9 +43,9 @@ class Relied(Struct, frozen=True, kw_only=True):
 
 def relied(rows: Sequence[Change], scenery: Scenery) -> Relied:
     """The rows, with those staged or held that would take away what is used, or use what is not there."""
-    reader = _Reader(scenery)
+    reader = LinkReader(scenery)
     changing = {
-        row.key: _Pair(reader.links(row.key, row.before), reader.links(row.key, row.body))
+        row.key: LinkPair(reader.links(row.key, row.before), reader.links(row.key, row.body))
         for row in rows
         if row.writes
     }
@@ -54,42 +55,15 @@ def relied(rows: Sequence[Change], scenery: Scenery) -> Relied:
     return _Relying(rows, changing, scenery, reader).relied()
 
 
-class _Pair(NamedTuple):
-    """What a row's object provides and uses before and after its write."""
-
-    before: Links
-    after: Links
-
-
-class _Reader:
-    """Asks translators for links."""
-
-    def __init__(self, scenery: Scenery) -> None:
-        self._writers, self._meshes, self._memo = scenery.writers, scenery.built.meshes, scenery.memo
-
-    def links(self, key: ObjectKey, content: bytes | None) -> Links:
-        """Of an object with this content; of none where there is no content."""
-        writer = self._writers.get(key)
-        return writer.links(decode(content), self._meshes) if writer and content else UNLINKED
-
-    def of_all(self, lives: Mapping[ObjectKey, Live]) -> Mapping[ObjectKey, Links]:
-        """Of live objects; of those that did not move since the last time as they were then."""
-        # What an object is to others depends on the meshes too, as names of hosts and subsets do.
-        meshes, known = self._memo.get("links", ((), {}))
-        old: Mapping[ObjectKey, tuple[Live, Links]] = known if meshes == self._meshes else {}
-        seen: dict[ObjectKey, tuple[Live, Links]] = {}
-        for key, live in lives.items():
-            found = old.get(key)
-            seen[key] = found if found and found[0] is live else (live, self.links(key, live.body))
-        self._memo["links"] = (self._meshes, seen)
-        return {key: links for key, (_, links) in seen.items()}
-
-
 class _Relying:
     """`changing` is what the rows that write do to links: a row that becomes another changes it."""
 
     def __init__(
-        self, rows: Sequence[Change], changing: dict[ObjectKey, _Pair], scenery: Scenery, reader: _Reader
+        self,
+        rows: Sequence[Change],
+        changing: dict[ObjectKey, LinkPair],
+        scenery: Scenery,
+        reader: LinkReader,
     ) -> None:
         self.rows, self.changing, self.scenery, self.reader = list(rows), changing, scenery, reader
         self.live = scenery.observed.live

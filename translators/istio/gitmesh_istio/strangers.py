@@ -21,12 +21,7 @@ from gitmesh.model.strangers import (
 )
 from gitmesh_istio.callers import trust_domains
 from gitmesh_istio.exports import shown_to
-from gitmesh_istio.kinds import (
-    AUTHORIZATION_POLICY,
-    DESTINATION_RULE,
-    PEER_AUTHENTICATION,
-    VIRTUAL_SERVICE,
-)
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.meshwide import root_of
 from gitmesh_istio.names import DEFAULT_DOMAIN, cluster_domain, full_host, host
 from gitmesh_istio.reading import is_on_trial, mode_of, selector_of, spec_of
