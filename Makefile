@@ -34,7 +34,7 @@ worlds: $(STAMP) ## 5,000 small clusters drawn at random, judged apart from the 
 worlds-long: $(STAMP) ## 100,000 of them, for hours, on every core; it goes on where it was ended
 	@$(BIN)/python -m tests.worlds 100000 --jobs "$$(nproc)" --state "$$HOME/.cache/gitmesh-lab/worlds.jsonl"
 
-faults: $(STAMP) ## Agents that are killed, lied to and cut off, judged from outside (8 minutes); needs `make lab`
+faults: $(STAMP) ## Agents that are killed, lied to and cut off, judged from outside (5 minutes); needs `make lab`
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m faults tests/faults
 
 faults-long: $(STAMP) ## The long form, for hours; it goes on where it was ended

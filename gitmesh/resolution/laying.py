@@ -197,8 +197,9 @@ class Targets:
                     missing_port(policy, (*path, "port"), service, reference.port, self.cluster)
                 )
             return port.number if port else None
-        # One port is meant whatever was asked for; of several, the one that was, where every one is there.
-        if len(service.ports) == 1:
+        # One port of another Service is meant whatever was asked for; of several, the one that was, where all
+        # are there. The Service itself keeps it always: it may get a port that is not known here.
+        if len(service.ports) == 1 and service.key != self.service.key:
             return service.ports[0].number
         requested = {row.match.port} if row.match.port else {port.number for port in self.service.ports}
         if requested and requested <= {port.number for port in service.ports}:

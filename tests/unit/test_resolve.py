@@ -203,7 +203,7 @@ def test_split_targets_subsets_and_warning() -> None:
     )
     route = unit_of(resolution).routes[0]
     assert {target.service.name: (target.port, target.subset) for target in route.targets} == {
-        "reviews": (80, (("v", "1"),)),
+        "reviews": (0, (("v", "1"),)),
         "ratings": (80, (("v", "2"),)),
     }
     assert [item.destination.name for item in route.fields["split"].value] == [

@@ -41,7 +41,7 @@ from tests.properties.history import document
 RULE, ROUTE = "destinationrule.networking.istio.io", "virtualservice.networking.istio.io"
 NETWORKING = "networking.istio.io/v1"
 HOST = "api.shop.svc.cluster.local"
-WHOLE = [{"destination": {"host": HOST, "port": {"number": 80}}}]
+WHOLE = [{"destination": {"host": HOST}}]
 
 
 @pytest.fixture
