@@ -207,6 +207,7 @@ class GitHubForge:
         """As the port says."""
         ask = ApiCall(purpose=Purpose.COMMENT, method="DELETE", path=self._comment(comment))
         with self._transport.call() as exchange:
+            # Gone is what was asked for, whoever deleted it.
             exchange.answer(ask, Nothing, lambda answer: answer.status in (404, 410))
 
     def statuses(self, commit: str) -> tuple[CommitStatus, ...]:

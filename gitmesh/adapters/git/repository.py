@@ -102,6 +102,7 @@ class Repository(Objects):
     def refs(self, *patterns: str) -> dict[str, str]:
         """Full names of the remote's refs, with ids. Raises as `branches`."""
         found = self._ls_remote(*patterns)
+        # A login page reads as a repository without refs: an empty answer is looked at once more.
         if not found and (page := self._page(failed=False)):
             raise page
         return found

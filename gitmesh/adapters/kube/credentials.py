@@ -88,6 +88,7 @@ class Endpoint(Confidential, frozen=True, kw_only=True):
         plain = (
             parts.scheme == "http" and _is_loopback(host) and self.tokens is None and self.certificate is None
         )
+        # A user in the address would be sent, and shown in errors; a query would end up in every path.
         bare = not ("@" in parts.netloc or parts.query or parts.fragment) and _PATH.fullmatch(parts.path)
         return bool(bare) and _is_host(host) and (parts.scheme == "https" or plain)
 

@@ -122,6 +122,7 @@ def _item_origins(name: str, decided: Decided, route: Route) -> dict[str, Origin
         }
     items = route.item_origins.get(name, ())
     if name == "mirror" and items:
+        # A mirror of 0 percent is not written, so the places of those behind it move up.
         items = tuple(parts for parts, item in zip(items, decided.value, strict=True) if item.percent > 0)
     return {
         f"{_LISTS[name]}[{number}]{_PARTS[part]}": origin

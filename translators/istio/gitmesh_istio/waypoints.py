@@ -112,6 +112,8 @@ def binding(service: Service, meshes: Sequence[Mesh]) -> Binding | None:
     told = service.conditions.get(_CONDITION, "")
     if not trouble and told == "False":
         trouble = f"does not take it (condition {_CONDITION} of the Service)"
+    # Across namespaces a waypoint takes a Service only if its allowedRoutes say so; istiod answers by this
+    # condition.
     if not trouble and place[0] != service.namespace and told != "True":
         trouble = f"is in another namespace and does not say that it takes it (condition {_CONDITION})"
     return Binding(namespace=place[0], name=place[1], trouble=trouble)
