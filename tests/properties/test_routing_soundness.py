@@ -12,7 +12,8 @@ from hypothesis import assume, given, note
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gitmesh.model.facts import ClusterFacts, Service, ServicePort
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.units import half_key
 from tests.rendered import Rendered, rendered
 from tests.soundness.access_documents import as_files
