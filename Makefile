@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test faults faults-long worlds worlds-long coverage e2e lab lab-up lab-down lab-forge-up lab-forge-down lint types contracts check bench lock docs build image clean
+.PHONY: help demo test faults faults-long worlds worlds-long worlds-real coverage e2e lab lab-up lab-down lab-forge-up lab-forge-down lint types contracts check bench lock docs build image clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ worlds: $(STAMP) ## 5,000 small clusters drawn at random, judged apart from the 
 
 worlds-long: $(STAMP) ## 100,000 of them, for hours, on every core; it goes on where it was ended
 	@$(BIN)/python -m tests.worlds 100000 --jobs "$$(nproc)" --state "$$HOME/.cache/gitmesh-lab/worlds.jsonl"
+
+worlds-real: $(STAMP) ## 40 of them on real sidecars, waypoints and ztunnels (15 minutes); needs `make lab`, root, iproute2 and iptables
+	@$(BIN)/python -m tests.e2e.worlds 40
 
 faults: $(STAMP) ## Agents that are killed, lied to and cut off, judged from outside (5 minutes); needs `make lab`
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m faults tests/faults
