@@ -135,9 +135,10 @@ class Reducer:
         )
 
     def _gateway(self, body: Body, metadata: Body) -> GatewayRow:
-        conditions = listed(mapping(body.get("status")).get("conditions"))
+        status = mapping(body.get("status"))
         programmed = any(
-            one.get("type") == "Programmed" and one.get("status") == "True" for one in conditions
+            one.get("type") == "Programmed" and one.get("status") == "True"
+            for one in listed(status.get("conditions"))
         )
         spec = mapping(body.get("spec"))
         kept = {
@@ -151,7 +152,7 @@ class Reducer:
                 "gatewayClassName": text(spec.get("gatewayClassName")),
                 "addresses": bool(spec.get("addresses")),
             },
-            "status": {"programmed": programmed},
+            "status": {"programmed": programmed, "addresses": bool(status.get("addresses"))},
         }
         return GatewayRow(namespace_of(metadata), name_of(metadata), programmed, kept)
 

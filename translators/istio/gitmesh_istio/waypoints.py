@@ -40,7 +40,8 @@ _NAMING = frozenset({"gateway.istio.io/name-override", "gateway.istio.io/service
 _READY = "ready"
 _TROUBLE: Mapping[str, str] = {
     _READY: "",
-    "unprogrammed": "is not programmed",
+    "unready": "has no address yet",
+    "unprogrammed": "is not programmed",  # in facts that older versions saved
     "workload": "is not for Services (istio.io/waypoint-for)",
     "custom": "has a name, account or address of its own, so its identity is not known",
 }
@@ -89,7 +90,10 @@ def _state(gateway: Body, meta: Mapping[str, Any]) -> str:
         return "custom"
     if text(mapping(meta.get("labels")).get(_FOR)) not in _SERVING:
         return "workload"
-    return _READY if mapping(gateway.get("status")).get("programmed") else "unprogrammed"
+    # Not the condition Programmed, which comes and goes with the waypoint's pods: istiod leads ztunnels to
+    # every waypoint that has an address (ambient/waypoints.go), and gives it one when its first pod is ready,
+    # for good (gateway/conversion.go). What comes by it must be let in for as long as it is led there.
+    return _READY if mapping(gateway.get("status")).get("addresses") else "unready"
 
 
 def _asked(labels: Mapping[str, str], namespace: str) -> Place | None:
