@@ -201,7 +201,7 @@ class Ordering:
         away = f"refuses what it refused until {other} is as it is wanted" if other else ""
         match move.effect:
             case Effect.CLOSES:
-                # It waits for no grant: one that cannot be written would keep the pods of all others open. And
+                # It waits for no grant: one that cannot be written would keep all others' pods open. And
                 # no grant waits for it: one that follows a Service to other pods leaves the old ones open
                 # until this is written, but nothing selected those in the revision before either, and by
                 # waiting the new ones would be closed to callers whom both revisions admit. No one object can
