@@ -59,6 +59,8 @@ class _Standing(Struct):
 
     def left(self) -> ClusterError:
         """It is no longer waited for."""
+        # The same error for as long as it is late, since each new text would be a new finding and a new
+        # commit.
         error = self.error or ClusterError(
             f"no answer within {self.allowed:g} s; the other clusters go on without it"
         )

@@ -188,6 +188,7 @@ def _findings(report: Report) -> Iterator[Metric]:
 def _policies(report: Report) -> Iterator[Metric]:
     kinds = Tally(policy.kind for policy in report.policies)
     yield _family("gitmesh_policies", "Policies in force by kind.", ["kind"], sorted(kinds.items()))
+    # Each label's value is a series of its own, and memory of every Prometheus that scrapes us.
     if len(report.policies) <= MOST_POLICIES:
         states = policy_states(report)
         yield _family(

@@ -161,10 +161,12 @@ class Reviewer:
 
     def _order(self, pull: PullRequest) -> tuple[bool, bool, int]:
         """Those that were never looked at first, and of these first what was written by who may push here."""
+        # Forks last: who may only open pull requests must not hold up those who may push.
         return pull.number in self._known, pull.fork, pull.number
 
     def _until_next(self, standpoint: Standpoint) -> float:
         """The interval, or less where something is tried again before, or has moved meanwhile."""
+        # The branch moved while this round went on, so its reviews may have another base already.
         if self._standpoint is not None and self._standpoint.tip != standpoint.tip:
             return 0.0
         return min(

@@ -56,6 +56,7 @@ class Ownership(Struct, frozen=True):
 
     def part(self, body: Body) -> Body:
         """What of an object is ours, with the object's identity: this is what is applied."""
+        # Without its identity the server would not know which object the fields are of.
         if self.only:
             return _onto(_identity(body), body, self.only)
         return _without(body, self.excepted)
@@ -64,6 +65,7 @@ class Ownership(Struct, frozen=True):
         """The whole object with our part as it is wanted, and the rest as it is live."""
         if live is None:
             return wanted
+        # First all of ours goes: a field that is wanted no more must not stay for not being mentioned.
         if self.only:
             return _onto(_without(live, self.only), wanted, self.only)
         return _onto(_without(wanted, self.excepted), live, self.excepted)
@@ -90,6 +92,8 @@ class Ownership(Struct, frozen=True):
         mine, sample = self.part(body), self.part(wanted)
         content = {name: value for name, value in mine.items() if name not in _NO_CONTENT and value != {}}
         metadata = {part: dict(_metadata(mine, part)) for part in _MARKED}
+        # Of somebody else's object all labels and annotations that are left here are ours, of our own there
+        # may be others' beside them.
         if self.is_object:
             for part, found in metadata.items():
                 ours = {*_metadata(sample, part), *forbidden}
@@ -116,6 +120,7 @@ class Ownership(Struct, frozen=True):
         for path in self.excepted:
             if _value(body, path) is not _ABSENT:
                 return f"it says what {dotted(path)} is to be, which others write"
+        # Whatever else it says would be written without anybody knowing that it is ours, and never taken off.
         if self.only and _content(self.part(body)) != _content(body):
             return "it says more than the fields that are ours"
         return ""
@@ -167,6 +172,7 @@ def differing(ownership: Ownership, live: Body, wanted: Body) -> tuple[FieldPath
 
 
 def _may_be_owned(path: FieldPath) -> bool:
+    # Names, finalizers, owners and versions are the server's and the owner's; a status is its controller's.
     match path:
         case ("metadata", "labels" | "annotations", str(name)):
             return bool(name)

@@ -42,6 +42,7 @@ def beside(
         for one in translators.values()
         for key, aside in one.beside(built.manifests, others, built.meshes, facts).items()
     }
+    # The very same build, as its identity is how later steps see that nothing moved.
     if not asides:
         return Adapted(built=built)
     manifests = {
@@ -59,8 +60,11 @@ def _staying(key: ObjectKey, live: Live, built: Build, ledger: Ledger) -> Live |
     if key in built.held:
         return live
     wanted = built.manifests.get(key)
+    # We are about to write it, so what it says now is no fact to go by.
     if wanted is not None and wanted.ownership.is_object:
         return None
+    # With an empty ledger the marks are all that tells what is ours: it may have been lost, and the cluster
+    # kept.
     return strangers_part(live, built.cluster, ledger, rebuilt=not ledger.entries)
 
 

@@ -37,6 +37,7 @@ def changes(
     there, wanted = (ownership.compared(one, want, forbidden) for one in (live, want))
     names = sorted({*there, *wanted} - {"metadata"})
     rows = [row for name in names for row in _walk(_at(there, name), _at(wanted, name), name)]
+    # Of the metadata only what is ours and what may not stand there: other labels are their owners' business.
     for part in ("labels", "annotations"):
         old, new = (mapping(mapping(one.get("metadata")).get(part)) for one in (there, wanted))
         for name in (*new, *sorted(old.keys() - new.keys())):
@@ -88,6 +89,7 @@ def _items(live: list[Any], want: list[Any], path: str) -> Iterator[tuple[str, A
     for new in range(len(want)):
         if new not in pairs:
             yield f"{path}[{new}]", _ABSENT, want[new]
+    # In a route the first match wins, so the same items in another order are another object.
     order = [pairs[new] for new in sorted(pairs)]
     if order != sorted(order):
         yield f"{path} (order)", sorted(order), order
@@ -119,6 +121,7 @@ def _likeness(
     """(minus what both share, index in `want`, index in `live`) of items that may be one; of very many only
     those in one place.
     """
+    # Comparing each with each is quadratic, and a tenant may make such lists as long as an object can be.
     if len(olds) * len(news) > _MOST_COMPARED:
         yield from ((0, index, index) for index in news if index in set(olds))
         return
@@ -128,6 +131,8 @@ def _likeness(
         yield from (
             (-len(mine & leaves[old]), new, old)
             for old in olds
+            # As many old as new: then a pair that shares nothing is still the item that was rewritten, not
+            # one that came and one that went.
             if mine & leaves[old] or len(olds) == len(news)
         )
 

@@ -44,8 +44,10 @@ def wanted_fields(
     """What is to be written; None where all of it is there already. `is_object`: the object itself is ours,
     too.
     """
+    # What is on its way out takes nothing: whoever makes it anew decides what stands in it.
     if live is None or live.deleting:
         return _without_object(manifest, live, cluster)
+    # To own less of it would leave the rest to nobody: no ledger would list it any more.
     if is_object:
         text = f"{manifest.key} in {cluster} is ours as a whole, and only some fields of it are wanted"
         return _taken(manifest, live, text)
@@ -82,6 +84,7 @@ def with_kept(manifest: Manifest, live: Live | None, entry: Entry) -> Manifest:
     if live is None or entry.uid != live.uid:
         return manifest
     mine, wanted, there = manifest.ownership, decode(manifest.body), decode(live.body)
+    # As it is live, changed or not: what is held is neither written nor put right.
     every = mine.joined(entry.ownership).only
     kept = [path for path in every if not mine.sets(wanted, path) and mine.sets(there, path)]
     if not kept:
@@ -137,6 +140,7 @@ def _taken(manifest: Manifest, live: Live, text: str) -> FieldsRow:
 def _set_by_others(manifest: Manifest, live: Live, ledger: Ledger) -> tuple[FieldPath, ...]:
     """The fields that stand otherwise than we want them and are not ours to change: those that the ledger
     does not know, and those that another manager applies. Over who merely edits a field of ours we go."""
+    # Whose a value is the server's count of managers cannot tell: who edits a field of ours takes it over.
     known = fields_in(live, ledger) or Ownership()
     paths = differing(manifest.ownership, decode(live.body), decode(manifest.body))
     return tuple(path for path in paths if not known.covers(path) or _is_applied(live, path, ledger.instance))

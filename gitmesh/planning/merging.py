@@ -28,6 +28,8 @@ def together(one: Manifest, other: Manifest) -> Manifest | None:
     same = _frame(one) == _frame(other) and (fields or one.ownership == other.ownership)
     if same and not fields and one.body == other.body:
         return replace(one, units=_units(one, other))
+    # An object of ours that decides who may call is never put together with one that does not: their order
+    # would differ.
     if not same or not (fields or (one.part and other.part)):
         return None
     try:
@@ -62,6 +64,7 @@ def _fields(one: Manifest, other: Manifest) -> Manifest:
     ownership = one.ownership.joined(other.ownership)
     if len(ownership.only) < len({*one.ownership.only, *other.ownership.only}):
         raise _ContradictionError
+    # No marks stand in it, so nothing but the fields can differ.
     body = canonical(_merged(decode(one.body), decode(other.body)))
     made = replace(one, body=body, digest=digest(body), ownership=ownership, decides=_decides(one, other))
     return replace(made, policies=_policies(one, other))
@@ -88,6 +91,7 @@ def _merged(one: Any, other: Any) -> Any:
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         both = {name: _merged(one[name], other[name]) for name in one.keys() & other.keys()}
         return {**one, **other, **both}
+    # Lists too: what their order means, and whether items add up, only the translator knows.
     if one != other:
         raise _ContradictionError
     return one

@@ -67,6 +67,7 @@ def policies_behind(live: Live, entry: Entry | None) -> frozenset[str]:
     what decides who may call, for a tenant can change what the object says of itself; else by that."""
     if entry is None or not entry.units or any(unit.half != "access" for unit in entry.units):
         return frozenset(policies_of(live, entry))
+    # The empty name stands for what an older version did not tell by policy.
     known = frozenset(policy for policies in entry.parts.values() for policy in policies)
     return known if known and "" not in known else frozenset(policies_of(live))
 
@@ -87,6 +88,7 @@ def is_ours(live: Live, cluster: str, ledger: Ledger, *, rebuilt: bool) -> bool:
     if not is_marked(live, cluster, ledger.instance):
         return False
     entry = ledger.entries.get(live.key)
+    # "" is an intent: a kill between the write and its answer left the object made and its uid unknown.
     return rebuilt if entry is None else entry.ownership.is_object and entry.uid in ("", live.uid)
 
 
@@ -103,6 +105,7 @@ def fields_in(live: Live, ledger: Ledger) -> Ownership | None:
     none.
     """
     entry = ledger.entries.get(live.key)
+    # Another uid is another object, whose fields its owner has set.
     if entry is None or entry.ownership.is_object or entry.uid != live.uid:
         return None
     return entry.ownership
@@ -134,6 +137,7 @@ def fields_by_manager(live: Live, instance: str) -> Ownership | None:
     there are none. Of labels and annotations alone: the names of other fields are not told apart there.
     """
     manager = manager_of_fields(instance)
+    # Dots in names and dots between them look alike there, but for what has a fixed depth.
     mine = [path for path, name in live.field_managers.items() if name == manager]
     found = [tuple(path.split(".", 2)) for path in mine if path.startswith(_NAMED)]
     return only_fields(found) if found else None

@@ -79,6 +79,8 @@ def wanted_row(action: Action, manifest: Manifest, **more: Any) -> Change:
         version=manifest.version,
         policies=manifest.policies,
         origins=tuple(sorted(set(manifest.fields.values()))),
+        # An object that stands apart is no part of its unit's order: a failure of it stops none of the
+        # others.
         units=() if manifest.apart else manifest.units,
         forbidden=manifest.forbidden,
         **{"ownership": manifest.ownership, **given},

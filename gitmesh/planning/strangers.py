@@ -58,6 +58,7 @@ def told_apart(
     """
     found = with_strangers(facts, observed, stored, translators, memo)
     wanted = frozenset(_rolling(found))
+    # Nearly always: no second reading, which would be paid in each cycle.
     if wanted == remembered.selectors:
         return found
     memo["selectors"] = wanted
@@ -95,9 +96,12 @@ def with_strangers(
         kept: ClusterFacts = found[1]
         return kept
     read = dict(_read(facts, observed, stored, translators, memo))
+    # Saved facts bring their own; where a cluster is live, what was read just now is the newer.
     known = {**{one.key: one for one in facts.strangers}, **{key: one for key, one in read.items() if one}}
     strangers = tuple(known[key] for key in sorted(known))
     unread = tuple(_unread(key) for key, one in sorted(read.items()) if one is None)
+    # The very same value again, although the lists were read anew: everything behind it is remembered by
+    # identity.
     if found and found[0][0] is facts and found[1].strangers == strangers:
         made: ClusterFacts = found[1]
     elif strangers != facts.strangers or unread:
@@ -132,11 +136,15 @@ def _read(
         if translator is None:
             continue
         theirs = strangers_part(live, facts.cluster, stored.ledger, rebuilt=rebuilt)
+        # What we own is never a fact: what we decided must not become a reason for what we decide.
         if theirs is None:
             continue
         before, fields = old.get(key), None if theirs is live else fields_in(live, stored.ledger)
+        # Readings share what did not change, so identity is a comparison of thousands of bodies for
+        # nothing.
         if before is None or before[0] is not live or before[1] != fields:
             own = facts.meshes_of(translator.name)
+            # A kind of a mesh that is not here does nothing to anybody here.
             before = (live, fields, _reduced(translator, key, theirs, own) if own else ())
         seen[key] = before
         yield from ((key, one) for one in before[2])

@@ -59,6 +59,8 @@ class Translating(Struct, frozen=True, kw_only=True):
         """
         if isinstance(unit, MeshUnit):
             return True
+        # A mesh that is only presumed has no known proxies, so it is no reason to write routes beside
+        # another's.
         if isinstance(unit, RoutingUnit) and not all(mesh.presumed for mesh in self.meshes):
             return True
         known = {mesh.name for mesh in self.facts.meshes}.intersection(unit.meshes)
@@ -68,6 +70,8 @@ class Translating(Struct, frozen=True, kw_only=True):
     def built(self, unit: Unit) -> Built:
         """The objects of a unit; those of the last time while nothing moved that they depend on."""
         withheld = unit.withheld if isinstance(unit, AccessUnit) else ()
+        # A unit may be translated twice in a cycle, whole and without its faulty policies: each has its own
+        # place.
         slot = (self.translator.name, unit.key, bool(withheld))
         around = unit.around if isinstance(unit, DestinationUnit) else None
         inputs = (unit.digest, withheld, around, self.context, self.instance)
@@ -81,6 +85,8 @@ class Translating(Struct, frozen=True, kw_only=True):
         """Without routing that asks for what the mesh does not have, or for nothing."""
         if not isinstance(unit, RoutingUnit):
             return self._asked(unit)
+        # Access may want a destination of which routing says nothing: there is then no object, not an empty
+        # one.
         if unit.is_silent:
             return Built()
         lacking = unsupported(unit, self.lacking, self.meshes)
@@ -133,6 +139,7 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str, translator: Transla
     written, or what is ours would be fought over.
     """
     policies = tuple(sorted(fragment.policies or unit.policies))
+    # Before anything is written: what a plug-in says of itself is believed only as far as it fits.
     if misfit := fragment.ownership.misfit(fragment.body):
         raise ValueError(f"{fragment.key}: {misfit}")
     whole = _marked(fragment, unit.key.written, instance, policies)
@@ -163,6 +170,7 @@ def _marked(fragment: Fragment, cluster: str, instance: str, policies: tuple[str
     if not fragment.ownership.is_object:
         return body
     labels, annotations = marks(cluster, instance, fragment.key, policies)
+    # Our marks win over a translator's labels: without them the object would be nobody's.
     metadata = {
         **body["metadata"],
         "labels": {**fragment.labels, **labels},

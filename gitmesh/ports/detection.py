@@ -37,7 +37,8 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
 
     Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known;
     `validators` are the ValidatingWebhookConfigurations that name a group of a kind that a translator writes,
-    `gateways` the Gateways of the Gateway API with what they ask for, and whether they are programmed.
+    `gateways` the Gateways of the Gateway API with what they ask for, and whether they are programmed and
+    have addresses.
     `homes` are the namespaces where a control plane of the mesh counts.
     """
 

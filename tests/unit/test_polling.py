@@ -10,7 +10,8 @@ from threading import Barrier, Event
 import pytest
 
 from gitmesh.adapters import polling
-from gitmesh.adapters.polling import JITTER, PATIENCE, Begun, Polled, pause, side_by_side
+from gitmesh.adapters.begun import Begun, side_by_side
+from gitmesh.adapters.polling import JITTER, PATIENCE, Polled, pause
 from gitmesh.errors import SourceError
 from gitmesh.model.snapshot import Snapshot
 from tests.factories import snapshot_of

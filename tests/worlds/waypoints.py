@@ -79,5 +79,5 @@ class Waypoints:
 
 
 def _takes(gateway: Object) -> bool:
-    ready = gateway["status"]["conditions"][0]["status"] == "True"
+    ready = bool(gateway["status"].get("addresses"))
     return ready and gateway["metadata"]["labels"].get(_FOR, "service") in ("service", "all")

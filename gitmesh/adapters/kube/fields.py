@@ -32,8 +32,10 @@ def write_fields(client: KubeClient, kind: ApiKind, change: Change) -> Outcome:
     raw, (uid, at) = answer.json(), answer.identity(change.key)
     if uid != change.uid:
         return _gone(change, "somebody replaced it by another object, which is left alone")
+    # The plan looked at this very version: who set what in it since is not known.
     if at != change.resource_version:
         return _rechecked(change, raw)
+    # Forced over whoever edits, so it must be certain that nobody applies.
     if theirs := _applied_by_others(change, raw):
         return failed(change, theirs, "GM405")
     part = change.ownership.part(decode(change.body or b""))

@@ -46,10 +46,10 @@ NETWORKING = "networking.istio.io"
 PODS = workload(dataplane="ambient")
 
 
-def gateway(namespace: str = "shop", name: str = "waypoint", *, programmed: bool = True, **meta: Any) -> Body:
+def gateway(namespace: str = "shop", name: str = "waypoint", *, ready: bool = True, **meta: Any) -> Body:
     spec = {"gatewayClassName": meta.pop("of", "istio-waypoint"), "addresses": meta.pop("addresses", False)}
     metadata = {"namespace": namespace, "name": name, **meta}
-    return {"metadata": metadata, "spec": spec, "status": {"programmed": programmed}}
+    return {"metadata": metadata, "spec": spec, "status": {"programmed": False, "addresses": ready}}
 
 
 def mesh(*gateways: Body, **namespaces: dict[str, str]) -> Mesh:
@@ -97,7 +97,7 @@ def test_the_own_label_counts_before_that_of_the_namespace(
         (gateway(labels={"istio.io/waypoint-for": "all"}), ""),
         (gateway(labels={"istio.io/waypoint-for": "workload"}), "is not for Services"),
         (gateway(labels={"istio.io/waypoint-for": "none"}), "is not for Services"),
-        (gateway(programmed=False), "is not programmed"),
+        (gateway(ready=False), "has no address yet"),
         (gateway(of="istio"), "does not exist"),
         (gateway(addresses=True), "of its own"),
         (gateway(annotations={"gateway.istio.io/service-account": "x"}), "of its own"),

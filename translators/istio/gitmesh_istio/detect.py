@@ -58,6 +58,7 @@ def detect(objects: ControlObjects) -> tuple[Mesh, ...]:
     """One mesh for each istiod revision, sorted by name."""
     ztunnel = any(_is_ztunnel(daemonset) for daemonset in objects.daemonsets)
     found: dict[str, Mesh] = {}
+    # By namespace and name, so that of two Deployments of one revision the same one counts at each reading.
     for deployment in sorted(
         objects.deployments, key=lambda body: (_meta(body).get("namespace", ""), _meta(body).get("name", ""))
     ):
@@ -116,6 +117,7 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
         version=version,
         revision=revision,
         namespace=namespace,
+        # mesh/v1alpha1/config.proto, root_namespace: without one it is the control plane's own.
         root_namespace=_text(config, "rootNamespace") or namespace,
         trust_domain=_text(config, "trustDomain") or DEFAULT_DOMAIN,
         ambient=ambient,
@@ -178,6 +180,7 @@ def _version(image: str, labels: Mapping[str, str]) -> str:
     """From the image's tag, else from a label; "" where neither tells."""
     tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
     candidates = (tag, *(labels.get(label, "") for label in _VERSION_LABELS))
+    # The image is what runs; labels are what somebody wrote.
     return next((match[1] for text in candidates if (match := _TAG.match(text))), "")
 
 

@@ -39,6 +39,7 @@ def member(pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[M
         return _ambient_member(pod, namespace_labels, own)
     role = next((word for word in pod.args.get(PROXY, ()) if word in _ROLES), "")
     mesh = None if role == "ztunnel" else _mesh_of(_revisions(pod, namespace_labels), own)
+    # It obeys no object that selects its pods, as a sidecar would: what counts for it names it or a Service.
     if mesh is not None and role == "waypoint":
         return Membership(mesh=mesh.name, dataplane="ambient")
     gateway = _is_gateway(pod)
@@ -73,9 +74,11 @@ def _unguarded(pod: PodFact) -> tuple[PortRange, ...]:
     included.
     """
     mode, included, excluded = _redirection(pod)
+    # Which interface a client comes by is no fact, so none of the ports counts as guarded.
     if mode.upper() == "NONE" or _excluded_interfaces(pod):
         return (PortRange(first=1, last=_LAST_PORT),)
     if included != "*":
+        # What is listed is redirected; all that lies between, before and behind comes past the proxy.
         bounds = (0, *_port_list(included), _LAST_PORT + 1)
         return tuple(
             PortRange(first=one + 1, last=two - 1) for one, two in itertools.pairwise(bounds) if two - one > 1
