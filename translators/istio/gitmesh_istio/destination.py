@@ -100,6 +100,7 @@ def destination_rule(unit: RoutingUnit, version: str, notes: Notes) -> Fragment 
     if traffic.value:
         spec["trafficPolicy"] = traffic.value
         origins.update(below("trafficPolicy", traffic.origins))
+    # Several routes may need one subset; two of one name istiod refuses.
     subsets = sorted({subset_name(subset.labels): subset for subset in unit.subsets}.items())
     if subsets:
         spec["subsets"] = [{"name": name, "labels": dict(sorted(subset.labels))} for name, subset in subsets]
@@ -109,6 +110,7 @@ def destination_rule(unit: RoutingUnit, version: str, notes: Notes) -> Fragment 
     # Only the host: a DestinationRule that says nothing would still displace a stranger's.
     if len(spec) == 1:
         return None
+    # After the check: where it is shown says nothing by itself.
     spec |= notes.scope.exported(DESTINATION_RULE.kind)
     if origins:
         origins[""] = min(origins.values())

@@ -175,6 +175,8 @@ def _takes_unlabelled(selector: object) -> bool:
         return selector is None
     wanted = listed(selector.get("matchExpressions"))
     return not selector.get("matchLabels") and all(
+        # Both hold for an object that does not have the label (apimachinery, labels.Requirement), as ours
+        # do not.
         one.get("operator") in ("DoesNotExist", "NotIn") and str(one.get("key")).startswith("istio.io/")
         for one in wanted
     )
