@@ -257,6 +257,7 @@ def _locality(locality: Locality, has_outlier: bool, origin: Origin, notes: Note
             origin,
         )
     if locality.failover_priority is not None:
+        # Not sorted: the order of the labels is the priority.
         return {"failoverPriority": list(locality.failover_priority)}
     regions = sorted(locality.failover or (), key=lambda region: (region.from_, region.to))
     for region in regions:
