@@ -17,7 +17,7 @@ from gitmesh.diagnostics import suggest
 from gitmesh.errors import SourceError
 from gitmesh.model.envelope import ENVELOPES
 from gitmesh.model.snapshot import File
-from gitmesh.parsing.identity import GROUP
+from gitmesh.parsing.parse import GROUP
 from gitmesh.parsing.reading import read
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ Y05).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,15 +23,19 @@ from yaml.events import (
 )
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
-from gitmesh.model.policies import Positions
+from gitmesh.model.policies import Positions, YamlPath
 from gitmesh.parsing.characters import HIDDEN, describe
-from gitmesh.parsing.places import COLUMN_BITS, Places, unpack
 from gitmesh.parsing.scalars import ALIAS, Refusal, decorated, resolve
 
 MAX_DEPTH = 64
 MAX_DOCUMENTS = 100
 MAX_FINDINGS = 100
 """Findings shown of one file; the rest would only repeat them."""
+COLUMN_BITS = 20
+"""A place is one number: line << COLUMN_BITS | column, both from 0. A line is shorter than a file, 256 KiB.
+"""
+_COLUMN_MASK = (1 << COLUMN_BITS) - 1
+_Rows: TypeAlias = dict[YamlPath, int]
 
 
 class Document(Struct, frozen=True):
@@ -63,8 +67,6 @@ class Builder:
     def __init__(self, text: str, where: Location) -> None:
         self._next: Callable[[], Any] = CParser(text).get_event
         self._where = where
-        # Looked for once: nearly no file has an escape, and without one whatever hides has been found in
-        # the text already.
         self._escapes = "\\" in text
         self._depth = 0
         self._seen = 0
@@ -91,7 +93,6 @@ class Builder:
 
     def _document(self, event: Any) -> Document | None:
         self._places, self._keys = [], []
-        # `---` at the end, or two in a row: what nobody wrote is no document that lacks its fields.
         empty = (
             type(event) is ScalarEvent
             and not event.value
@@ -170,7 +171,6 @@ class Builder:
     def _collection(self, event: Any) -> None:
         """Check the beginning of a mapping or list."""
         self._depth += 1
-        # Checked at the beginning of the collection: this builder calls itself for what is inside.
         if self._depth > MAX_DEPTH:
             raise self._stop("GM103", f"more than {MAX_DEPTH} levels of nesting", event)
         if event.tag is not None or event.anchor is not None:
@@ -203,7 +203,6 @@ class Builder:
                     f" {unpack(keys[text])[0]}",
                 ),
             )
-        # A second value under the same name would take the first one's place, and its findings with it.
         name = text if text not in keys else f"{text}\0{len(keys)}"
         while name in keys:
             name += "\0"
@@ -224,3 +223,78 @@ class Builder:
     def _at(self, event: Any) -> Location:
         mark = event.start_mark
         return replace(self._where, line=mark.line + 1, column=mark.column + 1)
+
+
+def unpack(place: int) -> tuple[int, int]:
+    """1-based line and column."""
+    return (place >> COLUMN_BITS) + 1, (place & _COLUMN_MASK) + 1
+
+
+class Places:
+    """What a builder recorded of a document, in the order of its events: a number per value, a table of keys
+    per mapping.
+    """
+
+    __slots__ = ("_data", "_keys", "_rows", "_values")
+
+    def __init__(self, data: object, values: list[int], keys: list[dict[str, int]]) -> None:
+        self._data, self._values, self._keys = data, values, keys
+        self._rows: dict[str, _Rows] = {}
+
+    def table(self, which: str) -> Mapping[YamlPath, tuple[int, int]]:
+        """`keys` or `values` of Positions."""
+        return _Table(self, which)
+
+    def rows(self, which: str) -> _Rows:
+        """The same, made now."""
+        if not self._rows:
+            keys: _Rows = {}
+            values: _Rows = {}
+            _spread(self._data, (), iter(self._values), iter(self._keys), keys, values)
+            self._rows = {"keys": keys, "values": values}
+            self._data, self._values, self._keys = None, [], []  # the tables say it all now
+        return self._rows[which]
+
+
+class _Table(Mapping[YamlPath, tuple[int, int]]):
+    """One table of a document's places, made when it is first read."""
+
+    __slots__ = ("_places", "_which")
+
+    def __init__(self, places: Places, which: str) -> None:
+        self._places, self._which = places, which
+
+    def __getitem__(self, path: YamlPath) -> tuple[int, int]:
+        return unpack(self._places.rows(self._which)[path])
+
+    def __iter__(self) -> Iterator[YamlPath]:
+        return iter(self._places.rows(self._which))
+
+    def __len__(self) -> int:
+        return len(self._places.rows(self._which))
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._places.rows(self._which)
+
+
+def _spread(
+    value: object,
+    path: YamlPath,
+    places: Iterator[int],
+    mappings: Iterator[dict[str, int]],
+    keys: _Rows,
+    values: _Rows,
+) -> None:
+    """Walk a document in the order in which it was read, and give each key and value its recorded place."""
+    values[path] = next(places)
+    if isinstance(value, dict):
+        own = next(mappings)
+        for key, item in value.items():
+            inner = (*path, key)
+            keys[inner] = own[key]
+            _spread(item, inner, places, mappings, keys, values)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            inner = (*path, index)
+            _spread(item, inner, places, mappings, keys, values)
+            keys[inner] = values[inner]

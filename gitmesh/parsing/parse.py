@@ -15,29 +15,24 @@ from msgspec import Struct
 from msgspec.structs import replace
 from pydantic import ValidationError
 
-from gitmesh.diagnostics import Diagnostic, Location, finding, in_order
+from gitmesh.diagnostics import Diagnostic, Location, finding, in_order, suggest
 from gitmesh.model.envelope import ENVELOPES
-from gitmesh.model.policies import Policy
+from gitmesh.model.kinds import API_VERSION, FUTURE_KINDS
+from gitmesh.model.policies import Policy, Positions
 from gitmesh.model.snapshot import File, Snapshot
 from gitmesh.parsing.faults import findings_of
-from gitmesh.parsing.identity import (
-    GROUP,
-    group_kind,
-    group_of,
-    not_a_document,
-    policy_id,
-    wrong_kind,
-    wrong_version,
-)
 from gitmesh.parsing.nodes import Document
 from gitmesh.parsing.reading import read
 from gitmesh.parsing.scalars import QUOTE
 from gitmesh.parsing.weighing import MAX_FILE_WEIGHT, MAX_REVISION_WEIGHT, Load, load
+from gitmesh.parsing.wording import echo
 
 MAX_FILES = 20_000
 MAX_REVISION_BYTES = 64 * 1024 * 1024
 SUFFIXES = (".yaml", ".yml")
 """Files with other names are not policies."""
+GROUP = API_VERSION.partition("/")[0]
+_GLOO_GROUP = "mesh.gloo.solo.io"
 _ENOUGH_STALE = 1000
 
 
@@ -104,7 +99,6 @@ def _files(files: Iterable[File], source: str, ignore: frozenset[str], cache: Ca
     used: dict[CacheKey, FileResult] = {}
     costs, refused = Load(), []
     for file in files:
-        # The path, too: it stands in the places of all findings and policies.
         key = (source, file.path, file.blob, ignore)
         result = cache.get(key) or _file(file, source, ignore, MAX_REVISION_WEIGHT - costs.total)
         costs = costs.plus(result.load)
@@ -150,25 +144,24 @@ def _file(file: File, source: str, ignore: frozenset[str], affordable: int) -> F
 def _document(document: Document, ignore: frozenset[str]) -> tuple[Policy | None, tuple[Diagnostic, ...]]:
     data, positions = document.data, document.positions
     if not isinstance(data, dict):
-        return None, (*document.findings, not_a_document(data, positions))
-    # Of our own group never: a policy that `ignore` hides would be gone from the desired state without a
-    # word.
-    if group_kind(data) in ignore and group_of(data) != GROUP:
+        return None, (*document.findings, _not_a_document(data, positions))
+    # Of our own group never: an ignored policy would be gone from the desired state without a word.
+    if _group_kind(data) in ignore and _group(data) != GROUP:
         return None, ()
-    problem = wrong_kind(data, positions)
+    problem = _wrong_kind(data, positions)
     if problem:
-        return None, _without_echoes(document.findings if group_of(data) == GROUP else (), (problem,))
+        return None, _without_echoes(document.findings if _group(data) == GROUP else (), (problem,))
     return _policy(document, data)
 
 
 def _policy(document: Document, data: Mapping[str, Any]) -> tuple[Policy | None, tuple[Diagnostic, ...]]:
     model, positions = ENVELOPES[data["kind"]], document.positions
-    other_version = wrong_version(data, positions)
+    wrong_version = _wrong_version(data, positions)
     try:
         envelope: Any = model.model_validate(data)
     except ValidationError as error:
-        found = findings_of(error, model, positions, policy=policy_id(data))
-        return None, _without_echoes((*document.findings, *other_version), found)
+        found = findings_of(error, model, positions, policy=_policy_id(data))
+        return None, _without_echoes((*document.findings, *wrong_version), found)
     if document.findings:
         return None, document.findings
     metadata = envelope.metadata
@@ -202,6 +195,83 @@ def _hinted(cause: Diagnostic, echo: Diagnostic | None) -> Diagnostic:
     if echo is None or not cause.hint.startswith(QUOTE) or "must be text" in echo.message:
         return cause
     return replace(cause, hint=echo.message.removesuffix(", not this value"))
+
+
+def _policy_id(data: Mapping[str, object]) -> str:
+    """Kind/namespace/name as far as the document has one."""
+    metadata = data.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    namespace = metadata.get("namespace", "default") if isinstance(metadata, dict) else None
+    usable = all(isinstance(part, str) and len(part) <= 253 for part in (name, namespace))
+    return f"{data['kind']}/{namespace}/{name}" if usable else ""
+
+
+def _group(data: Mapping[str, object]) -> str:
+    """The API group; empty for core kinds, ours where apiVersion is absent."""
+    version = data.get("apiVersion", API_VERSION)
+    return version.rpartition("/")[0] if isinstance(version, str) else GROUP
+
+
+def _group_kind(data: Mapping[str, object]) -> str:
+    return f"{_group(data)}/{data.get('kind')}"
+
+
+def _not_a_document(data: object, positions: Positions) -> Diagnostic:
+    message = f"a policy is a mapping with apiVersion, kind, metadata and spec, not {echo(data)}"
+    return finding("GM203", message, at=positions.at(()))
+
+
+def _wrong_kind(data: Mapping[str, object], positions: Positions) -> Diagnostic | None:
+    """Why the document is no policy of this version, if it is not."""
+    kind, group = data.get("kind"), _group(data)
+    at = positions.at(("kind",))
+    if "kind" not in data:
+        return finding("GM204", "kind is required here", at=at, field="kind")
+    if not isinstance(kind, str):
+        return finding("GM203", f"kind must be text, not {echo(kind)}", at=at, field="kind")
+    if group.endswith(_GLOO_GROUP):
+        at = positions.at(("apiVersion",))
+        return finding(
+            "GM205", "Gloo Mesh documents are not supported by this version", at=at, field="apiVersion"
+        )
+    if kind in ENVELOPES and (group in ("", GROUP) or suggest(group, [GROUP])):
+        return None
+    if group == GROUP and kind in FUTURE_KINDS:
+        return finding("GM205", f"{kind} is not supported by this version", at=at, field="kind")
+    return _unknown_kind(kind, group, data, at)
+
+
+def _unknown_kind(kind: str, group: str, data: Mapping[str, object], at: Location) -> Diagnostic:
+    message, hint = f"{echo(kind)} is not a kind of policy", suggest(kind, [*ENVELOPES, *FUTURE_KINDS])
+    if kind == "Config" and group == GROUP:
+        message, hint = (
+            "the configuration of GitMesh cannot lie among the policies",
+            "move it out of the policy path",
+        )
+    elif kind.endswith("List") and (kind == "List" or "items" in data):
+        message, hint = "lists of documents are not supported", "separate the documents by lines of `---`"
+    elif group != GROUP:
+        message = f"{echo(_group_kind(data))} is not a kind of policy"
+        hint = (
+            f"move it out of the policy path, or list {_group_kind(data)[:80]} under `ignore` in gitmesh.yaml"
+        )
+    return finding("GM201", message, at=at, field="kind", hint=hint)
+
+
+def _wrong_version(data: Mapping[str, object], positions: Positions) -> tuple[Diagnostic, ...]:
+    version = data.get("apiVersion", API_VERSION)
+    if version == API_VERSION or not isinstance(version, str):
+        return ()
+    at = positions.at(("apiVersion",))
+    return (
+        finding(
+            "GM201",
+            f"{echo(version)} is not a version of the policy API",
+            at=at,
+            field="apiVersion",
+            hint=f"write {API_VERSION}",
+        ),
+    )
 
 
 def _clashes(snapshot: Snapshot) -> list[Diagnostic]:
