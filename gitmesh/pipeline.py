@@ -106,9 +106,13 @@ class _Run:
     def report(self) -> Report:
         with self._phase("fetch", "reading the sources"):
             revisions = self._revisions()
+        # A review ends here: of a revision that is refused nothing would be written, so there is nothing to
+        # compare.
         refused = self.options.review and any(result.refused for result in revisions.sources.values())
         if self.until is Stage.PARSE or refused:
             return self._finish(revisions, {})
+        # Without policies in force the desired state is unknown, not empty: planned on, everything of ours
+        # would be deleted.
         if not revisions.in_force:
             return self._finish(revisions, self._untouched(revisions))
         with self._phase("discover", "reading the clusters"):
@@ -172,6 +176,8 @@ class _Run:
         if (
             found is None
             or len(found[0]) != len(inputs)
+            # By identity: policies and facts are the same objects as long as they did not change, and
+            # comparing them by value would cost as much as building.
             or any(old is not new for old, new in zip(found[0], inputs, strict=True))
         ):
             found = self.memo.desired["last"] = (inputs, *self._build(revisions, facts))
@@ -190,6 +196,7 @@ class _Run:
         )
         builds, said = build(resolution, facts, self.translators, self.options.instance, self.memo.built)
         all_said = (*resolution.diagnostics, *said, *_seen_together(builds, facts))
+        # Where facts are missing, what has no object may have its Service in what was not read.
         if all(known is not None and known.complete for known in facts.values()):
             all_said = (*all_said, *dropped(revisions.policies, builds, [*self.diagnostics, *all_said]))
         return builds, (*all_said, *withheld(revisions.policies, builds, [*self.diagnostics, *all_said]))
@@ -207,6 +214,7 @@ class _Run:
             if result.ledger is not None:
                 self.memo.ledgers[name] = result.ledger
         self.diagnostics += left(revisions.policies, results, self.diagnostics)
+        # Last: such a cluster may have a build of its last facts, but nothing of it was written.
         for name in self.read.unreachable:
             results[name] = replace(
                 results[name], state=State.HELD if name in self.read.changed else State.UNREACHABLE

@@ -112,6 +112,7 @@ class LaidOn:
         self, code: str, text: str, policy: Policy, field: str, mesh: str = "", detail: str = ""
     ) -> None:
         said = policy.origin(field).finding(code, text, cluster=self.cluster, mesh=mesh, detail=detail)
+        # Rows of one policy ask the same of the same target.
         if said not in self.diagnostics:
             self.diagnostics.append(said)
 
@@ -159,6 +160,7 @@ class Targets:
         reference = item.destination
         namespace = reference.namespace or self.service.namespace
         service = self.index.service(namespace, reference.name)
+        # It may be in what was not read: a wrong "does not exist" would be an error, and this only holds.
         if service is None and not self.index.facts.complete:
             self.unsure = True
             text = (

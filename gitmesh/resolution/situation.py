@@ -211,6 +211,7 @@ def _is_meant(port: ServicePort, policy: Policy) -> bool:
     return (
         spec.action == "Allow"
         or not rules
+        # A Deny without ports means the port, too: who denies all believes that this one is closed.
         or any(ports is None or {port.number, port.name}.intersection(ports) for ports in named)
     )
 

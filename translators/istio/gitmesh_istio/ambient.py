@@ -110,6 +110,7 @@ def _note_past(unit: AccessUnit, access: Access, bound: Binding, notes: Notes) -
             {
                 f"{namespace}/{account}"
                 for namespace, account, is_gateway in notes.scope.facts.proxied
+                # A gateway that was told to use the waypoint comes by it like everybody without a proxy.
                 if not (is_gateway and by_waypoint) and _means(grant.callers, namespace, account)
             }
         )
