@@ -40,6 +40,7 @@ from gitmesh.reasoning.detours import detours
 from gitmesh.reasoning.probes import cut_off
 from gitmesh.resolution.resolve import resolve
 from gitmesh.resolution.selection import rolling_labels
+from gitmesh.status.bearing import in_states
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -352,6 +353,7 @@ class _Run:
             if result.ledger is not None:
                 self.memo.ledgers[name] = result.ledger
         self.diagnostics += left(revisions.policies, results, self.diagnostics)
+        results = dict(in_states(results, self.diagnostics))
         for name in self.unreachable:
             results[name] = replace(
                 results[name], state=State.HELD if name in self.changed else State.UNREACHABLE

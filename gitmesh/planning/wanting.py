@@ -125,11 +125,13 @@ class Wanting:
         )
 
     def _own(self, manifest: Manifest, live: Live) -> Change:
+        says = self._says(manifest, live)
         if live.annotations.get(RECONCILE) == "disabled":
-            self._asks_to_be_left_alone(manifest)
+            self._asks_to_be_left_alone(manifest, says=says)
             if manifest.decides not in GUARDING:
-                return live_row(Action.KEEP, live, self.built, "reconcile is disabled", manifest.decides)
-        if not self._says(manifest, live):
+                action = Action.KEEP if says else Action.HELD
+                return live_row(action, live, self.built, "reconcile is disabled", manifest.decides)
+        if not says:
             return self._write(Action.UPDATE, manifest, live)
         change = wanted_row(Action.KEEP, manifest, body=None, uid=live.uid, before=live.body)
         if entry := self.ledger.entries.get(manifest.key):
@@ -185,7 +187,7 @@ class Wanting:
         else:
             self._say(manifest, code, text)
 
-    def _asks_to_be_left_alone(self, manifest: Manifest) -> None:
+    def _asks_to_be_left_alone(self, manifest: Manifest, *, says: bool) -> None:
         """A mark that whoever may write there can set is honoured for routing, and silences nothing that
         decides who may call.
         """
@@ -196,9 +198,9 @@ class Wanting:
             )
             self._say(manifest, "GM407", text, Severity.WARNING)
         else:
-            self._say(
-                manifest, "GM407", f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled"
-            )
+            otherwise = "" if says else ", though the policies want it otherwise"
+            text = f"{manifest.key} in {self.cluster} is left alone{otherwise}: {RECONCILE} is disabled"
+            self._say(manifest, "GM407", text)
 
     def _say(self, manifest: Manifest, code: str, text: str, severity: Severity | None = None) -> None:
         behind = blame(manifest.policies, manifest.fields.values())
