@@ -204,7 +204,10 @@ class Wanting:
 
     def _say(self, manifest: Manifest, code: str, text: str, severity: Severity | None = None) -> None:
         behind = blame(manifest.policies, manifest.fields.values())
-        self.diagnostics.append(finding(code, text, cluster=self.cluster, severity=severity, **behind))
+        mesh = self.built.mesh_of(manifest)
+        self.diagnostics.append(
+            finding(code, text, cluster=self.cluster, mesh=mesh, severity=severity, **behind)
+        )
 
     def _foreign_claims(self) -> dict[ObjectKey, tuple[str, str]]:
         """Our objects that a foreign one stands in the way of, with code and text."""

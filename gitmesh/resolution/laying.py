@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.facts import ClusterFacts, Service
-from gitmesh.model.naming import camel
+from gitmesh.model.naming import camel, mesh_label
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.requests import DestinationRef, Mirror, SplitTarget
 from gitmesh.model.units import Decided, Laid, Target
@@ -41,9 +41,12 @@ class Effects:
 
     def why_not(self, laid: Laid) -> tuple[str, str]:
         """Why a field can have no effect where it is laid, and the meshes that say so; "" where it can."""
+        known = {pod.mesh for pod in self._facts.behind(laid.service) if pod.mesh}
         for translator, meshes in self._asked:
-            if why := translator.inert(laid, meshes, self._facts):
-                return why, ", ".join(mesh.name for mesh in meshes)
+            # Whose meshes are presumed has no part in a destination of another one (planning/translating).
+            elsewhere = known and all(one.presumed and one.name not in known for one in meshes)
+            if not elsewhere and (why := translator.inert(laid, meshes, self._facts)):
+                return why, mesh_label(meshes, known)
         return "", ""
 
 

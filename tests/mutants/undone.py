@@ -18,7 +18,7 @@ from gitmesh.model.facts import ServicePort, Workload
 from gitmesh.model.links import UNLINKED
 from gitmesh.model.plan import Action
 from gitmesh.model.strangers import ALONE, EVERYBODY
-from gitmesh.planning import diff
+from gitmesh.planning import diff, rows
 from gitmesh.reasoning import questions
 from gitmesh.resolution import access, grants, guards
 from gitmesh.resolution import index as pods
@@ -59,7 +59,7 @@ _TRANSLATING = import_module("gitmesh_istio.translate")
 _FOREIGN = import_module("gitmesh_istio.foreign")._Ours  # the package has functions of the modules' names
 
 
-_WANTED_ROW = diff.wanted_row
+_WANTED_ROW = rows.wanted_row
 
 
 def _kept(_action: Action, *given: Any, **more: Any) -> object:

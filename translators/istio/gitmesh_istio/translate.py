@@ -30,12 +30,7 @@ from gitmesh_istio.waypoint_routes import (
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
     """The objects of one unit, for the cluster's Istio meshes; `held` where they cannot be said."""
-    label = (
-        unit.mesh.name
-        if isinstance(unit, MeshUnit)
-        else ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
-    )
-    scope = Scope(facts=facts, meshes=tuple(meshes), label=label)
+    scope = Scope(facts=facts, meshes=tuple(meshes))
     match unit:
         case MeshUnit():
             return _of_mesh(unit, scope) if unit.mesh in meshes else Translation()
