@@ -142,13 +142,15 @@ class Around(Struct, frozen=True, kw_only=True):
     """What stands around one destination. `plaintext`: its pods take no mTLS, as a policy says. `ways` are
     the Services (namespace, name) among it and those that share its pods whose requests come to pods without
     a proxy of their own through one that sees them, and that decides them as this destination says. It sees
-    requests, and not from which address."""
+    requests, and not from which address. `shut` are those whose requests come through one that the pods
+    refuse altogether, as it sends on what is decided otherwise."""
 
     overrides: tuple[Override, ...] = ()
     contenders: tuple[Contender, ...] = ()
     displaced: tuple[Displaced, ...] = ()
     plaintext: bool = False
     ways: tuple[tuple[str, str], ...] = ()
+    shut: tuple[tuple[str, str], ...] = ()
 
 
 ALONE = Around()

@@ -47,6 +47,7 @@ def _surrounded(
         contenders=tuple(sorted(one for each in found for one in each.contenders)),
         displaced=tuple(one for each in found for one in each.displaced),
         ways=tuple(sorted(one for each in found for one in each.ways)),
+        shut=tuple(sorted(one for each in found for one in each.shut)),
         plaintext=isinstance(unit, RoutingUnit) and not plain.isdisjoint(unit.meshes),
     )
     return unit if around == unit.around else replace(unit, around=around)

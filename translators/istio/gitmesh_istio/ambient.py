@@ -57,11 +57,30 @@ def waypoint_of(unit: DestinationUnit, notes: Notes) -> Binding | None:
 
 def decided_at(unit: AccessUnit, meshes: Sequence[Mesh]) -> tuple[Service, ...]:
     """The Services at whose waypoints the destination's decision stands."""
-    if not unit.service.selector:
+    beside = _beside(unit, meshes)
+    return tuple(service for service in beside.denied if service not in beside.held) if beside else ()
+
+
+def shut_out(unit: AccessUnit, meshes: Sequence[Mesh]) -> tuple[Service, ...]:
+    """The Services whose waypoint the destination's pods do not let in, whatever Service it sends for: it
+    shows one identity."""
+    beside, access = _beside(unit, meshes), unit.access
+    if beside is None or not beside.shut or not (access.allows or access.denies or access.exempt):
         return ()
+    every = ((one, binding(one, meshes)) for one in (unit.service, *(one for one, _ in unit.sharing)))
+    return tuple(
+        service
+        for service, bound in every
+        if bound and not bound.trouble and not set(beside.shut).isdisjoint(bound.principals(meshes))
+    )
+
+
+def _beside(unit: AccessUnit, meshes: Sequence[Mesh]) -> _Beside | None:
+    """Who comes to the pods by waypoints; None where no object selects them."""
+    if not unit.service.selector or is_waypoint(unit.service, meshes):
+        return None
     bound = binding(unit.service, meshes)
-    beside = _Beside(unit, None if bound is None or bound.trouble else bound, meshes)
-    return tuple(service for service in beside.denied if service not in beside.held)
+    return _Beside(unit, None if bound is None or bound.trouble else bound, meshes)
 
 
 def lacking(unit: DestinationUnit, notes: Notes) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE
 
-from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.facts import ClusterFacts, Mesh, Service
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.strangers import (
     ALONE,
@@ -23,7 +23,7 @@ from gitmesh.model.strangers import (
     Stranger,
 )
 from gitmesh.model.units import AccessUnit, DestinationUnit, RoutingUnit
-from gitmesh_istio.ambient import decided_at, is_ambient
+from gitmesh_istio.ambient import decided_at, is_ambient, shut_out
 from gitmesh_istio.kinds import DESTINATION_RULE, VIRTUAL_SERVICE
 from gitmesh_istio.lookup import Lookup
 from gitmesh_istio.meshwide import root_of
@@ -45,15 +45,19 @@ def surroundings(facts: ClusterFacts, meshes: Sequence[Mesh]) -> Callable[[Desti
 
     def around(unit: DestinationUnit) -> Around:
         if isinstance(unit, AccessUnit):
-            return _ways(unit, meshes) if facts.is_ambient and is_ambient(unit) else ALONE
+            return _ways(unit, meshes) if facts.is_ambient else ALONE
         return found.of(unit) if found and isinstance(unit, RoutingUnit) else ALONE
 
     return around
 
 
 def _ways(unit: AccessUnit, meshes: Sequence[Mesh]) -> Around:
-    ways = tuple(sorted(service.key for service in decided_at(unit, meshes)))
-    return Around(ways=ways) if ways else ALONE
+    ways = decided_at(unit, meshes) if is_ambient(unit) else ()
+    return Around(ways=_keys(ways), shut=_keys(shut_out(unit, meshes)))
+
+
+def _keys(services: Iterable[Service]) -> tuple[_Place, ...]:
+    return tuple(sorted(service.key for service in services))
 
 
 def _wanted(unit: RoutingUnit) -> Mapping[_Place, set[str]]:
