@@ -649,6 +649,19 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         ),
         "",
     ),
+    (
+        "GM326",
+        "NotFollowed",
+        "warning",
+        "Clients in one mesh do not follow what is decided for a destination in another.",
+        (
+            "Nothing tells which pods a mesh of the Gateway API serves, so it is presumed of those that no"
+            " other mesh knows, and destinations of other meshes are not its own: what policies say of them"
+            " is written for the clients of these."
+        ),
+        "Bring the clients into the destination's mesh, or name the clients that are meant in `sources`.",
+        "",
+    ),
     # --- planning
     (
         "GM401",
@@ -797,6 +810,19 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         ),
         "Mend the errors of the policy, or take it out; then the object becomes what the others say.",
         "",
+    ),
+    (
+        "GM414",
+        "Remains",
+        "warning",
+        "An object of ours stays though no policy in force says it any more.",
+        (
+            "Errors hold the destination that it is for, or may be for where an older version wrote the"
+            " ledger, so what is live there stays: without it more might be admitted, or requests go nowhere."
+            " An error where it may admit callers that a default of Deny refuses."
+        ),
+        "Mend the errors that hold the destination; then it goes by itself.",
+        "Mend the findings that hold it, then it goes by itself; or delete it: nobody makes it again.",
     ),
     (
         "GM415",

@@ -31,6 +31,7 @@ from gitmesh.planning.choosing import choose
 from gitmesh.planning.converge import Cycle, converge, kinds_of, lately
 from gitmesh.planning.elsewhere import Elsewhere, OtherCluster
 from gitmesh.planning.guard import Consent
+from gitmesh.planning.remaining import remaining
 from gitmesh.planning.remembering import known_elsewhere, known_meshes, remembered
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
 from gitmesh.planning.strangers import asked_before, told_apart, whose
@@ -38,6 +39,7 @@ from gitmesh.planning.withheld import left, withheld
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
 from gitmesh.reasoning.detours import detours
 from gitmesh.reasoning.probes import cut_off
+from gitmesh.reasoning.unfollowed import unfollowed
 from gitmesh.resolution.resolve import resolve
 from gitmesh.resolution.selection import rolling_labels
 from gitmesh.status.bearing import in_states
@@ -174,7 +176,7 @@ class _Run:
             sources=revisions.sources,
             policies=revisions.policies,
             clusters=results,
-            diagnostics=with_excerpts(in_order(self.diagnostics), revisions.snapshots),
+            diagnostics=with_excerpts(in_order(self.diagnostics), revisions.chosen),
             seconds=dict(self.seconds),
         )
 
@@ -353,6 +355,8 @@ class _Run:
             if result.ledger is not None:
                 self.memo.ledgers[name] = result.ledger
         self.diagnostics += left(revisions.policies, results, self.diagnostics)
+        if not revisions.absent:  # else what is gone is not known
+            self.diagnostics += remaining(revisions.homes.keys(), results, self.translators)
         results = dict(in_states(results, self.diagnostics))
         for name in self.unreachable:
             results[name] = replace(
@@ -424,6 +428,7 @@ def _seen_together(
     for name, built in builds.items():
         yield from detours(_known(facts[name]), built)
         yield from cut_off(_known(facts[name]), built)
+        yield from unfollowed(_known(facts[name]), built)
 
 
 def _known(facts: ClusterFacts | None) -> ClusterFacts:

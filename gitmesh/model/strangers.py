@@ -143,7 +143,9 @@ class Around(Struct, frozen=True, kw_only=True):
     the Services (namespace, name) among it and those that share its pods whose requests come to pods without
     a proxy of their own through one that sees them, and that decides them as this destination says. It sees
     requests, and not from which address. `shut` are those whose requests come through one that the pods
-    refuse altogether, as it sends on what is decided otherwise."""
+    refuse altogether, as it sends on what is decided otherwise. `direct`: no proxy is ahead of the
+    destination, so nobody routes the requests of clients that have none of their own. `common`: how requests
+    go there is said in a form that clients of other meshes may follow, too."""
 
     overrides: tuple[Override, ...] = ()
     contenders: tuple[Contender, ...] = ()
@@ -151,6 +153,8 @@ class Around(Struct, frozen=True, kw_only=True):
     plaintext: bool = False
     ways: tuple[tuple[str, str], ...] = ()
     shut: tuple[tuple[str, str], ...] = ()
+    direct: bool = False
+    common: bool = False
 
 
 ALONE = Around()

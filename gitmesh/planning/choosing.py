@@ -14,12 +14,12 @@ from gitmesh.diagnostics import Diagnostic, Location, Severity, finding, hold_id
 from gitmesh.errors import GoneError, SourceError
 from gitmesh.model.report import SourceResult
 from gitmesh.parsing.parse import duplicates, parse
-from gitmesh.planning.revisions import Revisions, Terms
+from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
 from gitmesh.planning.target import Proven, evidence, is_forward
 from gitmesh.resolution.check import check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, MutableMapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 
     from gitmesh.model.ledger import Ledger
     from gitmesh.model.policies import Policy
@@ -139,7 +139,7 @@ class _Choice:
     def _consider(self, candidate: _Candidate, tip: Snapshot) -> None:
         """Put the tip in force, unless it is wrong in itself."""
         said = self._take(candidate, tip)
-        self.diagnostics += said
+        self.diagnostics += with_excerpts(said, self._chosen)
         if any(diagnostic.is_error for diagnostic in said):
             self._refuse(candidate)
 
@@ -238,7 +238,7 @@ class _Choice:
             culprits = _culprits(self.candidates, said, self._contradictions)
             errors = [one for one in said if one.is_error]
             if culprits:
-                self.diagnostics += errors
+                self.diagnostics += with_excerpts(errors, self._chosen)
                 for candidate in culprits:
                     self._refuse(candidate)
             elif not self.terms.review and (fallen := _blamed_fallbacks(self.candidates, errors)):
@@ -247,6 +247,12 @@ class _Choice:
             else:
                 self.diagnostics += said if self.terms.review else [one for one in said if not one.is_error]
                 return
+
+    @property
+    def _chosen(self) -> Mapping[str, Snapshot]:
+        """The revisions whose policies are looked at now. Findings on a tip keep its lines: where it is
+        refused, the same lines of what is in force instead may say something else."""
+        return {one.source.name: one.chosen for one in self.candidates if one.chosen is not None}
 
     def _contradictions(self, members: Iterable[_Candidate]) -> tuple[Diagnostic, ...]:
         policies = [policy for candidate in members for policy in candidate.policies]
@@ -289,7 +295,7 @@ class _Choice:
         return Revisions(
             policies=tuple(policies),
             sources={candidate.source.name: _result(candidate) for candidate in candidates},
-            snapshots={c.source.name: c.tip for c in candidates if c.tip is not None},
+            chosen=self._chosen,
             diagnostics=tuple(self.diagnostics),
             absent=frozenset(
                 c.source.name for c in candidates if c.chosen is None or (c.refused and c.vacant)

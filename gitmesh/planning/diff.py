@@ -96,7 +96,7 @@ def _held(scenery: Scenery) -> Iterator[Change]:
         if key in live:
             yield held_row(live[key], built, scenery.decides(live[key]))
         elif key in built.manifests:
-            note = "it is not made while findings on its policies hold it"
+            note = "it is not made while findings on what it is for hold it"
             yield wanted_row(Action.HELD, built.manifests[key], body=None, note=note)
 
 

@@ -48,6 +48,8 @@ def _surrounded(
         displaced=tuple(one for each in found for one in each.displaced),
         ways=tuple(sorted(one for each in found for one in each.ways)),
         shut=tuple(sorted(one for each in found for one in each.shut)),
+        direct=any(each.direct for each in found),
+        common=any(each.common for each in found),
         plaintext=isinstance(unit, RoutingUnit) and not plain.isdisjoint(unit.meshes),
     )
     return unit if around == unit.around else replace(unit, around=around)

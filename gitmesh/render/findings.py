@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Location, Severity, foremost
+from gitmesh.model.overview import Complaint
 from gitmesh.render.escape import printable, width
 from gitmesh.render.paint import Paint, plain
 from gitmesh.render.values import masked_line
@@ -20,10 +22,13 @@ MOST_FINDINGS = 200
 """Findings that a person is shown. Nobody reads more, and their lines would take longer than the run."""
 
 
-def folded(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+Told = TypeVar("Told", Diagnostic, Complaint)
+
+
+def folded(diagnostics: Iterable[Told]) -> tuple[Told, ...]:
     """Findings that differ in cluster and mesh only, told once: `cluster` then names all of them, and so does
     `mesh`, where the findings speak of more than one; nobody has to be told apart from nothing."""
-    groups: dict[Diagnostic, list[Diagnostic]] = {}
+    groups: dict[Told, list[Told]] = {}
     for one in diagnostics:
         groups.setdefault(replace(one, cluster="", mesh=""), []).append(one)
     several = len({one.mesh for those in groups.values() for one in those if one.mesh}) > 1
@@ -43,7 +48,7 @@ def _joined(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(every))
 
 
-def place_of(one: Diagnostic, *, beside: str = "") -> str:
+def place_of(one: Diagnostic | Complaint, *, beside: str = "") -> str:
     """`clusters east, west` or `mesh istio, cluster east`: where a finding holds; no cluster that stands
     `beside` it anyway."""
     parts = (("mesh", "es", one.mesh), ("cluster", "s", one.cluster if one.cluster != beside else ""))

@@ -16,6 +16,7 @@ from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.difference import access_changes
 from gitmesh.reasoning.population import population
 from gitmesh.reasoning.questions import Client, Known, Question
+from gitmesh.reasoning.routing import Found, route
 from gitmesh.reasoning.table import callers_of
 from tests.folders import Body, Folders, codes, istiod, said, service, thing
 from tests.properties.history import document
@@ -435,3 +436,21 @@ def test_a_waypoint_that_the_pods_let_in_serves_whom_the_policies_admit(world: F
     assert said(report, "GM318") == []
     assert answer(report)[0] == "Allowed"
     assert answer(report, account="db")[0] == "Denied"
+
+
+def test_route_says_that_nobody_routes_for_clients_in_ambient_without_a_waypoint(world: Folders) -> None:
+    """As GM317 warns: ztunnels route nothing, and the pods of `api` have sidecars."""
+    world.put("east", "pods", pod("web"), pod("api", sidecar=True), pod("db", sidecar=True))
+    world.commit(SLOW)
+    known = side(world.settle())
+
+    def found(account: str) -> Found:
+        domain = known.index.facts.meshes[0].trust_domain
+        client = Client(namespace="shop", service_account=account, trust_domain=domain, mesh="istio")
+        return route(Question(client=client, service=("shop", "api"), port=80), known).found
+
+    assert (found("web"), found("db")) == (Found.UNROUTED, Found.DECIDED)
+    bind(world)
+    world.put("east", "pods", pod("web"), pod("api"), pod("db", sidecar=True))
+    known = side(world.settle())
+    assert (found("web"), found("db")) == (Found.DECIDED, Found.DECIDED)

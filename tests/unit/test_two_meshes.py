@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from gitmesh.model.report import Report
-from gitmesh.render.text import report_text
+from gitmesh.reasoning.questions import Client, Known, Question
+from gitmesh.reasoning.routing import Found, route
+from gitmesh.render.text import facts_text, report_text
 from tests.folders import Body, Folders, allow, app, said, service, thing, virtual_mesh
 from tests.properties.history import document
 
@@ -90,3 +92,55 @@ def test_output_tells_apart_what_reads_the_same_and_names_no_mesh_where_there_is
     world.homes = {}
     world.commit(traffic("one", "api", matches=[{"headers": [{"name": "uri", "exact": "x"}]}], timeout="1s"))
     assert "(mesh " not in report_text(world.settle())
+
+
+# --- clients in the one, destinations in the other
+
+
+def routed(report: Report, mesh: str, to: str) -> Found:
+    """What `route` answers to a client in a mesh."""
+    result = report.clusters["east"]
+    assert result.facts is not None
+    assert result.build is not None
+    known = Known(result.facts, result.build.units, result.build.held_units)
+    client = Client(namespace="shop", service_account="x", trust_domain="", mesh=mesh)
+    return route(Question(client=client, service=("shop", to), port=80), known).found
+
+
+def test_clients_of_a_presumed_mesh_do_not_follow_routes_to_another(world: Folders) -> None:
+    """Nothing is written there for them: told once for a policy, and `route` says it of each."""
+    world.commit(document("TrafficPolicy", "slow", destinations=[{"namespaces": ["shop"]}], timeout="5s"))
+    report = world.settle()
+    (told,) = said(report, "GM326")
+    assert "clients in mesh gatewayapi (shop) do not follow it to Service shop/api, shop/web" in told.message
+    assert (told.severity, told.mesh, told.policy) == ("warning", "gatewayapi", "TrafficPolicy/shop/slow")
+    answers = {
+        (mesh, to): routed(report, mesh, to) for mesh in ("istio", "gatewayapi") for to in ("api", "db")
+    }
+    assert answers == {
+        ("istio", "api"): Found.DECIDED,
+        ("istio", "db"): Found.DECIDED,
+        ("gatewayapi", "api"): Found.UNROUTED,
+        ("gatewayapi", "db"): Found.DECIDED,
+    }
+
+
+@pytest.mark.parametrize("namespace", ["shop", "elsewhere"])
+def test_only_clients_that_the_policy_means_are_told(world: Folders, namespace: str) -> None:
+    world.commit(traffic("slow", "api", timeout="5s", sources=[{"namespaces": [namespace]}]))
+    assert bool(said(world.settle(), "GM326")) is (namespace == "shop")
+
+
+def test_where_all_pods_are_in_the_other_mesh_nobody_is_told(world: Folders) -> None:
+    world.put("east", "pods", app("web"), app("api"), app("db"))
+    world.commit(traffic("slow", "api", timeout="5s"))
+    assert said(world.settle(), "GM326") == []
+
+
+def test_control_planes_are_no_clients_of_a_presumed_mesh(world: Folders) -> None:
+    world.commit(traffic("slow", "api", timeout="5s"))
+    facts = world.settle().clusters["east"].facts
+    assert facts is not None
+    assert {one.name for one in facts.workloads if one.mesh == "gatewayapi"} == {"db-0"}
+    text = facts_text([facts])
+    assert "mesh gatewayapi (version unknown), trust domain (unknown), presumed of 1 workload" in text

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE
+from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Mesh, Service
 from gitmesh.model.objects import ObjectKey
@@ -46,9 +47,17 @@ def surroundings(facts: ClusterFacts, meshes: Sequence[Mesh]) -> Callable[[Desti
     def around(unit: DestinationUnit) -> Around:
         if isinstance(unit, AccessUnit):
             return _ways(unit, meshes) if facts.is_ambient else ALONE
-        return found.of(unit) if found and isinstance(unit, RoutingUnit) else ALONE
+        made = found.of(unit) if found and isinstance(unit, RoutingUnit) else ALONE
+        if not facts.is_ambient:
+            return made
+        return replace(made, direct=_is_direct(unit, meshes), common=is_ambient(unit))
 
     return around
+
+
+def _is_direct(unit: DestinationUnit, meshes: Sequence[Mesh]) -> bool:
+    bound = binding(unit.service, meshes)
+    return bound is None or bool(bound.trouble)
 
 
 def _ways(unit: AccessUnit, meshes: Sequence[Mesh]) -> Around:
