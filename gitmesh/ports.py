@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from gitmesh.model.facts import NOTHING_REMEMBERED, Dataplane
+from gitmesh.model.facts import NOTHING_REMEMBERED
+from gitmesh.model.workloads import Dataplane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from gitmesh.model.admission import Effect, Subject
-    from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Probe, Remembered
+    from gitmesh.model.facts import ClusterFacts, Mesh, Remembered
     from gitmesh.model.features import Supports
     from gitmesh.model.forge import Comment, CommitStatus, PullRequest
     from gitmesh.model.ledger import Ledger, Stored
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from gitmesh.model.objects import ApiKind, Body, ObjectKey
     from gitmesh.model.plan import Live, Observed, Outcome, Plan
     from gitmesh.model.report import MeshStatus, Report
+    from gitmesh.model.routes import Laid
     from gitmesh.model.snapshot import Snapshot
     from gitmesh.model.strangers import Around, Stranger
-    from gitmesh.model.units import DestinationUnit, Laid, Unit
+    from gitmesh.model.units import DestinationUnit, Unit
+    from gitmesh.model.workloads import PortRange, Probe
 
 
 class Source(Protocol):
@@ -188,7 +191,8 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
 
     Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known;
     `validators` are the ValidatingWebhookConfigurations that name a group of a kind that a translator writes,
-    `gateways` the Gateways of the Gateway API with what they ask for, and whether they are programmed.
+    `gateways` the Gateways of the Gateway API with what they ask for, and whether they are programmed and
+    have addresses.
     `homes` are the namespaces where a control plane of the mesh counts.
     """
 

@@ -15,7 +15,7 @@ from gitmesh.errors import ForgeError, WorldError
 from gitmesh.model.comparison import Comparison
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.forge import CommitState, CommitStatus, PullRequest
-from gitmesh.pipeline import Memo
+from gitmesh.planning.options import Memo
 from gitmesh.ports import Forge
 from gitmesh.reviewing.posting import set_status, settle_superseded
 from gitmesh.reviewing.publishing import Publication, begin, context_of, publish, status_of
@@ -109,3 +109,34 @@ class PullReviewer:
             set_status(self._forge, pull.head, status)
         except ForgeError as error:
             self._log.debug("a status was not set", pull=pull.number, error=str(error))
+
+
+class ReviewWork:
+    """One review under way, which ends itself at `end`."""
+
+    def __init__(
+        self,
+        one: PullReviewer,
+        pull: PullRequest,
+        former: str,
+        standpoint: Standpoint,
+        *,
+        memo: Memo,
+        clock: Callable[[], float],
+        end: float,
+    ) -> None:
+        self.pull, self.standpoint, self.base = pull, standpoint, ""
+        self._one, self._former, self._memo, self._clock, self._end = one, former, memo, clock, end
+
+    def run(self) -> str:
+        """Announce, fetch, compare, post. Raises WorldError."""
+        self._one.announce(self.pull, self._former)
+        self.base = self._one.base_of(self.pull, self.standpoint.tip)
+        return self._one.review(self.pull, self.base, self.standpoint, memo=self._memo, clock=self._in_time)
+
+    def _in_time(self) -> float:
+        """The time, while there is some left. Raises LateError."""
+        now = self._clock()
+        if now >= self._end:
+            raise LateError("the time for this review is over")
+        return now

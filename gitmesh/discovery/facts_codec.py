@@ -14,9 +14,11 @@ from msgspec.structs import replace
 from gitmesh.codec import CodecError, closed, decode, encode
 from gitmesh.discovery.averaged import AveragedWorkload, as_shapes
 from gitmesh.discovery.naming import usable
-from gitmesh.model.facts import Caveat, ClusterFacts, Mesh, Service, Workload
+from gitmesh.model.facts import Caveat, ClusterFacts, Mesh
 from gitmesh.model.objects import ApiKind, canonical
+from gitmesh.model.services import Service
 from gitmesh.model.strangers import Stranger
+from gitmesh.model.workloads import Workload
 
 API_VERSION = "gitmesh.io/v1alpha1"
 
@@ -60,6 +62,7 @@ def load_facts(document: object) -> Mapping[str, ClusterFacts]:
         raise CodecError("clusters", "a list of clusters is missing")
     loaded = [_load(cluster, f"clusters[{index}]") for index, cluster in enumerate(clusters)]
     facts = {cluster.cluster: cluster for cluster in loaded}
+    # Whichever of the two came last would decide who may call there.
     if len(facts) != len(loaded):
         raise CodecError("clusters", "a cluster is listed twice")
     return facts

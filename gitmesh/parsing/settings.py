@@ -11,11 +11,13 @@ from msgspec.structs import replace
 from pydantic import ValidationError
 
 from gitmesh.diagnostics import Diagnostic, finding, in_order, without_excerpt
-from gitmesh.model.config import Config, SourceConfig
+from gitmesh.model.config import Config
+from gitmesh.model.config_sources import SourceConfig
 from gitmesh.model.policies import Positions
-from gitmesh.parsing.faults import echo, findings_of
+from gitmesh.parsing.faults import findings_of
 from gitmesh.parsing.nodes import Document
 from gitmesh.parsing.reading import Parsed, read
+from gitmesh.parsing.wording import echo
 
 ENVIRONMENT: Mapping[str, str] = {"GITMESH_INSTANCE": "instance", "GITMESH_LISTEN": "listen"}
 """Environment variable -> field of the configuration that it overrides; flags override both."""

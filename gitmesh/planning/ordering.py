@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.admission import GUARDING, NARROWING, Effect
-from gitmesh.model.objects import ObjectKey, canonical, decode
+from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Change, Turn
+from gitmesh.planning.moves import Move, body_in, staged, state_between
 from gitmesh.planning.rows import is_same
 
 if TYPE_CHECKING:
@@ -32,29 +33,6 @@ _NOBODY = "grants nothing until what is refused has changed"
 _WIDER = "it admits more, so it waits until who may call has changed"
 
 
-class Move(NamedTuple):
-    """A change of an object that decides who may call. `refuses`: the object comes to narrow. `between` is
-    the spec on the way, None where one write is enough; `passes`: that admits more, and proxies must have
-    learnt of it before the object goes on.
-    """
-
-    row: Change
-    effect: Effect
-    refuses: bool
-    between: Mapping[str, Any] | None
-    passes: bool
-
-    @property
-    def grants(self) -> bool:
-        """Whether it is one of those that add up."""
-        return not self.refuses and self.effect in (Effect.NARROWS, Effect.WIDENS, Effect.BOTH)
-
-    @property
-    def narrows(self) -> bool:
-        """Whether some who were admitted may not be any more."""
-        return self.effect in NARROWING
-
-
 class Ordering:
     """The steps of one plan, and the findings on those that wait a tick."""
 
@@ -64,14 +42,21 @@ class Ordering:
         self.rows = [row for row in rows if row.writes]
         self.moves = {row.key: self._move(row) for row in self.rows if row.decides in GUARDING}
         self.away = self._away(rows)
+        # A mode of mTLS that widens waits for these: whoever is told by identity must be told apart until
+        # then.
         access = [move for move in self.moves.values() if move.row.decides == "access"]
         self.changes_access = any(move.effect is not Effect.NEITHER for move in access)
+        # On its way through a state that admits more, as a mode of mTLS goes by Permissive. Until that is
+        # past, only what refuses is written.
         self.passing = [
             move.row.key for move in self.moves.values() if move.passes and move.effect is not Effect.WIDENS
         ]
         self.granting = frozenset(move.row.key.namespace for move in access if move.grants)
+        # Sorted once here, since these keys stand in what steps rely on, and plans are equal byte for byte.
         narrowing = sorted(move.row.key for move in self.moves.values() if move.narrows)
         self.everywhere = tuple(key for key in narrowing if self._is_everywhere(self.moves[key]))
+        # By namespace, so that a step looks at its neighbours and not at all others: that would be
+        # quadratic.
         found: dict[str, list[ObjectKey]] = defaultdict(list)
         for key in narrowing:
             found[key.namespace].append(key)
@@ -87,6 +72,7 @@ class Ordering:
         if row.decides not in GUARDING:
             return Turn.ROUTES
         writer = self.scenery.writers[row.key]
+        # Compared with nothing, as the object is gone by then.
         effect = writer.effect(None, decode(body))
         if effect is Effect.CLOSES:
             return Turn.CLOSES
@@ -108,7 +94,9 @@ class Ordering:
         roots = {mesh.root_namespace for mesh in self.scenery.built.meshes} - {""}
         kept = (row.key for row in rows if self._is_kept_away(row, roots))
         found = sorted((*kept, *self._staying()), reverse=True)
+        # Only who may write a mesh's root namespace can write what is about all pods.
         everywhere = [key for key in found if key.namespace in roots]
+        # Found in reverse, so that the first by name of each namespace is the one that is told.
         away = {key.namespace: key for key in found}
         return {**away, "": everywhere[-1]} if everywhere else away
 
@@ -121,8 +109,10 @@ class Ordering:
             return False
         if row.action not in (Action.CONFLICT, Action.HELD) and not row.staged:
             return False
+        # A tenant who puts an object of his own in our place must not be able to hold up what others are
+        # denied.
         tenants = row.action is Action.CONFLICT and row.key.namespace not in roots
-        before = None if tenants else _body(row.before)
+        before = None if tenants else body_in(row.before)
         return self.scenery.writers[row.key].effect(before, decode(wanted.body)) in NARROWING
 
     def _staying(self) -> Iterator[ObjectKey]:
@@ -146,11 +136,13 @@ class Ordering:
 
     def _move(self, row: Change) -> Move:
         writer = self.scenery.writers[row.key]
-        before, after = _body(row.before), _body(row.body)
+        before, after = body_in(row.before), body_in(row.body)
         between = writer.between(before, after, frozenset())
         passes = between is not None and self._widens(row, before, between)
+        # A proxy may still work by one of these, so the state between is needed for the step from there,
+        # too.
         for earlier in () if passes else self.scenery.before.get(row.key, ()):
-            version = _body(earlier.body) if earlier else None
+            version = body_in(earlier.body) if earlier else None
             state = writer.between(version, after, frozenset()) if version or after else None
             if state is not None and self._widens(row, version, state):
                 between, passes = state, True
@@ -181,6 +173,8 @@ class Ordering:
 
     def _of_trust(self, move: Move) -> Change:
         if move.effect in (Effect.WIDENS, Effect.OPENS):
+            # Access is told by identities, and without mTLS there are none: the weaker mode comes when that
+            # has changed.
             if self.changes_access:
                 return self._waits(move.row, _WIDER)
             turn = Turn.ENDS
@@ -207,19 +201,24 @@ class Ordering:
         match move.effect:
             case Effect.CLOSES:
                 if move.between is not None and row.key.namespace in self.granting:
-                    yield _between(move, Turn.PREPARES, "keeps who may call until all grants are there")
+                    yield state_between(move, Turn.PREPARES, "keeps who may call until all grants are there")
                 yield replace(row, turn=Turn.CLOSES)
+            # An object that closes by being there goes last: before that, all that narrows must be in
+            # force.
             case Effect.OPENS:
                 narrowing = tuple(key for keys in self.narrowing.values() for key in keys)
                 yield replace(row, turn=Turn.OPENS, relies_on=(*row.relies_on, *narrowing))
             case Effect.NEITHER if deletes:
                 yield replace(row, turn=Turn.ENDS)
+            # Deleting the last grant may open the pods, where the first one closed them to all others.
             case Effect.BOTH if deletes and not move.refuses:
                 yield self._withdrawn(row)
             case _ if not move.refuses:
                 if move.effect is Effect.BOTH and move.between is not None and self._hangs_together(row):
-                    yield _between(move, Turn.PREPARES, _NOBODY)
+                    yield state_between(move, Turn.PREPARES, _NOBODY)
                 yield replace(row, turn=Turn.WITHDRAWS if deletes else Turn.GRANTS)
+            # Both old and new are refused for as long as something that should refuse is kept from its
+            # place.
             case Effect.BOTH if away and move.between is not None:
                 yield self._halfway(move, Turn.REFUSES, away)
             case Effect.WIDENS | Effect.BOTH if away:
@@ -227,8 +226,9 @@ class Ordering:
             case Effect.WIDENS:
                 yield self._released(row)
             case Effect.BOTH if move.between is not None and self._hangs_together(row):
-                yield _between(move, Turn.REFUSES, _BOTH)
+                yield state_between(move, Turn.REFUSES, _BOTH)
                 yield replace(self._released(row), note=_NEW)
+            # What only refuses more is in nobody's way.
             case _:
                 yield replace(row, turn=Turn.REFUSES)
 
@@ -261,7 +261,9 @@ class Ordering:
 
     def _halfway(self, move: Move, turn: Turn, note: str) -> Change:
         """The state between for this tick; what it is already stays."""
-        step = _between(move, turn, note)
+        step = state_between(move, turn, note)
+        # It is there already: writing it each tick while it waits would be a write in a state that is to be
+        # quiet.
         if is_same(decode(step.body or b""), decode(step.before or step.body or b""), step.forbidden):
             return self._waits(move.row, note)
         self._say(step, note)
@@ -273,20 +275,3 @@ class Ordering:
 
     def _say(self, row: Change, note: str) -> None:
         self.diagnostics.append(staged(row, note, self.scenery.cluster))
-
-
-def _between(move: Move, turn: Turn, note: str) -> Change:
-    row = move.row
-    body = canonical({**decode(row.body or row.before), "spec": move.between})
-    action = Action.UPDATE if row.action is Action.DELETE else row.action
-    return replace(row, action=action, body=body, turn=turn, note=note)
-
-
-def _body(content: bytes | None) -> Body | None:
-    return decode(content) if content else None
-
-
-def staged(row: Change, note: str, cluster: str) -> Diagnostic:
-    """The finding on a change that takes more than one tick."""
-    policy = row.policies[0] if row.policies else ""
-    return finding("GM406", f"{row.key} in {cluster}: {note}", policy=policy, cluster=cluster)

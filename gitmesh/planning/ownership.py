@@ -63,6 +63,7 @@ def policies_known(marked: Iterable[str], entry: Entry | None) -> frozenset[str]
     """The same of an object that is `marked` with these policies."""
     if entry is None or not entry.units or any(unit.half != "access" for unit in entry.units):
         return frozenset(marked)
+    # The empty name stands for what an older version did not tell by policy.
     known = frozenset(policy for policies in entry.parts.values() for policy in policies)
     return known if known and "" not in known else frozenset(marked)
 
@@ -83,6 +84,7 @@ def is_ours(live: Live, cluster: str, ledger: Ledger, *, rebuilt: bool) -> bool:
     if not is_marked(live, cluster, ledger.instance):
         return False
     entry = ledger.entries.get(live.key)
+    # "" is an intent: a kill between the write and its answer left the object made and its uid unknown.
     return rebuilt if entry is None else entry.uid in ("", live.uid)
 
 

@@ -9,10 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, first_of
-from gitmesh.model.facts import ClusterFacts, Workload
+from gitmesh.model.conditions import SourceCondition
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided, RoutingUnit, SourceCondition
+from gitmesh.model.routes import Decided
+from gitmesh.model.units import RoutingUnit
+from gitmesh.model.workloads import Workload
 from gitmesh.reasoning.routing import is_elsewhere
 
 _MOST_NAMED = 5

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import Enum, auto
 
-from gitmesh.model.units import Access, AccessUnit
+from gitmesh.model.grants import Access
+from gitmesh.model.units import AccessUnit
 from gitmesh.reasoning.questions import Known, Pair, Question, ServiceKey
 
 

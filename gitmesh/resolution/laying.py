@@ -8,22 +8,26 @@ there is an error of its policy; a subset that is named is needed of the target'
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import ClusterFacts, Service
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.naming import camel, mesh_label
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.requests import DestinationRef, Mirror, SplitTarget
-from gitmesh.model.units import Decided, Laid, Target
+from gitmesh.model.routes import Decided, Laid, Target
+from gitmesh.model.services import Service
 from gitmesh.ports import Translator
 from gitmesh.resolution.index import Index, KnownClusters, port_of
 from gitmesh.resolution.routes import Row
 from gitmesh.resolution.rules import Rule
 from gitmesh.resolution.selection import missing_port, near_service
 from gitmesh.resolution.slots import Items, Slot, is_disabled, items_of, slot_path
+
+_Asked: TypeAlias = "tuple[tuple[Translator, tuple[Mesh, ...], str], ...]"
 
 
 class Effects:
@@ -39,14 +43,22 @@ class Effects:
             if (meshes := facts.meshes_of(name))
         )
 
-    def why_not(self, laid: Laid) -> tuple[str, str]:
+    def on(self, service: Service) -> _Asked:
+        """The translators to ask about a Service, each with its meshes and how findings name them. Whose
+        meshes are presumed has no part in a destination of another one (planning/translating).
+        """
+        known = {pod.mesh for pod in self._facts.behind(service) if pod.mesh}
+        return tuple(
+            (translator, meshes, mesh_label(meshes, known))
+            for translator, meshes in self._asked
+            if not known or any(not one.presumed or one.name in known for one in meshes)
+        )
+
+    def why_not(self, laid: Laid, asked: _Asked) -> tuple[str, str]:
         """Why a field can have no effect where it is laid, and the meshes that say so; "" where it can."""
-        known = {pod.mesh for pod in self._facts.behind(laid.service) if pod.mesh}
-        for translator, meshes in self._asked:
-            # Whose meshes are presumed has no part in a destination of another one (planning/translating).
-            elsewhere = known and all(one.presumed and one.name not in known for one in meshes)
-            if not elsewhere and (why := translator.inert(laid, meshes, self._facts)):
-                return why, mesh_label(meshes, known)
+        for translator, meshes, label in asked:
+            if why := translator.inert(laid, meshes, self._facts):
+                return why, label
         return "", ""
 
 
@@ -55,6 +67,7 @@ class LaidOn:
 
     def __init__(self, cluster: str, service: Service, effects: Effects) -> None:
         self.cluster, self.service, self.effects = cluster, service, effects
+        self._asked = effects.on(service)
         self.diagnostics: list[Diagnostic] = []
         self._known: dict[tuple[str, Slot, int], bool] = {}
 
@@ -94,12 +107,17 @@ class LaidOn:
             self._say("GM301", f"{field} to Service {name} can have no effect: {why}", policy, field, mesh)
         return not why
 
+    def tell(self, code: str, text: str, policy: Policy, *path: str | int, hint: str = "") -> None:
+        """Say something of a policy's field on this Service."""
+        self.diagnostics.append(policy.origin(*path).finding(code, text, cluster=self.cluster, hint=hint))
+
     def _why_not(self, field: str, value: object, port: int, policy: Policy) -> tuple[str, str]:
         ports = tuple(one for one in self.service.ports if port in (0, one.number))
         laid = Laid(field=field, value=value, service=self.service, ports=ports)
         try:
-            return self.effects.why_not(laid)
-        except Exception as error:  # noqa: BLE001 - a plug-in's defect on one Service must not end the work on all others
+            return self.effects.why_not(laid, self._asked)
+        # A plug-in's defect on one Service must not end the work on all others.
+        except Exception as error:  # noqa: BLE001
             name = f"{self.service.namespace}/{self.service.name}"
             text = f"a translator fell over {camel(field)} of Service {name}: its routing is left as it is"
             self._say("GM313", text, policy, field, detail=f"{type(error).__name__}: {error}")
@@ -162,13 +180,13 @@ class Targets:
                 f"the facts of cluster {self.cluster} are incomplete, so it is not known whether"
                 f" {namespace}/{reference.name} is there"
             )
-            self._say("GM216", text, policy, *path, "name")
+            self.laid.tell("GM216", text, policy, *path, "name")
             return None
         if service is None:
             world = KnownClusters({self.cluster: self.index})
             hint = near_service(world, (namespace,), reference.name)
             text = f"Service {namespace}/{reference.name} does not exist in cluster {self.cluster}"
-            self._say("GM208", text, policy, *path, "name", hint=hint)
+            self.laid.tell("GM208", text, policy, *path, "name", hint=hint)
             return None
         port = self._target_port(row, policy, path, reference, service)
         subset = tuple(sorted((reference.subset or {}).items()))
@@ -194,8 +212,9 @@ class Targets:
                     missing_port(policy, (*path, "port"), service, reference.port, self.cluster)
                 )
             return port.number if port else None
-        # One port is meant whatever was asked for; of several, the one that was, where every one is there.
-        if len(service.ports) == 1:
+        # One port of another Service is meant whatever was asked for; of several, the one that was, where all
+        # are there. The Service itself keeps it always: it may get a port that is not known here.
+        if len(service.ports) == 1 and service.key != self.service.key:
             return service.ports[0].number
         requested = {row.match.port} if row.match.port else {port.number for port in self.service.ports}
         if requested and requested <= {port.number for port in service.ports}:
@@ -204,7 +223,7 @@ class Targets:
             f"Service {service.namespace}/{service.name} does not have every port of {self._name}; name the"
             " port that is meant"
         )
-        self._say("GM218", text, policy, *path)
+        self.laid.tell("GM218", text, policy, *path)
         return None
 
     def _need(
@@ -218,15 +237,12 @@ class Targets:
         wanted = dict(labels)
         if self.index.facts.complete and not any(w.may_carry(wanted) for w in self.index.behind(service)):
             shown = ", ".join(f"{key}={value}" for key, value in labels)
-            self._say(
+            self.laid.tell(
                 "GM209",
                 f"no pod behind Service {service.namespace}/{service.name} carries {shown}",
                 policy,
                 *path,
             )
-
-    def _say(self, code: str, text: str, policy: Policy, *path: str | int, hint: str = "") -> None:
-        self.diagnostics.append(policy.origin(*path).finding(code, text, cluster=self.cluster, hint=hint))
 
 
 def _decider(row: Row, decided: Decided) -> Policy:

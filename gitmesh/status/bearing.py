@@ -51,13 +51,16 @@ def in_states(
     results: Mapping[str, ClusterResult], said: Iterable[Diagnostic]
 ) -> Mapping[str, ClusterResult]:
     """The clusters, each in the worst state of itself and of its parts: what a finding of any step keeps from
-    being in force is not in force, also where every object is as it is wanted."""
+    being in force is not in force, also where every object is as it is wanted. One that was compared with
+    nothing keeps the state that says so."""
     found: dict[str, set[State]] = {}
     for one in said:
         if state := state_of(one):
             found.setdefault(one.cluster, set()).add(state)
     return {
-        name: replace(result, state=worst([result.state, *found[name]])) if name in found else result
+        name: replace(result, state=worst([result.state, *found[name]]))
+        if name in found and result.plan
+        else result
         for name, result in results.items()
     }
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gitmesh.model.facts import Service, Workload
+from gitmesh.model.services import Service
+from gitmesh.model.workloads import Workload
 from tests.soundness.istio_routing import host
 from tests.soundness.requests import ArrivingCall, AskedRequest, CallingPod
 from tests.soundness.unified import Document, pairs, selects
@@ -15,7 +16,7 @@ from tests.worlds.judge import JudgedMoment, is_held, name_of
 from tests.worlds.objects import Object
 from tests.worlds.playing import is_ours
 from tests.worlds.resolving import seen_routes, taken_rule
-from tests.worlds.truth import clients, probed, settings, spoken_at
+from tests.worlds.truth import probed, settings, spoken_at
 from tests.worlds.waypoints import STRAIGHT
 
 _LED_ROUND = "GM221"
@@ -130,7 +131,7 @@ def _differ(judge: JudgedMoment, called: Service, led: Service) -> bool:
         ends = [_behind(judge, service, port.number) for service in (called, led)]
         if not all(ends):
             continue
-        for client in clients(judge.moment.world):
+        for client in judge.clients:
             for request in (one for one in spoken_at(port) if one.http):
                 answers = [
                     {

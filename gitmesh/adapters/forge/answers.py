@@ -49,6 +49,8 @@ class HttpAnswer(Struct, Generic[T], frozen=True, kw_only=True):
     def is_limit(self) -> bool:
         """Whether nothing was done because we ask too often: 429, or GitHub's 403."""
         if self.status == 403:
+            # GitHub says 403 of both, a limit and a missing right (REST API, 'Rate limits'): the headers
+            # tell them apart.
             spent = self.headers.get("x-ratelimit-remaining") == "0"
             return spent or "retry-after" in self.headers or "rate limit" in words_of(self.body).lower()
         return self.status == 429

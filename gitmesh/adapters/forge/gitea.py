@@ -158,7 +158,8 @@ class GiteaForge:
             made = exchange.ask(ask, _GiteaComment)
         return Comment(id=made.id, body=made.body, own=True)
 
-    def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002 - ids are the repository's
+    # Ids are the repository's.
+    def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002
         """As the port says."""
         with self._transport.call() as exchange:
             exchange.ask(

@@ -192,7 +192,8 @@ class GitHubForge:
             made = exchange.ask(ask, _GitHubComment)
         return Comment(id=made.id, body=made.body or "", own=True)
 
-    def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002 - ids are the repository's
+    # Ids are the repository's.
+    def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002
         """As the port says."""
         with self._transport.call() as exchange:
             exchange.ask(
@@ -206,6 +207,7 @@ class GitHubForge:
         """As the port says."""
         ask = ApiCall(purpose=Purpose.COMMENT, method="DELETE", path=self._comment(comment))
         with self._transport.call() as exchange:
+            # Gone is what was asked for, whoever deleted it.
             exchange.answer(ask, Nothing, lambda answer: answer.status in (404, 410))
 
     def statuses(self, commit: str) -> tuple[CommitStatus, ...]:

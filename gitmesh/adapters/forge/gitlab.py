@@ -185,6 +185,7 @@ class GitLabForge:
         """As the port says."""
         ask = ApiCall(purpose=Purpose.COMMENT, method="DELETE", path=f"{self._merge(number)}/notes/{comment}")
         with self._transport.call() as exchange:
+            # Gone is what was asked for, whoever deleted it.
             exchange.answer(ask, Nothing, lambda answer: answer.status == 404)
 
     def statuses(self, commit: str) -> tuple[CommitStatus, ...]:

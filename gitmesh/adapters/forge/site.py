@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MOST_TOKEN_BYTES = 16_384
-_TOKEN_HINT = "forge.tokenFile names a file that holds the token of the forge's account, in one line."  # noqa: S105 - no token
+_WHERE_FROM = "forge.tokenFile names a file that holds the token of the forge's account, in one line."
 
 
 class Purpose(StrEnum):
@@ -88,7 +88,7 @@ class Site(Struct, frozen=True, kw_only=True):
             ) from None
 
     def _no_token(self, why: str) -> ForgeError:
-        return ForgeError(f"forge.tokenFile: {self.token_file} {why}", retryable=False, hint=_TOKEN_HINT)
+        return ForgeError(f"forge.tokenFile: {self.token_file} {why}", retryable=False, hint=_WHERE_FROM)
 
 
 class Token(Confidential, frozen=True):

@@ -90,7 +90,11 @@ class Transport:
         token = self.site.token()
         proxy = httpcore2.Proxy(self.site.proxy) if self.site.proxy else None
         pool = httpcore2.ConnectionPool(
-            ssl_context=self.site.tls(), proxy=proxy, max_connections=1, network_backend=LimitedBackend(limit)
+            # One connection: the requests of a call follow each other, and share its deadline.
+            ssl_context=self.site.tls(),
+            proxy=proxy,
+            max_connections=1,
+            network_backend=LimitedBackend(limit),
         )
         headers = {
             "Host": self.site.host,
@@ -165,6 +169,7 @@ class Exchange:
         """Seconds until the next attempt; None where there is to be none."""
         pause = backoff(attempt, self._jitter())
         if isinstance(outcome, Mishap):
+            # A comment that was perhaps written already is not written again: two would be worse than none.
             return pause if outcome.error.retryable and (ask.repeats or not outcome.sent) else None
         if outcome.is_limit:  # it was not carried out
             return pause if outcome.wait is None else outcome.wait + pause

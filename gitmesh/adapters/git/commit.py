@@ -78,6 +78,7 @@ def push(repository: Repository, commit: str, branch: str) -> GitError | None:
     lines = [line for line in done.out.decode(errors="replace").splitlines() if line.startswith("!\t")]
     if not lines:
         raise repository.explain(done.err)
+    # A server's own words differ from push to push; only git's fixed ones become part of the finding.
     words = lines[0].rpartition("\t")[2]
     why = _DECLINED.search(words)
     return GitError(

@@ -18,7 +18,7 @@ from gitmesh.adapters.git.process import Done, Limits, Running, run
 from gitmesh.adapters.git.store import TEMPORARY_ROOM, Store, size_of
 from gitmesh.adapters.git.web import TRACE, page_in_place_of_git
 from gitmesh.errors import SourceError
-from gitmesh.model.config import SourceAuth
+from gitmesh.model.config_sources import SourceAuth
 from gitmesh.parsing.settings import url_problem
 
 T = TypeVar("T")
@@ -102,6 +102,7 @@ class Repository(Objects):
     def refs(self, *patterns: str) -> dict[str, str]:
         """Full names of the remote's refs, with ids. Raises as `branches`."""
         found = self._ls_remote(*patterns)
+        # A login page reads as a repository without refs: an empty answer is looked at once more.
         if not found and (page := self._page(failed=False)):
             raise page
         return found

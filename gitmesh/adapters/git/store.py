@@ -75,6 +75,7 @@ class Store:
     def _away(self, tip: str, work: Callable[[], T], error: GitError) -> T:
         try:
             folder = mkdtemp(prefix="gitmesh-")
+            # At the end of the process, too: the next one begins at home.
             self._drop = finalize(self, shutil.rmtree, folder, ignore_errors=True)
             self.path, self.trouble = Path(folder) / self.home.name, str(error)
             return self._alone(tip, work)

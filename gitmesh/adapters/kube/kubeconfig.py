@@ -11,8 +11,9 @@ import base64
 import binascii
 from typing import TYPE_CHECKING
 
-from gitmesh.adapters.kube.credentials import Certificate, Endpoint, Exec, FileToken, StaticToken, TokenSource
+from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.adapters.kube.errors import clean
+from gitmesh.adapters.kube.tokens import Certificate, Exec, FileToken, StaticToken, TokenSource
 from gitmesh.errors import ClusterError
 from gitmesh.yaml_documents import DocumentError, read_documents
 
@@ -165,6 +166,7 @@ class _KubeconfigReader:
 
     def _only(self, section: Mapping[str, object], known: frozenset[str], what: str) -> None:
         for field, value in section.items():
+            # `insecure-skip-tls-verify: false` says what holds anyway, so what is off is let stand.
             if field not in known and value not in _OFF:
                 raise self._fail(
                     f"sets `{clean(field, 80)}` of its {what}, which GitMesh does not honour; remove it"

@@ -58,6 +58,7 @@ class LiveObjects:
         """Those of these objects that are there, of kinds that `read` found served. Raises ClusterError."""
         found: dict[ObjectKey, Live] = {}
         for (_, key), live in zip(asked, self._client.each(self._one, asked), strict=True):
+            # First of all: where the answer is that it is gone, the old value must not stay.
             self._known.pop(key, None)
             if live is not None:
                 found[key] = self._known[key] = live

@@ -63,6 +63,7 @@ def field_managers(found: Sequence[Entry]) -> dict[str, str]:
     """
     claimed: dict[str, str] = {}
     others = [entry for entry in found if not is_ours(entry)]
+    # Appliers last, so that of two who claim one field the one who will insist on it is named.
     for entry in sorted(others, key=lambda e: (e.get("operation") == "Apply", str(e.get("manager")))):
         claimed.update(dict.fromkeys(paths(entry["fieldsV1"]), str(entry.get("manager", ""))))
     return claimed
@@ -118,6 +119,7 @@ def taken_over(
     takes = [
         (e, claimed(e, desired, forbidden))
         for e in found
+        # An Update manager wrote once and will not insist; an applier would come back, and two would fight.
         if e.get("operation") == "Update" or (adopted and not is_ours(e))
     ]
     takes = [(entry, part) for entry, part in takes if part]

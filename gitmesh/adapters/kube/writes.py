@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gitmesh.adapters.kube.client import ApiRequest
+from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.adapters.kube.paths import item
 from gitmesh.planning.ownership import FIELD_MANAGER
 

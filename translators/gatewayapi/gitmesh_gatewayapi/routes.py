@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from gitmesh.model.objects import ApiKind, canonical
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Route, RoutingUnit
+from gitmesh.model.routes import Route
+from gitmesh.model.units import RoutingUnit
 from gitmesh_gatewayapi.conditions import EVERYTHING, NoMeeting, RouteMatch, Values, meet
 from gitmesh_gatewayapi.grants import grants
 from gitmesh_gatewayapi.grpc import call_of, listed_for_grpc, speaks_grpc, unsaid
@@ -97,6 +98,7 @@ def _of_port(unit: RoutingUnit, port: int, remarks: Remarks) -> Sequence[RouteOb
 def _written(
     kind: ApiKind, listed: Sequence[ListedMatch], rows: Sequence[Route], called: Called, remarks: Remarks
 ) -> Sequence[RouteObject]:
+    # The row for what none of ours matches: without it the rest would be answered with 404.
     placed = most_specific([*listed, ListedMatch(match=EVERYTHING, action=len(rows))])
     if isinstance(placed, TooMany | Unsayable):
         _note_unsaid(placed, rows, remarks)
@@ -154,6 +156,7 @@ def _parts(ruled: Sequence[_Ruled], remarks: Remarks) -> list[list[_Ruled]]:
     """The rules of each route; noted where they cannot be parted."""
     parts: list[list[_Ruled]] = []
     for group in _bound_together(ruled):
+        # First fit: as few routes as is easily had, and the same ones at each run.
         fitting = next((part for part in parts if _fits([*part, *group])), None)
         if fitting is None:
             parts.append(fitting := [])

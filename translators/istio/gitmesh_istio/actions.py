@@ -7,15 +7,8 @@ from collections.abc import Mapping
 from gitmesh.model.base import Disabled, format_duration
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import Cors, DirectResponse, Fault, Headers, Redirect, Retries, Rewrite
-from gitmesh.model.units import Decided, Route, Target
-from gitmesh_istio.forwarding import (
-    Forward,
-    destination,
-    mirrors,
-    new_host,
-    percentage,
-    split,
-)
+from gitmesh.model.routes import Decided, Route, Target
+from gitmesh_istio.forwarding import Forward, destination, mirrors, new_host, percentage, split
 from gitmesh_istio.headers import header_operations
 from gitmesh_istio.matches import Choice
 from gitmesh_istio.paths import redirection, rewriting
@@ -129,6 +122,7 @@ def _item_origins(name: str, decided: Decided, route: Route) -> dict[str, Origin
         }
     items = route.item_origins.get(name, ())
     if name == "mirror" and items:
+        # A mirror of 0 percent is not written, so the places of those behind it move up.
         items = tuple(parts for parts, item in zip(items, decided.value, strict=True) if item.percent > 0)
     return {
         f"{_LISTS[name]}[{number}]{_PARTS[part]}": origin

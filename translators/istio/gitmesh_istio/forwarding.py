@@ -7,10 +7,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import Headers, Mirror, Rewrite, SplitTarget
-from gitmesh.model.units import Route, Target
+from gitmesh.model.routes import Route, Target
+from gitmesh.model.services import Service
 from gitmesh_istio.headers import header_operations
 from gitmesh_istio.names import host, subset_name
 from gitmesh_istio.scope import Notes

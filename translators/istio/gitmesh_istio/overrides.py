@@ -12,25 +12,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE
 from msgspec.structs import replace
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Service
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.objects import ObjectKey
-from gitmesh.model.strangers import (
-    ALONE,
-    EVERYBODY,
-    Around,
-    Contender,
-    Displaced,
-    Override,
-    Stranger,
-)
+from gitmesh.model.services import Service
+from gitmesh.model.strangers import ALONE, EVERYBODY, Around, Contender, Displaced, Override, Stranger
 from gitmesh.model.units import AccessUnit, DestinationUnit, RoutingUnit
-from gitmesh_istio.ambient import decided_at, is_ambient, shut_out
+from gitmesh_istio.ambient import decided_at, shut_out
 from gitmesh_istio.kinds import DESTINATION_RULE, VIRTUAL_SERVICE
 from gitmesh_istio.lookup import Lookup
 from gitmesh_istio.meshwide import root_of
 from gitmesh_istio.names import cluster_domain, host, subset_name
 from gitmesh_istio.waypoint_routes import route_names
-from gitmesh_istio.waypoints import binding, places
+from gitmesh_istio.waypoints import binding, is_ambient, places
 
 _GATEWAY_ROUTES = (HTTP_ROUTE.kind, GRPC_ROUTE.kind)
 _ROUTING = (VIRTUAL_SERVICE.kind, *_GATEWAY_ROUTES)

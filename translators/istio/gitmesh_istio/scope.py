@@ -14,7 +14,7 @@ from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided
+from gitmesh.model.routes import Decided
 from gitmesh_istio.ignored import ignores
 from gitmesh_istio.kinds import EXPORTS
 from gitmesh_istio.names import cluster_domain

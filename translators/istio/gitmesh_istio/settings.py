@@ -52,6 +52,7 @@ def _is_by_hand(unit: RoutingUnit, theirs: Displaced | None, notes: Notes) -> bo
     """Whether clients use mTLS to the destination only if a DestinationRule says so, and one must: what
     theirs said stays so, and without theirs all of its pods take it.
     """
+    # With enableAutoMtls istiod chooses mTLS itself wherever no DestinationRule says otherwise.
     if unit.around.plaintext or not _is_auto_off(notes):
         return False
     proxied = [bool(one.mesh) for one in unit.workloads]

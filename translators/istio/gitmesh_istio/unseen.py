@@ -11,8 +11,8 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from gitmesh.model.requests import SplitTarget
+from gitmesh.model.routes import Decided, Route, Target
 from gitmesh.model.strangers import Around, NamedSubset, Override
-from gitmesh.model.units import Decided, Route, Target
 from gitmesh_istio.names import Labels, subset_name
 
 _Meant: TypeAlias = tuple[tuple[str, str], Labels]

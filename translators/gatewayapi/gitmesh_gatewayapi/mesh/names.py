@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gitmesh.model.facts import ClusterFacts, Service
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.model.services import Service
 from gitmesh_gatewayapi.kinds import ROUTES
 from gitmesh_gatewayapi.routes import MAX_ROUTES, route_name
 
