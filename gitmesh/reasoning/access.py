@@ -83,15 +83,14 @@ def _decided(question: Question, known: Known, pair: Pair) -> Ruling:
     if shut is None or by_proxy is False or found.answer is Answer.DENIED:
         return found
     text = (
-        f"the pods refuse the proxy ahead of Service {'/'.join(question.service)}, which would send requests"
-        f" past what is decided for {shut.service.namespace}/{shut.service.name}"
+        f"the pods refuse the proxy ahead of Service {'/'.join(question.service)}, which sends on requests"
+        f" for other Services past what is decided for {shut.service.namespace}/{shut.service.name}"
     )
-    grants = (*shut.access.allows, *shut.access.denies)
-    deciding = tuple(sorted({grant.origin for grant in grants}))
+    # No policy's line: none of them denies it.
     if by_proxy:
-        return Ruling(answer=Answer.DENIED, basis=Basis.SHUT, text=text, deciding=deciding)
+        return Ruling(answer=Answer.DENIED, basis=Basis.SHUT, text=text)
     text = f"it is not known whether the request comes by a proxy; if so, {text}; else: {found.text}"
-    return Ruling(answer=Answer.UNKNOWN, basis=Basis.SHUT, text=text, deciding=deciding)
+    return Ruling(answer=Answer.UNKNOWN, basis=Basis.SHUT, text=text)
 
 
 def _come(question: Question, known: Known, pair: Pair) -> Ruling:

@@ -46,6 +46,8 @@ def by_proxy_ahead(question: Question, known: Known) -> bool | None:
 
 def shutting(known: Known, pair: Pair) -> Iterator[AccessUnit]:
     """The destinations whose pods refuse, at this port, the proxy ahead of some Services."""
+    if not known.shuts_out:
+        return
     services = (*(one for one, _ in (*pair.reached, *pair.closing, *pair.denying)), *pair.spreading)
     for service in dict.fromkeys(service.key for service in services):
         unit = known.access.get(service)

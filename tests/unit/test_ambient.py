@@ -481,3 +481,35 @@ def test_route_says_that_nobody_routes_for_clients_in_ambient_without_a_waypoint
     world.put("east", "pods", pod("web"), pod("api"), pod("db", sidecar=True))
     known = side(world.settle())
     assert (found("web"), found("db")) == (Found.DECIDED, Found.DECIDED)
+
+
+def test_a_review_tells_whom_a_waypoint_that_is_shut_out_costs_his_access(world: Folders) -> None:
+    """What is allowed at `twin` is the same before and after; but `api`, whose port 81 leads elsewhere, is
+    not selected any more, so that the waypoint of both is refused."""
+    bind(world)
+    wide = service("api")
+    wide["spec"]["ports"].append({"name": "http-more", "port": 81, "targetPort": 9090})
+    twin = service("twin", selector={"app": "api"})
+    world.put("east", "services", service("web"), wide, service("db"), twin)
+    to_twin = document(
+        "AccessPolicy",
+        "callers",
+        sources=[{"serviceAccounts": [{"name": "web"}]}],
+        destinations=[{"name": "twin"}],
+    )
+    to_api = {
+        **to_twin,
+        "metadata": {**to_twin["metadata"], "name": "more"},
+        "spec": {**to_twin["spec"], "destinations": [{"name": "api"}]},
+    }
+    world.commit(to_twin, to_api)
+    before = side(world.settle())
+    world.commit(to_twin)
+    after = side(world.settle())
+    residents = population("east", {"east": after.index.facts})
+    lost = {
+        (one.service, one.callers)
+        for one in access_changes(before, after, residents)
+        if one.effect.value == "Lost"
+    }
+    assert (("shop", "twin"), ("shop/web",)) in lost
