@@ -41,6 +41,7 @@ class Begun(FromCopy):
 
     def descends(self, tip: str, ancestor: str) -> bool:
         """Whether `tip` is `ancestor` or comes after it; no where that was not found out in time."""
+        # The copy on this disk first: only what it cannot tell is worth time of the common deadline.
         known = self._source.follows(tip, ancestor)
         if known is not None:
             return known
@@ -68,4 +69,5 @@ def side_by_side(
     finally:
         for source in sources:
             if isinstance(source, Remote):
+                # Also after a success: a git that still waits for its remote would outlive the command.
                 source.abandon()

@@ -37,6 +37,8 @@ class Standpoint(Struct, frozen=True, kw_only=True):
     @property
     def meaning(self) -> tuple[object, ...]:
         """Equal where a review of the same commits would say the same."""
+        # Facts without a digest are equal to nothing but themselves: better a review too many than one of
+        # old facts.
         return tuple((name, one.digest or id(one)) for name, one in self.facts.items()), tuple(
             self.others.items()
         )
@@ -89,6 +91,7 @@ class PullReviewer:
         """Compare and post; what became of the comment, in a word. Raises SourceError, ForgeError and
         LateError.
         """
+        # Before the comparison: what was read later may be newer than the marker says, never older.
         at = int(self._wall())
         found = self._compare(base, pull.head, standpoint, memo=memo, clock=clock)
         clock()  # what is late is not posted
@@ -130,6 +133,8 @@ class ReviewWork:
 
     def run(self) -> str:
         """Announce, fetch, compare, post. Raises WorldError."""
+        # First, before anything is fetched: whoever pushed sees at once that somebody is at it, and the
+        # status of the head before does not stay pending.
         self._one.announce(self.pull, self._former)
         self.base = self._one.base_of(self.pull, self.standpoint.tip)
         return self._one.review(self.pull, self.base, self.standpoint, memo=self._memo, clock=self._in_time)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -200,12 +201,19 @@ class Ordering:
         away = f"refuses what it refused until {other} is as it is wanted" if other else ""
         match move.effect:
             case Effect.CLOSES:
+                # It waits for no grant: one that cannot be written would keep all others' pods open. And
+                # no grant waits for it: one that follows a Service to other pods leaves the old ones open
+                # until this is written, but nothing selected those in the revision before either, and by
+                # waiting the new ones would be closed to callers whom both revisions admit. No one object can
+                # select old and new: the labels they share may be on pods that others guard.
                 if move.between is not None and row.key.namespace in self.granting:
                     yield state_between(move, Turn.PREPARES, "keeps who may call until all grants are there")
                 yield replace(row, turn=Turn.CLOSES)
-            # An object that closes by being there goes last: before that, all that narrows must be in
-            # force.
             case Effect.OPENS:
+                # One object speaks for all pods, so its end waits for every refusal that is still to be
+                # written, in whichever namespace: pods there would be open to callers whom both revisions
+                # refuse. Only for one whose write fails, though, which is the server's word, and not for one
+                # that somebody else's object keeps away: a tenant could hold the whole mesh like that.
                 narrowing = tuple(key for keys in self.narrowing.values() for key in keys)
                 yield replace(row, turn=Turn.OPENS, relies_on=(*row.relies_on, *narrowing))
             case Effect.NEITHER if deletes:
@@ -214,7 +222,7 @@ class Ordering:
             case Effect.BOTH if deletes and not move.refuses:
                 yield self._withdrawn(row)
             case _ if not move.refuses:
-                if move.effect is Effect.BOTH and move.between is not None and self._hangs_together(row):
+                if move.effect is Effect.BOTH and move.between is not None and self._is_refused(row):
                     yield state_between(move, Turn.PREPARES, _NOBODY)
                 yield replace(row, turn=Turn.WITHDRAWS if deletes else Turn.GRANTS)
             # Both old and new are refused for as long as something that should refuse is kept from its
@@ -235,12 +243,37 @@ class Ordering:
     def _withdrawn(self, row: Change) -> Change:
         """A grant that goes and may leave its pods open to all, as the first of its kind closed them: not
         before there is what is to close them, or to refuse."""
-        missing = self.away.get("")
-        if missing is not None and self._closes(missing):
+        missing = self._missed(row.key.namespace)
+        if missing is not None:
             return self._waits(row, f"closes what it grants until {missing} is as it is wanted")
         near = (self.moves[key] for key in self._near(row))
         closing = tuple(one.row.key for one in near if one.refuses or self._is_everywhere(one))
         return replace(row, turn=Turn.WITHDRAWS, relies_on=(*row.relies_on, *closing))
+
+    def _missed(self, namespace: str) -> ObjectKey | None:
+        """What is to close or to refuse there when a grant has gone, and is kept away.
+
+        A refusal may be missed by whom the grant alone kept out, so the grant stays, with those whom it
+        admitted until now; where all is closed anyway nobody comes in, and it goes. What keeps a refusal away
+        may be a tenant's: it is missed in that namespace alone.
+        """
+        everywhere = self.away.get("")
+        if everywhere is not None and self._closes(everywhere):
+            return everywhere
+        return None if self._stays_closed else self.away.get(namespace)
+
+    @cached_property
+    def _stays_closed(self) -> bool:
+        """Whether every mesh has what closes all of it by existing, and keeps it."""
+        live, roots = self.scenery.observed.live, {mesh.root_namespace for mesh in self.scenery.built.meshes}
+        there = (key for key in self.scenery.built.manifests if key.namespace in roots and key in live)
+        closed = {
+            key.namespace
+            for key in there
+            if key not in self.moves
+            and self.scenery.writers[key].effect(None, decode(live[key].body)) is Effect.CLOSES
+        }
+        return closed == roots
 
     def _closes(self, key: ObjectKey) -> bool:
         wanted = self.scenery.built.manifests.get(key)
@@ -255,6 +288,11 @@ class Ordering:
 
     def _hangs_together(self, row: Change) -> bool:
         return any(key != row.key for key in self._near(row))
+
+    def _is_refused(self, row: Change) -> bool:
+        """Whether something comes to refuse otherwise at the pods of a grant, perhaps. What closes them or
+        grants otherwise is no reason to rest, in which nobody is let in whom both revisions do."""
+        return any(self.moves[key].refuses for key in self._near(row))
 
     def _released(self, row: Change) -> Change:
         return replace(row, turn=Turn.RELEASES, relies_on=(*row.relies_on, *self._near(row)))

@@ -60,6 +60,7 @@ class Index:
         if namespaces:
             return [
                 s
+                # A namespace that is named twice must not give its Services twice.
                 for namespace in set(namespaces)
                 for s in self.facts.services_by_namespace.get(namespace, ())
             ]
@@ -85,6 +86,7 @@ class Index:
     def _carrying(self, namespace: str, wanted: Mapping[str, str]) -> Iterator[Workload]:
         """The workloads that have all of these labels; none where none are wanted."""
         pairs = (self._workloads_by_label.get((namespace, *pair), []) for pair in sorted(wanted.items()))
+        # By the rarest label: the fewest workloads have to be looked at.
         return (w for w in min(pairs, key=len, default=[]) if wanted.items() <= w.labels.items())
 
     def bearing(self, service: Service) -> tuple[Workload, ...]:

@@ -118,6 +118,8 @@ class _Destination:
                     " groups of clients"
                 )
                 self.laid.tell("GM212", text, policy, name)
+                # Nothing at all: with a part of the chain the clients behind it would have a value that no
+                # policy gives them.
                 return {}
         return found
 
@@ -149,6 +151,7 @@ class _Destination:
                 self.laid.tell(
                     "GM301", f"no mesh can express this match: {rule.reason}", acting.policy, *path
                 )
+        # Only now: `missing` is filled while the rules above are made.
         for number, match in enumerate(spec.matches or ()):
             if match.port is not None and match.port in missing:
                 self.diagnostics.append(

@@ -73,6 +73,7 @@ class HttpAnswer(Struct, Generic[T], frozen=True, kw_only=True):
             now = parsedate_to_datetime(self.headers.get("date", "")).timestamp()
         except (ValueError, OverflowError):
             return _UNSAID_WAIT
+        # One more: both moments are whole seconds, so the reset may come up to one later than it seems.
         return _UNSAID_WAIT if reset is None else max(0.0, reset - now) + 1.0
 
     def next_page(self, query: Query) -> Query | None:
@@ -82,6 +83,7 @@ class HttpAnswer(Struct, Generic[T], frozen=True, kw_only=True):
         """
         link = _NEXT.search(self.headers.get("link", ""))
         if link is not None:
+            # Our own parameters first: a link that leaves one out still asks for what we asked for.
             return {**query, **dict(parse_qsl(urlsplit(link[1]).query))}
         page = self.headers.get("x-next-page", "").strip()
         return {**query, "page": page} if page.isascii() and page.isdigit() else None
@@ -105,6 +107,7 @@ def words_of(body: bytes) -> str:
 def _texts(value: object, depth: int) -> Iterator[str]:
     if isinstance(value, str):
         yield value
+    # The nesting is a stranger's: deep enough it would exhaust the stack here.
     elif isinstance(value, (dict, list)) and depth < _DEEPEST:
         for part in value.values() if isinstance(value, dict) else value:
             yield from _texts(part, depth + 1)

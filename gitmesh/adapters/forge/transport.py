@@ -108,6 +108,8 @@ class Transport:
         except TimeoutError:
             raise ForgeError(f"{self.site.host} did not answer within {self.site.timeout:g} s") from None
         except ForgeError as error:
+            # Here, once for all requests of the call: an answer of the other side may repeat what it was
+            # sent.
             error.detail = token.masked(error.detail)
             raise
 
@@ -155,6 +157,8 @@ class Exchange:
         outcome = self._once(ask, shape)
         for attempt in range(ATTEMPTS - 1):
             wait = self._wait(ask, outcome, attempt)
+            # A pause that would outlast the call is not begun: the failure is told now, with what the forge
+            # said.
             if wait is None or not self._limit.has_room(wait):
                 break
             self._limit.pause(wait)
@@ -206,12 +210,14 @@ class Exchange:
             text = f"the certificate of {self._site.host} could not be verified"
             hint = "If a private CA signed it, name the file with the CA's certificate in forge.caFile."
             return Mishap(ForgeError(text, retryable=False, detail=str(error), hint=hint), sent=False)
+        # Nothing was sent, so also a comment may be tried again.
         return Mishap(ForgeError(f"{self._site.host} could not be reached", detail=str(error)), sent=False)
 
     def _body(self, response: httpcore2.Response) -> bytes:
         body = bytearray()
         for piece in response.iter_stream():
             body += piece
+            # Counted as it comes: Content-Length is the other side's word, and may be missing.
             if len(body) > MOST_BYTES:
                 raise ForgeError(
                     f"{self._site.host} answers with more than {MOST_BYTES >> 20} MiB", retryable=False
@@ -224,6 +230,7 @@ class Exchange:
         try:
             return replace(answer, value=msgspec.json.decode(answer.body or b"{}", type=shape))
         except (msgspec.DecodeError, RecursionError) as error:
+            # Sent, so a comment is not tried again: what answered in the API's place may have passed it on.
             text = f"{self._site.host} answers something else than its API does (HTTP {answer.status})"
             hint = "A login page or a proxy may stand before it, or forge.url or forge.kind is wrong."
             return Mishap(ForgeError(text, detail=clean(error), hint=hint), sent=True)

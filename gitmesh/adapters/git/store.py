@@ -61,6 +61,7 @@ class Store:
                 if error.reason is not Reason.DISK:
                     raise
                 if self.trouble:
+                    # The temporary place is full, too: what is to be mended is the disk at home.
                     raise GitError(self.trouble, Reason.DISK, detail=str(error)) from error
                 return self._away(tip, work, error)
 
@@ -144,6 +145,7 @@ class Store:
     def renew(self, tip: str, fill: Callable[[Path], object]) -> None:
         """Replace the store by a new one, inside `writing`. The old one goes only when the new one is
         complete: it may hold the last good commit."""
+        # Beside it: a rename is atomic within one file system only.
         fresh = self.path.with_name(self.path.name + ".new")
         _remove(fresh)
         self._make(fresh, tip)
@@ -184,6 +186,7 @@ def _writable(store: Path, room: int) -> bool:
         for folder in (store, store / "objects"):
             if folder.is_dir() and not os.access(folder, os.W_OK):
                 return False
+        # With something in it: on a full disk an empty file can still be made.
         probe.write_bytes(_PROBE)
         probe.unlink()
         return shutil.disk_usage(store.parent).free > room
@@ -206,6 +209,8 @@ def _lock_file(store: Path) -> Iterator[int]:
 
 def _try_lock(file: int) -> bool:
     try:
+        # The operating system's lock, not a file that is there or not: it goes with the process that held
+        # it, however that ended.
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False

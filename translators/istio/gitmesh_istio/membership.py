@@ -78,6 +78,7 @@ def _unguarded(pod: PodFact) -> tuple[PortRange, ...]:
     if mode.upper() == "NONE" or _excluded_interfaces(pod):
         return (PortRange(first=1, last=_LAST_PORT),)
     if included != "*":
+        # What is listed is redirected; all that lies between, before and behind comes past the proxy.
         bounds = (0, *_port_list(included), _LAST_PORT + 1)
         return tuple(
             PortRange(first=one + 1, last=two - 1) for one, two in itertools.pairwise(bounds) if two - one > 1

@@ -37,6 +37,7 @@ def mutual(traffic: Part, unit: RoutingUnit, notes: Notes) -> Part:
 
 def _with_tls(traffic: Part, mode: str, origin: Origin) -> Part:
     tls = {"tls": {"mode": mode}}
+    # Ours last: what a policy says of TLS stays.
     value = {**tls, **traffic.value}
     if "portLevelSettings" in value:
         value["portLevelSettings"] = [{**tls, **level} for level in value["portLevelSettings"]]

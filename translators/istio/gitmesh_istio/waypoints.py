@@ -105,6 +105,8 @@ def _asked(labels: Mapping[str, str], namespace: str) -> Place | None:
 def binding(service: Service, meshes: Sequence[Mesh]) -> Binding | None:
     """The waypoint that a Service is bound to; its own label counts before its namespace's."""
     place = _asked(service.labels, service.namespace)
+    # `none` is a label, too: it takes the Service out of its namespace's binding (istio.io, 'Configure
+    # waypoint proxies').
     if _USE not in service.labels:
         bound = (_pairs(mesh.settings.get(BOUND, "")).get(service.namespace) for mesh in meshes)
         place = next((_place(text) for text in bound if text), None)
