@@ -11,7 +11,7 @@ before all access, and what it widens after that.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
@@ -20,6 +20,7 @@ from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.admission import GUARDING, NARROWING, Effect
 from gitmesh.model.objects import ObjectKey, canonical, decode
 from gitmesh.model.plan import Action, Change, Turn
+from gitmesh.planning.kept_away import KeptAway, body_of_row
 from gitmesh.planning.rows import is_same
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Ordering:
         self.diagnostics: list[Diagnostic] = []
         self.rows = [row for row in rows if row.writes]
         self.moves = {row.key: self._move(row) for row in self.rows if row.decides in GUARDING}
-        self.away = self._away(rows)
+        self.kept = KeptAway(rows, self.moves.keys(), scenery)
         access = [move for move in self.moves.values() if move.row.decides == "access"]
         self.changes_access = any(move.effect is not Effect.NEITHER for move in access)
         self.passing = [
@@ -97,60 +98,15 @@ class Ordering:
         """Whether it may be about pods of every namespace: mTLS is, and what closes by existing may be."""
         return move.row.decides == "trust" or move.effect is Effect.CLOSES
 
-    # --- what is not as it is wanted after this plan, and so refuses too little
-
-    def _away(self, rows: Sequence[Change]) -> Mapping[str, ObjectKey]:
-        """By namespace an object that would narrow who may call and is kept from it, "" for one that is about
-        all of them. There nothing refuses less meanwhile, and nowhere else: what a tenant makes holds nobody
-        else's, so only what a mesh has in its root namespace is about all. What errors hold is as it is to
-        be.
-        """
-        roots = {mesh.root_namespace for mesh in self.scenery.built.meshes} - {""}
-        kept = (row.key for row in rows if self._is_kept_away(row, roots))
-        found = sorted((*kept, *self._staying()), reverse=True)
-        everywhere = [key for key in found if key.namespace in roots]
-        away = {key.namespace: key for key in found}
-        return {**away, "": everywhere[-1]} if everywhere else away
-
-    def _is_kept_away(self, row: Change, roots: Collection[str]) -> bool:
-        """Whether a stranger in its place, a finalizer, or what it waits for keeps a wanted object away. What
-        a stranger's object does instead counts in the root namespaces of meshes alone, which no tenant has.
-        """
-        wanted = self.scenery.built.manifests.get(row.key)
-        if wanted is None or row.decides not in GUARDING or row.writes:
-            return False
-        if row.action not in (Action.CONFLICT, Action.HELD) and not row.staged:
-            return False
-        tenants = row.action is Action.CONFLICT and row.key.namespace not in roots
-        before = None if tenants else _body(row.before)
-        return self.scenery.writers[row.key].effect(before, decode(wanted.body)) in NARROWING
-
-    def _staying(self) -> Iterator[ObjectKey]:
-        """Ours that nobody wants and this plan does not delete, for whatever reason: it is protected, too
-        many would go, its finalizers wait, or the ledger that tells what may go is lost."""
-        built, live = self.scenery.built, self.scenery.observed.live
-        going = {row.key for row in self.rows if row.action is Action.DELETE}
-        ours = (
-            key for key in live.keys() - built.manifests.keys() - built.held - going if self._is_ours(key)
-        )
-        for key in ours:
-            if self.scenery.writers[key].effect(decode(live[key].body), None) in NARROWING:
-                yield key
-
-    def _is_ours(self, key: ObjectKey) -> bool:
-        return (
-            self.scenery.ours(self.scenery.observed.live[key]) and self.scenery.writers.get(key) is not None
-        )
-
     # --- what a change does
 
     def _move(self, row: Change) -> Move:
         writer = self.scenery.writers[row.key]
-        before, after = _body(row.before), _body(row.body)
+        before, after = body_of_row(row.before), body_of_row(row.body)
         between = writer.between(before, after, frozenset())
         passes = between is not None and self._widens(row, before, between)
         for earlier in () if passes else self.scenery.before.get(row.key, ()):
-            version = _body(earlier.body) if earlier else None
+            version = body_of_row(earlier.body) if earlier else None
             state = writer.between(version, after, frozenset()) if version or after else None
             if state is not None and self._widens(row, version, state):
                 between, passes = state, True
@@ -202,14 +158,23 @@ class Ordering:
 
     def _of_access(self, move: Move) -> Iterator[Change]:
         row, deletes = move.row, move.row.action is Action.DELETE
-        other = self.away.get(row.key.namespace) or self.away.get("")
+        other = self.kept.narrowing(row.key.namespace)
         away = f"refuses what it refused until {other} is as it is wanted" if other else ""
         match move.effect:
             case Effect.CLOSES:
+                # It relies on no grant: one that cannot be written would keep the pods of all others open.
+                # Nor does a grant wait for it that goes over to other pods and leaves those of before open
+                # meanwhile. So does the revision before, which has nothing for them since they are selected
+                # no more, and the pods of now would be closed to whom both revisions let in. No object is for
+                # both: common labels may be on pods that others guard.
                 if move.between is not None and row.key.namespace in self.granting:
                     yield _between(move, Turn.PREPARES, "keeps who may call until all grants are there")
                 yield replace(row, turn=Turn.CLOSES)
             case Effect.OPENS:
+                # One object is for all pods, so it waits for whatever is to refuse, were it in one namespace:
+                # pods there would be open to whom both revisions refuse. Only a write that fails is waited
+                # for, which is the server's word, and nothing that a tenant puts in the way of one (`kept`),
+                # which would hold the whole mesh for as long as the tenant likes.
                 narrowing = tuple(key for keys in self.narrowing.values() for key in keys)
                 yield replace(row, turn=Turn.OPENS, relies_on=(*row.relies_on, *narrowing))
             case Effect.NEITHER if deletes:
@@ -217,7 +182,7 @@ class Ordering:
             case Effect.BOTH if deletes and not move.refuses:
                 yield self._withdrawn(row)
             case _ if not move.refuses:
-                if move.effect is Effect.BOTH and move.between is not None and self._hangs_together(row):
+                if move.effect is Effect.BOTH and move.between is not None and self._is_refused(row):
                     yield _between(move, Turn.PREPARES, _NOBODY)
                 yield replace(row, turn=Turn.WITHDRAWS if deletes else Turn.GRANTS)
             case Effect.BOTH if away and move.between is not None:
@@ -235,17 +200,12 @@ class Ordering:
     def _withdrawn(self, row: Change) -> Change:
         """A grant that goes and may leave its pods open to all, as the first of its kind closed them: not
         before there is what is to close them, or to refuse."""
-        missing = self.away.get("")
-        if missing is not None and self._closes(missing):
+        missing = self.kept.missed(row.key.namespace)
+        if missing is not None:
             return self._waits(row, f"closes what it grants until {missing} is as it is wanted")
         near = (self.moves[key] for key in self._near(row))
         closing = tuple(one.row.key for one in near if one.refuses or self._is_everywhere(one))
         return replace(row, turn=Turn.WITHDRAWS, relies_on=(*row.relies_on, *closing))
-
-    def _closes(self, key: ObjectKey) -> bool:
-        wanted = self.scenery.built.manifests.get(key)
-        effect = self.scenery.writers[key].effect
-        return wanted is not None and effect(None, decode(wanted.body)) is Effect.CLOSES
 
     def _near(self, row: Change) -> tuple[ObjectKey, ...]:
         """What narrows who may call the same pods, perhaps: objects of its namespace, and what closes by
@@ -255,6 +215,11 @@ class Ordering:
 
     def _hangs_together(self, row: Change) -> bool:
         return any(key != row.key for key in self._near(row))
+
+    def _is_refused(self, row: Change) -> bool:
+        """Whether something comes to refuse otherwise at the pods of a grant, perhaps. What closes them or
+        grants otherwise is no reason to rest, in which nobody is let in whom both revisions do."""
+        return any(self.moves[key].refuses for key in self._near(row))
 
     def _released(self, row: Change) -> Change:
         return replace(row, turn=Turn.RELEASES, relies_on=(*row.relies_on, *self._near(row)))
@@ -280,10 +245,6 @@ def _between(move: Move, turn: Turn, note: str) -> Change:
     body = canonical({**decode(row.body or row.before), "spec": move.between})
     action = Action.UPDATE if row.action is Action.DELETE else row.action
     return replace(row, action=action, body=body, turn=turn, note=note)
-
-
-def _body(content: bytes | None) -> Body | None:
-    return decode(content) if content else None
 
 
 def staged(row: Change, note: str, cluster: str) -> Diagnostic:
