@@ -217,9 +217,10 @@ class Ordering:
         return any(key != row.key for key in self._near(row))
 
     def _is_refused(self, row: Change) -> bool:
-        """Whether something comes to refuse otherwise at the pods of a grant, perhaps. What closes them or
-        grants otherwise is no reason to rest, in which nobody is let in whom both revisions do."""
-        return any(self.moves[key].refuses for key in self._near(row))
+        """Whether something comes to refuse at the pods of a grant, perhaps. What closes them or grants
+        otherwise is no reason for it to rest, in which nobody is let in whom both revisions do."""
+        near = (self.moves[key] for key in self._near(row))
+        return any(one.refuses and one.row.decides == "access" for one in near)
 
     def _released(self, row: Change) -> Change:
         return replace(row, turn=Turn.RELEASES, relies_on=(*row.relies_on, *self._near(row)))
