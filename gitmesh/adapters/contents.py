@@ -114,6 +114,7 @@ def replace_object(path: str, data: bytes, place: ObjectPlace, body: Body | None
     ):
         return None
     start, end = _span(documents, place.document, len(text))
+    # Its own mark lies inside the span that is replaced: without it two documents would run together.
     mark = "---\n" if documents[place.document].marked and value is not None else ""
     return (text[:start] + mark + (dump(value) if value is not None else "") + text[end:]).encode()
 
@@ -137,6 +138,7 @@ def _put(value: Any, place: ObjectPlace, body: Body | None) -> object:
 
 def _text(data: bytes) -> str:
     try:
+        # A byte order mark, as editors on Windows write it, is no part of the first key.
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError("not UTF-8") from None

@@ -33,6 +33,7 @@ class Writer:
 
     def _step(self, change: Change, expected: str) -> Live | None:
         homes = [path for path, _ in self._tree.homes.get(change.key, ())]
+        # Whichever was written, the other one would still say the old.
         if len(homes) > 1:
             raise StepError(f"{change.key} stands in {homes[0]} and in {homes[1]}: remove one of them")
         try:
@@ -48,6 +49,7 @@ class Writer:
         check_step(change, expected, None)
         path, body = self._paths[change.key], body_of(change)
         content, live = self._checked(change, body)
+        # `lexists`: a link that leads nowhere is something, too.
         if os.path.lexists(self._root / path) and not self._is_empty(path):
             raise StepError(f"{path} exists and holds something else than {change.key}")
         write_inside(self._root, path, new_file(body))
@@ -94,6 +96,7 @@ class Writer:
             remove_inside(self._root, path)
             self._tree.note(path, None)
             return
+        # Read before it is written: what cannot be read again must not be put there.
         content = self._tree.reader.read(path, data)
         write_inside(self._root, path, data)
         self._tree.note(path, content)

@@ -77,7 +77,7 @@ def whole_job(
 
 def execute(job: Job, until: Stage) -> Report:
     """Run the pipeline once, with progress on a terminal."""
-    from gitmesh.adapters.polling import side_by_side
+    from gitmesh.adapters.begun import side_by_side
     from gitmesh.pipeline import run
     from gitmesh.planning.options import Memo
 

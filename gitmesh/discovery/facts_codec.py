@@ -62,6 +62,7 @@ def load_facts(document: object) -> Mapping[str, ClusterFacts]:
         raise CodecError("clusters", "a list of clusters is missing")
     loaded = [_load(cluster, f"clusters[{index}]") for index, cluster in enumerate(clusters)]
     facts = {cluster.cluster: cluster for cluster in loaded}
+    # Whichever of the two came last would decide who may call there.
     if len(facts) != len(loaded):
         raise CodecError("clusters", "a cluster is listed twice")
     return facts

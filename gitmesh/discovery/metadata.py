@@ -33,6 +33,7 @@ def namespace_of(metadata: Body) -> str:
 def owner_of(metadata: Body) -> tuple[str, str]:
     """(kind, name) of the controller, or ("", "")."""
     for owner in listed(metadata.get("ownerReferences")):
+        # Kubernetes, 'Owners and Dependents': of several owners at most one is the controller.
         if owner.get("controller") is True:
             return intern(text(owner.get("kind"))), intern(text(owner.get("name")))
     return NO_OWNER

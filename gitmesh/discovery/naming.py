@@ -41,6 +41,7 @@ def usable(facts: ClusterFacts) -> ClusterFacts:
             if not is_placed(one.namespace, one.name)
         ),
     ]
+    # The same value: nearly always there is none, and copying whole facts is dear.
     if not bad:
         return facts
     return replace(

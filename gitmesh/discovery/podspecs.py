@@ -44,8 +44,10 @@ def _probe(body: Body, ports: Mapping[str, int]) -> Probe | None:
     asked, by_grpc = mapping(body.get("httpGet")), mapping(body.get("grpc"))
     port = (asked or by_grpc).get("port")
     number = ports.get(port) if isinstance(port, str) else port
+    # A probe of another host does not come to the pod; `type`, as True would be port 1.
     if type(number) is not int or text(asked.get("host")):
         return None
+    # Rules of meshes compare paths without query; an empty path is asked for as `/`.
     path = "" if not asked else text(asked.get("path")).partition("?")[0] or "/"
     return Probe(port=number, path=intern(path), grpc=not asked)
 

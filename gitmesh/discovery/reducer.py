@@ -79,6 +79,7 @@ class Reducer:
 
     def share(self, value: T) -> T:
         """An equal value seen before, or this one."""
+        # Only sharing is lost: an agent runs for months, and labels of pods are never the same for long.
         if len(self._pool) > _POOL_LIMIT:
             self._pool.clear()
         shared: T = self._pool.setdefault(value, value)
@@ -113,6 +114,7 @@ class Reducer:
 
     def _validator(self, body: Body, metadata: Body) -> ValidatorRow | None:
         webhooks = [
+            # Addresses and certificates of who answers are nobody's business in facts, which are published.
             {key: value for key, value in webhook.items() if key != "clientConfig"}
             for webhook in listed(body.get("webhooks"))
         ]
@@ -194,11 +196,15 @@ class Reducer:
             owner,
             (
                 None
+                # An owned ReplicaSet says nothing that its Deployment does not, and old ones stay for
+                # rollbacks.
                 if kind == "ReplicaSet" and owner != NO_OWNER
                 else self._shape(mapping(template.get("metadata")), spec)
             ),
             (
                 self.share(tuple(map(environment, listed(spec.get("containers")))))
+                # Control planes and ztunnels are of these kinds; environments of others may hold secrets
+                # and are never read.
                 if kind in ("Deployment", "DaemonSet")
                 else ()
             ),

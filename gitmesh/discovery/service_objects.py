@@ -44,6 +44,7 @@ def service_port(port: Body) -> ServicePort | None:
     number, target = port.get("port"), port.get("targetPort")
     if type(number) is not int:
         return None
+    # Kubernetes, ServicePort.targetPort: without one it is the port itself.
     wanted = target if type(target) in (int, str) and target else number
     return ServicePort(
         number=number, name=intern(text(port.get("name"))), target=wanted, protocol=_protocol(port)
@@ -60,8 +61,11 @@ def _protocol(port: Body) -> str:
     app = text(port.get("appProtocol")).lower()
     if app:
         known = _APP_PROTOCOLS.get(app, app)
+        # An appProtocol wins over the name even where no mesh knows it: what is said is not guessed from a
+        # name.
         return known if known in _PROTOCOLS else ""
     name = text(port.get("name")).lower()
+    # The one protocol with a dash in it, which would else read as grpc.
     prefix = "grpc-web" if name == "grpc-web" or name.startswith("grpc-web-") else name.partition("-")[0]
     return prefix if prefix in _PROTOCOLS else ""
 

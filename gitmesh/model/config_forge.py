@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, model_validator
 from gitmesh.model.base import Model, RelativePath
 
 _ADDRESS = re.compile(
-    r"(https?)://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9_.-]+)*/?"
+    r"(https?)://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
+    r"(?::[0-9]{1,5})?(?:/[A-Za-z0-9_.-]+)*/?"
 )
 _PUBLIC = {"github": "https://github.com", "gitlab": "https://gitlab.com"}
 

@@ -20,11 +20,12 @@ from gitmesh.model.envelope import ENVELOPES
 from gitmesh.model.kinds import API_VERSION, FUTURE_KINDS
 from gitmesh.model.policies import Policy, Positions
 from gitmesh.model.snapshot import File, Snapshot
-from gitmesh.parsing.faults import echo, findings_of
+from gitmesh.parsing.faults import findings_of
 from gitmesh.parsing.nodes import Document
 from gitmesh.parsing.reading import read
 from gitmesh.parsing.scalars import QUOTE
 from gitmesh.parsing.weighing import MAX_FILE_WEIGHT, MAX_REVISION_WEIGHT, Load, load
+from gitmesh.parsing.wording import echo
 
 MAX_FILES = 20_000
 MAX_REVISION_BYTES = 64 * 1024 * 1024

@@ -41,6 +41,7 @@ def beside(
         for one in translators.values()
         for key, aside in one.beside(built.manifests, others, built.meshes, facts).items()
     }
+    # The very same build, as its identity is how later steps see that nothing moved.
     if not asides:
         return Adapted(built=built)
     manifests = {
@@ -56,8 +57,11 @@ def _stays(key: ObjectKey, live: Live, built: Build, ledger: Ledger) -> bool:
     """Whether an object goes on to be as it is, whatever we write: a stranger's, or one of ours that is
     held.
     """
+    # We are about to write it, so what it says now is no fact to go by.
     if key in built.manifests and key not in built.held:
         return False
+    # With an empty ledger the marks are all that tells what is ours: it may have been lost, and the cluster
+    # kept.
     return key in built.held or not is_ours(live, built.cluster, ledger, rebuilt=not ledger.entries)
 
 

@@ -57,6 +57,7 @@ class Elsewhere(Struct, frozen=True, kw_only=True, dict=True):
         """Whether another cluster relies on it, is about to, or did until a moment ago, or may: one that does
         not answer."""
         others = [name for name in self.clusters if name != ref.cluster]
+        # A silent cluster may still route here, so what it could rely on is not taken away.
         return any(self.clusters[name].observed is None for name in others) or any(
             ref in self._used[name] for name in others
         )
@@ -77,6 +78,8 @@ class Elsewhere(Struct, frozen=True, kw_only=True, dict=True):
         }
 
     def _lasting(self, name: str, one: OtherCluster) -> Iterator[Ref]:
+        # What was written a moment ago has not reached every proxy, so a caller in another cluster may miss
+        # it.
         fresh = {key for key, _ in one.lately}
         for key, live in one.observed.live.items() if one.observed else ():
             if not live.deleting and key not in fresh:
@@ -88,6 +91,7 @@ class Elsewhere(Struct, frozen=True, kw_only=True, dict=True):
         for key, live in one.observed.live.items() if one.observed else ():
             if _is_ours(live, one):
                 yield self._links(key, live.body, one)
+        # Proxies there may still work by what an object said before our last write.
         for key, earlier in one.lately:
             yield self._links(key, earlier.body, one) if earlier else UNLINKED
         for key, manifest in one.built.manifests.items() if one.built else ():
@@ -105,6 +109,7 @@ class Elsewhere(Struct, frozen=True, kw_only=True, dict=True):
 def _is_ours(live: Live, one: OtherCluster) -> bool:
     if one.stored is None or one.observed is None:
         return True
+    # Without its ledger the marks decide whose it is.
     rebuilt = one.stored.corrupt or not one.stored.version
     return is_ours(live, one.observed.cluster, one.stored.ledger, rebuilt=rebuilt)
 
@@ -125,6 +130,8 @@ class Asking:
         return self._asked("uses", ref)
 
     def _asked(self, question: LinkQuestion, ref: Ref) -> bool:
+        # Of this cluster itself the plan knows more than the cycle does: it knows what it is about to
+        # write.
         if not ref.cluster:
             return False
         answer = self.answers[question, ref] = self._elsewhere.answer(question, ref)

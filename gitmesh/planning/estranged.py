@@ -38,10 +38,13 @@ def estranged(live: Live, cluster: str, ledger: Ledger) -> Estranged | None:
         entry
         and entry.uid == live.uid
         and live.uid
+        # Somebody stripped our marks off an object whose uid the ledger knows. Where a mark names another
+        # instance or cluster, that is whose it may be, and the uid proves nothing.
         and instance in ("", ledger.instance)
         and other in ("", cluster)
     ):
         return _STRIPPED
+    # An id that does not fit the object is a copy of one of ours: copying must make nobody's object ours.
     if live.labels.get(MANAGED_BY) != FIELD_MANAGER or not instance or live.key.id(other) != said:
         return None
     if instance != ledger.instance:

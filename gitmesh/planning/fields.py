@@ -36,6 +36,8 @@ def changes(
     for part in ("labels", "annotations"):
         found = mapping(mapping(live.get("metadata")).get(part))
         wanted = want.get("metadata", {}).get(part, {})
+        # Of the metadata only what we want and what may not stand there: other labels are their owners'
+        # business.
         for name in (*wanted, *sorted(forbidden & found.keys() - wanted.keys())):
             rows += _walk(found.get(name, _ABSENT), wanted.get(name, _ABSENT), f"metadata.{part}.{name}")
     return tuple(
@@ -81,6 +83,7 @@ def _items(live: list[Any], want: list[Any], path: str) -> Iterator[tuple[str, A
     for new in range(len(want)):
         if new not in pairs:
             yield f"{path}[{new}]", _ABSENT, want[new]
+    # In a route the first match wins, so the same items in another order are another object.
     order = [pairs[new] for new in sorted(pairs)]
     if order != sorted(order):
         yield f"{path} (order)", sorted(order), order
@@ -112,6 +115,7 @@ def _likeness(
     """(minus what both share, index in `want`, index in `live`) of items that may be one; of very many only
     those in one place.
     """
+    # Comparing each with each is quadratic, and a tenant may make such lists as long as an object can be.
     if len(olds) * len(news) > _MOST_COMPARED:
         yield from ((0, index, index) for index in news if index in set(olds))
         return
@@ -121,6 +125,8 @@ def _likeness(
         yield from (
             (-len(mine & leaves[old]), new, old)
             for old in olds
+            # As many old as new: then a pair that shares nothing is still the item that was rewritten, not
+            # one that came and one that went.
             if mine & leaves[old] or len(olds) == len(news)
         )
 

@@ -44,8 +44,12 @@ def guarded(
     """Hold deletions that are too many, or all of more than one (design law 4), unless they are approved: by
     the revision, or by the id of the hold, which stands for just these objects (`approved`)."""
     doomed = [change for change in deletions if change.action is Action.DELETE]
+    # A share alone would ask for consent in every small cluster, where one object is half of them.
     limit = max(ALWAYS_ALLOWED, total * consent.max_percent // 100)
+    # All at once is what a wrong path or an empty source looks like, so the allowance by number does not
+    # cover it; the last single object may go.
     everything = len(doomed) >= total > 1
+    # The id names these very objects by uid: an approval is used up by them and lets nothing else go later.
     hold = hold_id(cluster, "prune", sorted((change.key, change.uid) for change in doomed))
     if consent.prune_approved or hold in approved or not doomed or not (len(doomed) > limit or everything):
         return deletions, [], ()
@@ -63,7 +67,11 @@ def vanished(observed: Observed, ledger: Ledger) -> bool:
     K11).
     """
     known = [
-        key for key, entry in ledger.entries.items() if entry.uid and key.namespace not in observed.leaving
+        # A namespace that is being deleted takes its objects along, as somebody wished. An entry without
+        # uid is a mere intent: its object may never have been made.
+        key
+        for key, entry in ledger.entries.items()
+        if entry.uid and key.namespace not in observed.leaving
     ]
     return len(known) > 1 and not any(key in observed.live for key in known)
 

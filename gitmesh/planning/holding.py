@@ -62,6 +62,7 @@ class Owners:
     def of(self, key: ObjectKey) -> frozenset[UnitKey]:
         """The units that the object is of, or may be of where that is not known."""
         entry, found = self._entries.get(key), self.known(key)
+        # Where the ledger has units it is believed: it wrote them down with the object.
         if entry is None or entry.units:
             return found
         if found:  # meshes share what is mesh-wide
@@ -86,6 +87,8 @@ class Owners:
 
     def policies(self, key: ObjectKey) -> frozenset[str]:
         """The policies that a live object comes from."""
+        # An older version wrote it: whatever it may be of keeps it, until somebody wants it and its units
+        # are known.
         live = self._live.get(key)
         return policies_behind(live, self._entries.get(key)) if live else frozenset()
 
@@ -93,12 +96,14 @@ class Owners:
         """Those of the object's namespace, in the half that its kind of object is for, and meshes where a
         policy about meshes is behind it."""
         writer = self._writers.get(live.key)
+        # By what the object decides and not by its kind: some kinds do either.
         half = "access" if writer and writer.decides(decode(live.body)) in GUARDING else "routing"
         found = self._halves.get((live.key.namespace, half), frozenset())
         return found | self._meshes if is_mesh_wide(policies_of(live)) else found
 
     @cached_property
     def _meshes(self) -> frozenset[UnitKey]:
+        # A mesh that is not found has no facts, but it is held, and its objects are still there.
         held = (key for key in self._built.held_units if key.half == "mesh")
         return frozenset((*held, *(mesh_key(self._facts.cluster, one.name) for one in self._facts.meshes)))
 
@@ -134,15 +139,21 @@ def hold(
     for key in entries:
         units = owners.of(key)
         manifest = built.manifests.get(key)
+        # What its unit wants again is compared as ever; only what no unit wants is kept for those that are
+        # held.
         keeping = units & built.held_units - frozenset(manifest.units if manifest else ())
         if keeping:
             held.add(key)
             if key not in narrowing and keeping <= built.sound.keys():
                 withheld = frozenset[str]().union(*(built.sound[unit] for unit in keeping))
                 narrowing[key] = Narrowing(wanted=None, withheld=withheld)
+            # It is of nobody known. What policies that are gone granted is withdrawn; what those in force
+            # grant may be the held unit's, and stays.
             elif key not in narrowing and built.complete and owners.may_be_access(key):
                 withheld = owners.policies(key).intersection(in_force)
                 narrowing[key] = Narrowing(wanted=None, withheld=withheld)
+        # While a mesh is in doubt nothing is deleted, but for objects of Services all of whose pods are in
+        # others.
         elif built.settled and owners.is_known(key) and _is_settled(units, built):
             decided.add(key)
     made = replace(built, held=frozenset(held), decided=frozenset(decided), narrowing=narrowing)

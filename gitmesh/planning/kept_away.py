@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from gitmesh.model.admission import GUARDING, NARROWING, Effect
 from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Change
+from gitmesh.planning.moves import body_in
 
 if TYPE_CHECKING:
-    from gitmesh.model.objects import Body
     from gitmesh.planning.scenery import Scenery
 
 
@@ -52,7 +52,9 @@ class KeptAway:
     def _by_place(self, keys: Iterable[ObjectKey]) -> Mapping[str, ObjectKey]:
         """By namespace one of them, "" for one that is about all."""
         found = sorted(keys, reverse=True)
+        # Only who may write a mesh's root namespace can write what is about all pods.
         everywhere = [key for key in found if key.namespace in self._roots]
+        # Found in reverse, so that the first by name of each namespace is the one that is told.
         places = {key.namespace: key for key in found}
         return {**places, "": everywhere[-1]} if everywhere else places
 
@@ -65,8 +67,10 @@ class KeptAway:
             return False
         if row.action not in (Action.CONFLICT, Action.HELD) and not row.staged:
             return False
+        # A tenant who puts an object of his own in our place must not be able to hold up what others are
+        # denied.
         tenants = row.action is Action.CONFLICT and row.key.namespace not in self._roots
-        before = None if tenants else body_of_row(row.before)
+        before = None if tenants else body_in(row.before)
         return self._scenery.writers[row.key].effect(before, decode(wanted.body)) in NARROWING
 
     def _staying(self, going: Collection[ObjectKey]) -> Iterator[ObjectKey]:
@@ -102,8 +106,3 @@ class KeptAway:
         wanted = self._scenery.built.manifests.get(key)
         effect = self._scenery.writers[key].effect
         return wanted is not None and effect(None, decode(wanted.body)) is Effect.CLOSES
-
-
-def body_of_row(content: bytes | None) -> Body | None:
-    """An object as a row has it; None where it is not there."""
-    return decode(content) if content else None

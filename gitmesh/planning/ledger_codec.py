@@ -42,6 +42,8 @@ def dump_ledger(ledger: Ledger) -> dict[str, Any]:
     """The document: entries by `group/Kind`, namespace and name as [uid, digest, index into commits, index
     into origins, index into units, *warnings].
     """
+    # Places in a list in place of texts: thousands of entries share few commits, and a ConfigMap ends at 1
+    # MiB.
     commits = {
         commit: place
         for place, commit in enumerate(sorted({entry.commit for entry in ledger.entries.values()}))
@@ -97,17 +99,22 @@ def _writers(entries: Mapping[ObjectKey, Entry]) -> dict[str, Any]:
     names = {
         kind: {name for those in found.values() for name in those.values()} for kind, found in keyed.items()
     }
+    # Nearly always all objects of a kind have one writer, so its name is written once.
     return {kind: min(names[kind]) if len(names[kind]) == 1 else found for kind, found in keyed.items()}
 
 
 def load_ledger(document: object) -> Ledger:
     """The ledger in a document. Raises FutureLedgerError, or CodecError where it is no ledger."""
     schema = document.get("schema") if isinstance(document, Mapping) else None
+    # Looked at before anything else, for a newer document may have any shape; `type`, as True is an int,
+    # too.
     if type(schema) is int and schema > SCHEMA:
         raise FutureLedgerError(
             f"the ledger has schema {schema}, this version knows {SCHEMA}: a newer GitMesh wrote it"
         )
     body = closed(document, _KEYS, "")
+    # Unknown and missing fields are refused alike: a ledger that is half understood would forget objects of
+    # ours.
     missing = sorted(_REQUIRED.get(schema, _KEYS) - body.keys())
     if missing:
         raise CodecError("", f"the field {missing[0]!r} is missing")
@@ -137,6 +144,8 @@ def read_ledger(content: bytes, instance: str, version: str) -> Stored:
     from the cluster (reliability X11). Raises FutureLedgerError."""
     try:
         return Stored(ledger=load_ledger(orjson.loads(content)), version=version)
+    # It must not read as corrupt: a corrupt one is rebuilt and overwritten, which would undo what a newer
+    # version knows.
     except FutureLedgerError:
         raise
     except ValueError:
@@ -180,11 +189,13 @@ def _lists(value: object) -> tuple[tuple[str, ...], ...]:
 
 def _unit_text(unit: UnitKey) -> str:
     """`half/written/home/namespace/name`, home "" where it is the written cluster; a name may be any text."""
+    # Nearly all units are written where they live; leaving that out keeps the ledger small.
     home = unit.home if unit.home != unit.written else ""
     return f"{unit.half}/{unit.written}/{home}/{unit.namespace}/{unit.name}"
 
 
 def _unit(text: str) -> UnitKey:
+    # The name is the rest, whatever is in it.
     match text.split("/", 4):
         case [("routing" | "access" | "mesh") as half, written, home, namespace, name]:
             return UnitKey(half=half, home=home or written, written=written, namespace=namespace, name=name)
@@ -207,6 +218,7 @@ def _entry(
     parts: Parts,
 ) -> Entry:
     match row:
+        # Rows grew at their end from schema to schema, so each table that is there takes the next number.
         case [str(uid), str(digest), int(place), *more] if 0 <= place < len(commits):
             sources: tuple[str, ...] = ()
             if origins is not None:

@@ -38,9 +38,12 @@ def rebuilt(stored: Stored, observed: Observed) -> Ledger:
     X11).
     """
     ledger = stored.ledger
+    # A version says that the store holds one. None at all may also be a ledger that somebody deleted.
     if stored.version and not stored.corrupt:
         return ledger
     marked = (live for live in observed.live.values() if is_marked(live, observed.cluster, ledger.instance))
+    # Without digest and units: what was wanted of them is not known, so the next comparison tells, and
+    # nothing is taken for drift.
     return replace(ledger, entries={**{live.key: Entry(uid=live.uid) for live in marked}, **ledger.entries})
 
 
@@ -51,6 +54,7 @@ def intend(ledger: Ledger, plan: Plan, built: Build) -> Ledger:
         if change.action is Action.CREATE:
             before = entries.get(change.key, Entry())
             units = _units(before, built.manifests[change.key])
+            # Without uid: whether the object was made is only known when the cluster has answered.
             entries[change.key] = Entry(commit=before.commit, units=units)
         elif change.action is Action.ADOPT:
             units = _units(Entry(), built.manifests[change.key])
@@ -93,12 +97,14 @@ def record(
     """
     memo = {} if memo is None else memo
     entries = dict(ledger.entries)
+    # One text for all sources together, as an object may be made of policies of several.
     commit = ",".join(sha for _, sha in sorted(accepted.items()) if sha)
     for key in _gone(ledger, observed, built, plan):
         del entries[key]
     waiting = {change.key for change in plan.changes if change.staged}
     sourced = _Sourced(homes)
     last: _Recorded | None = memo.get("recorded")
+    # A policy that moved to another source changes entries of objects that did not move.
     last = last if last is not None and last.homes == homes else None
     for change in plan.changes:
         manifest = built.manifests.get(change.key)
@@ -108,6 +114,8 @@ def record(
                 entries[change.key] = sourced.of(_kept(entry, change.uid, manifest, commit), manifest)
     warned = {key for key, entry in entries.items() if entry.warnings}
     for outcome in outcomes:
+        # Only on the cluster's own word: the answer may get lost, and the object must then still be known
+        # as ours.
         if outcome.ok and outcome.action is Action.DELETE:
             entries.pop(outcome.key, None)
         elif outcome.ok and outcome.key in built.manifests:
@@ -154,6 +162,8 @@ class _Sourced:
             absent = [source for source in entry.sources if source not in sources]
             sources |= set(absent)
             parts = {**parts, **{source: entry.parts[source] for source in absent if source in entry.parts}}
+            # The entry is older than sources in ledgers: what is not known is written as not known, not as
+            # of none.
             if not entry.sources:
                 sources, parts = set(), EMPTY
         named = tuple(sorted(sources))
@@ -167,6 +177,7 @@ def _warnings(outcome: Outcome, warned: set[ObjectKey]) -> tuple[str, ...]:
     something already.
     """
     warned.discard(outcome.key)
+    # The bound is on objects and on each one's words: both are what a webhook decides.
     if not outcome.warnings or len(warned) >= MOST_WARNED:
         return ()
     warned.add(outcome.key)
@@ -182,6 +193,7 @@ def _gone(ledger: Ledger, observed: Observed, built: Build, plan: Plan) -> list[
         if key not in built.manifests
         and key not in built.held
         and key not in planned
+        # A kind that is not served for a while, as during an upgrade of its CRD, has not lost its objects.
         and key[:2] not in observed.missing_kinds
         and not is_there(key, entry, observed, ledger.instance)
     ]

@@ -24,6 +24,8 @@ def together(one: Manifest, other: Manifest) -> Manifest | None:
     units = tuple(sorted({*one.units, *other.units}))
     if one.body == other.body:
         return replace(one, units=units)
+    # An object that decides who may call is never put together with one that does not: their order would
+    # differ.
     same = (one.version, one.decides, one.forbidden) == (other.version, other.decides, other.forbidden)
     mine, theirs = decode(one.body), decode(other.body)
     if not (one.part and other.part and same and _labels(mine) == _labels(theirs)):
@@ -52,6 +54,7 @@ def _merged(one: Any, other: Any) -> Any:
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         both = {name: _merged(one[name], other[name]) for name in one.keys() & other.keys()}
         return {**one, **other, **both}
+    # Lists too: what their order means, and whether items add up, only the translator knows.
     if one != other:
         raise _ContradictionError
     return one

@@ -77,13 +77,18 @@ class _Narrowing:
         """The object as it is to be; None where it stays as it is, or away."""
         translator = self.writers[key]
         wanted = decode(one.wanted.body) if one.wanted else None
+        # Nothing of ours is there that could be narrowed. What narrows by being made, as a Deny does, is
+        # made.
         if live is None or live.deleting or not self._is_ours(live):
             return one.wanted if translator.narrowed(None, wanted, frozenset()) is not None else None
         behind = policies_behind(live, self.ledger.entries.get(key))
+        # What a source that cannot be read granted is not withdrawn: it may well still say so.
         withheld = one.withheld | self._unread(behind)
         if wanted is None and withheld.isdisjoint(behind):
             # Nobody decides who may call: all may as far as is wanted, so what is live is the narrower.
             return None
+        # Which rules are whose is needed before the comparison: those of faulty policies stay, those of
+        # others follow.
         owners = self._owners(live, behind, withheld)
         # An Allow ends what a default exempts, a withheld one too: that is no wish where it is not live.
         wanted = decode(without_items(one.wanted, self._exempting - behind).body) if one.wanted else None
@@ -125,6 +130,8 @@ class _Narrowing:
         if self.revisions.absent:
             found = dict.fromkeys(parts_of_absent(entry, self.revisions), ())
         for source, policies in entry.parts.items():
+            # Rules of a source without policy: written by a version that did not tell policies of one
+            # source apart.
             if source in self.revisions.in_force_sources and "" in policies:
                 return None
             for policy in sorted(withheld & policies.keys()):
@@ -152,6 +159,7 @@ class _Narrowing:
             self._tell(text, one, Severity.WARNING)
 
     def _tell(self, text: str, one: Narrowing, severity: Severity) -> None:
+        # One policy is named: the finding is about the object, and mending any error changes what is said.
         for policy in (self.policies[name] for name in sorted(one.withheld & self.policies.keys())[:1]):
             text = f"{text}, until the errors of {policy.id} are mended"
             given: dict[str, Any] = {"policy": policy.id, "cluster": self.cluster, "severity": severity}

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.admission import GUARDING, NARROWING, Effect
-from gitmesh.model.objects import ObjectKey, canonical, decode
+from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.admission import GUARDING, Effect
+from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Change, Turn
-from gitmesh.planning.kept_away import KeptAway, body_of_row
+from gitmesh.planning.kept_away import KeptAway
+from gitmesh.planning.moves import Move, body_in, staged, state_between
 from gitmesh.planning.rows import is_same
 
 if TYPE_CHECKING:
@@ -33,29 +34,6 @@ _NOBODY = "grants nothing until what is refused has changed"
 _WIDER = "it admits more, so it waits until who may call has changed"
 
 
-class Move(NamedTuple):
-    """A change of an object that decides who may call. `refuses`: the object comes to narrow. `between` is
-    the spec on the way, None where one write is enough; `passes`: that admits more, and proxies must have
-    learnt of it before the object goes on.
-    """
-
-    row: Change
-    effect: Effect
-    refuses: bool
-    between: Mapping[str, Any] | None
-    passes: bool
-
-    @property
-    def grants(self) -> bool:
-        """Whether it is one of those that add up."""
-        return not self.refuses and self.effect in (Effect.NARROWS, Effect.WIDENS, Effect.BOTH)
-
-    @property
-    def narrows(self) -> bool:
-        """Whether some who were admitted may not be any more."""
-        return self.effect in NARROWING
-
-
 class Ordering:
     """The steps of one plan, and the findings on those that wait a tick."""
 
@@ -65,14 +43,21 @@ class Ordering:
         self.rows = [row for row in rows if row.writes]
         self.moves = {row.key: self._move(row) for row in self.rows if row.decides in GUARDING}
         self.kept = KeptAway(rows, self.moves.keys(), scenery)
+        # A mode of mTLS that widens waits for these: whoever is told by identity must be told apart until
+        # then.
         access = [move for move in self.moves.values() if move.row.decides == "access"]
         self.changes_access = any(move.effect is not Effect.NEITHER for move in access)
+        # On its way through a state that admits more, as a mode of mTLS goes by Permissive. Until that is
+        # past, only what refuses is written.
         self.passing = [
             move.row.key for move in self.moves.values() if move.passes and move.effect is not Effect.WIDENS
         ]
         self.granting = frozenset(move.row.key.namespace for move in access if move.grants)
+        # Sorted once here, since these keys stand in what steps rely on, and plans are equal byte for byte.
         narrowing = sorted(move.row.key for move in self.moves.values() if move.narrows)
         self.everywhere = tuple(key for key in narrowing if self._is_everywhere(self.moves[key]))
+        # By namespace, so that a step looks at its neighbours and not at all others: that would be
+        # quadratic.
         found: dict[str, list[ObjectKey]] = defaultdict(list)
         for key in narrowing:
             found[key.namespace].append(key)
@@ -88,6 +73,7 @@ class Ordering:
         if row.decides not in GUARDING:
             return Turn.ROUTES
         writer = self.scenery.writers[row.key]
+        # Compared with nothing, as the object is gone by then.
         effect = writer.effect(None, decode(body))
         if effect is Effect.CLOSES:
             return Turn.CLOSES
@@ -102,11 +88,13 @@ class Ordering:
 
     def _move(self, row: Change) -> Move:
         writer = self.scenery.writers[row.key]
-        before, after = body_of_row(row.before), body_of_row(row.body)
+        before, after = body_in(row.before), body_in(row.body)
         between = writer.between(before, after, frozenset())
         passes = between is not None and self._widens(row, before, between)
+        # A proxy may still work by one of these, so the state between is needed for the step from there,
+        # too.
         for earlier in () if passes else self.scenery.before.get(row.key, ()):
-            version = body_of_row(earlier.body) if earlier else None
+            version = body_in(earlier.body) if earlier else None
             state = writer.between(version, after, frozenset()) if version or after else None
             if state is not None and self._widens(row, version, state):
                 between, passes = state, True
@@ -137,6 +125,8 @@ class Ordering:
 
     def _of_trust(self, move: Move) -> Change:
         if move.effect in (Effect.WIDENS, Effect.OPENS):
+            # Access is told by identities, and without mTLS there are none: the weaker mode comes when that
+            # has changed.
             if self.changes_access:
                 return self._waits(move.row, _WIDER)
             turn = Turn.ENDS
@@ -162,29 +152,32 @@ class Ordering:
         away = f"refuses what it refused until {other} is as it is wanted" if other else ""
         match move.effect:
             case Effect.CLOSES:
-                # It relies on no grant: one that cannot be written would keep the pods of all others open.
-                # Nor does a grant wait for it that goes over to other pods and leaves those of before open
-                # meanwhile. So does the revision before, which has nothing for them since they are selected
-                # no more, and the pods of now would be closed to whom both revisions let in. No object is for
-                # both: common labels may be on pods that others guard.
+                # It waits for no grant: one that cannot be written would keep all others' pods open. And
+                # no grant waits for it: one that follows a Service to other pods leaves the old ones open
+                # until this is written, but so does the revision before, now that no Service selects them,
+                # and by waiting the new ones would be closed to callers whom both revisions admit. No one
+                # object can select old and new: the labels they share may be on pods that others guard.
                 if move.between is not None and row.key.namespace in self.granting:
-                    yield _between(move, Turn.PREPARES, "keeps who may call until all grants are there")
+                    yield state_between(move, Turn.PREPARES, "keeps who may call until all grants are there")
                 yield replace(row, turn=Turn.CLOSES)
             case Effect.OPENS:
-                # One object is for all pods, so it waits for whatever is to refuse, were it in one namespace:
-                # pods there would be open to whom both revisions refuse. Only a write that fails is waited
-                # for, which is the server's word, and nothing that a tenant puts in the way of one (`kept`),
-                # which would hold the whole mesh for as long as the tenant likes.
+                # One object speaks for all pods, so its end waits for every refusal that is still to be
+                # written, in whichever namespace: pods there would be open to callers whom both revisions
+                # refuse. Only for one whose write fails, though, which is the server's word, and not for one
+                # that somebody else's object keeps away: a tenant could hold the whole mesh like that.
                 narrowing = tuple(key for keys in self.narrowing.values() for key in keys)
                 yield replace(row, turn=Turn.OPENS, relies_on=(*row.relies_on, *narrowing))
             case Effect.NEITHER if deletes:
                 yield replace(row, turn=Turn.ENDS)
+            # Deleting the last grant may open the pods, where the first one closed them to all others.
             case Effect.BOTH if deletes and not move.refuses:
                 yield self._withdrawn(row)
             case _ if not move.refuses:
                 if move.effect is Effect.BOTH and move.between is not None and self._is_refused(row):
-                    yield _between(move, Turn.PREPARES, _NOBODY)
+                    yield state_between(move, Turn.PREPARES, _NOBODY)
                 yield replace(row, turn=Turn.WITHDRAWS if deletes else Turn.GRANTS)
+            # Both old and new are refused for as long as something that should refuse is kept from its
+            # place.
             case Effect.BOTH if away and move.between is not None:
                 yield self._halfway(move, Turn.REFUSES, away)
             case Effect.WIDENS | Effect.BOTH if away:
@@ -192,8 +185,9 @@ class Ordering:
             case Effect.WIDENS:
                 yield self._released(row)
             case Effect.BOTH if move.between is not None and self._hangs_together(row):
-                yield _between(move, Turn.REFUSES, _BOTH)
+                yield state_between(move, Turn.REFUSES, _BOTH)
                 yield replace(self._released(row), note=_NEW)
+            # What only refuses more is in nobody's way.
             case _:
                 yield replace(row, turn=Turn.REFUSES)
 
@@ -227,7 +221,9 @@ class Ordering:
 
     def _halfway(self, move: Move, turn: Turn, note: str) -> Change:
         """The state between for this tick; what it is already stays."""
-        step = _between(move, turn, note)
+        step = state_between(move, turn, note)
+        # It is there already: writing it each tick while it waits would be a write in a state that is to be
+        # quiet.
         if is_same(decode(step.body or b""), decode(step.before or step.body or b""), step.forbidden):
             return self._waits(move.row, note)
         self._say(step, note)
@@ -239,16 +235,3 @@ class Ordering:
 
     def _say(self, row: Change, note: str) -> None:
         self.diagnostics.append(staged(row, note, self.scenery.cluster))
-
-
-def _between(move: Move, turn: Turn, note: str) -> Change:
-    row = move.row
-    body = canonical({**decode(row.body or row.before), "spec": move.between})
-    action = Action.UPDATE if row.action is Action.DELETE else row.action
-    return replace(row, action=action, body=body, turn=turn, note=note)
-
-
-def staged(row: Change, note: str, cluster: str) -> Diagnostic:
-    """The finding on a change that takes more than one tick."""
-    policy = row.policies[0] if row.policies else ""
-    return finding("GM406", f"{row.key} in {cluster}: {note}", policy=policy, cluster=cluster)

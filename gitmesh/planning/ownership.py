@@ -58,6 +58,7 @@ def policies_behind(live: Live, entry: Entry | None) -> frozenset[str]:
     decides who may call, for a tenant can change what the object says of itself; else by that."""
     if entry is None or not entry.units or any(unit.half != "access" for unit in entry.units):
         return frozenset(policies_of(live))
+    # The empty name stands for what an older version did not tell by policy.
     known = frozenset(policy for policies in entry.parts.values() for policy in policies)
     return known if known and "" not in known else frozenset(policies_of(live))
 
@@ -78,6 +79,7 @@ def is_ours(live: Live, cluster: str, ledger: Ledger, *, rebuilt: bool) -> bool:
     if not is_marked(live, cluster, ledger.instance):
         return False
     entry = ledger.entries.get(live.key)
+    # "" is an intent: a kill between the write and its answer left the object made and its uid unknown.
     return rebuilt if entry is None else entry.uid in ("", live.uid)
 
 

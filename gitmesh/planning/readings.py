@@ -55,6 +55,7 @@ def unvouched(plan: Plan, built: Build, observed: Observed, ledger: Ledger) -> l
 def _is_doubted(change: Change, manifest: Manifest, entry: Entry | None) -> bool:
     if change.action is Action.CONFLICT:
         return entry is None
+    # What is kept as the ledger has it was written by us so: reading and ledger bear each other out.
     return change.action is Action.KEEP and not (change.staged or (entry and entry.digest == manifest.digest))
 
 
@@ -83,6 +84,8 @@ def by_name(
     if not keys or (asked and asked[0] is observed and asked[1] == known):
         return observed
     found = _as_found(observed, keys, cluster.find(keys))
+    # Remembered only where nothing moved: a reading that was corrected is another value in the next cycle
+    # anyhow.
     if found is observed:
         memo[why] = (observed, known)
     return found
@@ -97,6 +100,7 @@ def ask_again(memo: MutableMapping[Any, Any]) -> None:
 
 def _as_found(observed: Observed, keys: Iterable[ObjectKey], found: Mapping[ObjectKey, Live]) -> Observed:
     """A reading in which these objects are as they were found by name; itself where that is what it says."""
+    # By identity: `find` gives back the very object of the list where it says the same.
     moved = {key for key in keys if found.get(key) is not observed.live.get(key)}
     if not moved:
         return observed

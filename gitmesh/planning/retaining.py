@@ -48,6 +48,7 @@ def retain(
         key: names
         for key, live in sorted(observed.live.items())
         if key not in built.held
+        # Marks are enough here: this only keeps, and the rest of the plan proves by uid whose it is.
         and is_marked(live, built.cluster, ledger.instance)
         and (names := _lost(live, ledger.entries.get(key), revisions))
     }
@@ -104,6 +105,7 @@ def _kept(
     parts: frozenset[str] | None,
 ) -> Manifest | None:
     """The object with what is to be kept in it; None where it stays as it is."""
+    # Nobody in force wants it, and its rules cannot be told apart: the whole object is the absent source's.
     if manifest is None and parts is None:
         return None
     body = decode(live.body)
@@ -125,6 +127,7 @@ def with_spec(
     given = manifest.policies if policies is None else policies
     annotations = {**body["metadata"].get("annotations", {}), POLICIES: ",".join(given)}
     content = canonical({**body, "metadata": {**body["metadata"], "annotations": annotations}, "spec": spec})
+    # By content, as rules that are put in or taken out move all that stand behind them.
     places = {_item(body["spec"], path): path for path in manifest.fields if _ITEM.match(path)}
     moved = {path: origin for path, origin in manifest.fields.items() if not _ITEM.match(path)}
     owners: dict[str, tuple[str, ...]] = {}
@@ -218,11 +221,14 @@ def parts_of(manifest: Manifest, homes: Mapping[str, str]) -> Parts:
     told: where several sources share the object, and where it decides who may call. Of such an object all
     policies are in it, as what it says of itself is no authority."""
     sources = {homes.get(policy, "") for policy in manifest.policies}
+    # Of routing one source's parts are told by the object alone; access must be narrowed policy by policy.
     guards = manifest.decides in GUARDING
     if len(sources) < 2 and not guards:
         return EMPTY
     spec = decode(manifest.body).get("spec", {})
     found: dict[str, dict[str, set[str]]] = {}
+    # An empty set, too: that a policy is behind the object although no rule is its own, as with an Allow of
+    # nobody.
     for policy in filter(homes.__contains__, manifest.policies if guards else ()):
         found.setdefault(homes[policy], {})[policy] = set()
     for path, origin in manifest.fields.items():

@@ -21,6 +21,8 @@ def is_same(desired: Mapping[str, Any], live: Mapping[str, Any], forbidden: froz
     """Our labels and annotations are there (others that are not forbidden may be too) and the whole spec is
     equal.
     """
+    # The whole spec: a field that somebody added is drift (law 4), while other labels are their owners'
+    # own.
     if desired["apiVersion"] != live.get("apiVersion") or desired.get("spec") != live.get("spec", {}):
         return False
     metadata = mapping(live.get("metadata"))
@@ -53,6 +55,8 @@ def wanted_row(action: Action, manifest: Manifest, **more: Any) -> Change:
         version=manifest.version,
         policies=manifest.policies,
         origins=tuple(sorted(set(manifest.fields.values()))),
+        # An object that stands apart is no part of its unit's order: a failure of it stops none of the
+        # others.
         units=() if manifest.apart else manifest.units,
         forbidden=manifest.forbidden,
         **given,

@@ -55,6 +55,7 @@ def told_apart(
     """
     found = with_strangers(facts, observed, stored, translators, memo)
     wanted = frozenset(_rolling(found))
+    # Nearly always: no second reading, which would be paid in each cycle.
     if wanted == remembered.selectors:
         return found
     memo["selectors"] = wanted
@@ -92,9 +93,12 @@ def with_strangers(
         kept: ClusterFacts = found[1]
         return kept
     read = dict(_read(facts, observed, stored, translators, memo))
+    # Saved facts bring their own; where a cluster is live, what was read just now is the newer.
     known = {**{one.key: one for one in facts.strangers}, **{key: one for key, one in read.items() if one}}
     strangers = tuple(known[key] for key in sorted(known))
     unread = tuple(_unread(key) for key, one in sorted(read.items()) if one is None)
+    # The very same value again, although the lists were read anew: everything behind it is remembered by
+    # identity.
     if found and found[0][0] is facts and found[1].strangers == strangers:
         made: ClusterFacts = found[1]
     elif strangers != facts.strangers or unread:
@@ -126,11 +130,15 @@ def _read(
     seen: dict[ObjectKey, tuple[Live, _Reduced]] = {}
     for key, live in observed.live.items():
         translator = by_kind.get(key[:2])
+        # Objects that we own are never facts: what we decided must not become a reason for what we decide.
         if translator is None or is_ours(live, facts.cluster, stored.ledger, rebuilt=rebuilt):
             continue
         before = old.get(key)
+        # Readings share what did not change, so identity is a comparison of thousands of bodies for
+        # nothing.
         if before is None or before[0] is not live:
             own = facts.meshes_of(translator.name)
+            # A kind of a mesh that is not here does nothing to anybody here.
             before = (live, _reduced(translator, key, live, own) if own else ())
         seen[key] = before
         yield from ((key, one) for one in before[1])

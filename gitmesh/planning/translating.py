@@ -58,6 +58,8 @@ class Translating(Struct, frozen=True, kw_only=True):
         """
         if isinstance(unit, MeshUnit):
             return True
+        # A mesh that is only presumed has no known proxies, so it is no reason to write routes beside
+        # another's.
         if isinstance(unit, RoutingUnit) and not all(mesh.presumed for mesh in self.meshes):
             return True
         known = {mesh.name for mesh in self.facts.meshes}.intersection(unit.meshes)
@@ -67,6 +69,8 @@ class Translating(Struct, frozen=True, kw_only=True):
     def built(self, unit: Unit) -> Built:
         """The objects of a unit; those of the last time while nothing moved that they depend on."""
         withheld = unit.withheld if isinstance(unit, AccessUnit) else ()
+        # A unit may be translated twice in a cycle, whole and without its faulty policies: each has its own
+        # place.
         slot = (self.translator.name, unit.key, bool(withheld))
         around = unit.around if isinstance(unit, DestinationUnit) else None
         inputs = (unit.digest, withheld, around, self.context, self.instance)
@@ -80,6 +84,8 @@ class Translating(Struct, frozen=True, kw_only=True):
         """Without routing that asks for what the mesh does not have, or for nothing."""
         if not isinstance(unit, RoutingUnit):
             return self._asked(unit)
+        # Access may want a destination of which routing says nothing: there is then no object, not an empty
+        # one.
         if unit.is_silent:
             return Built()
         lacking = unsupported(unit, self.lacking, self.meshes)
@@ -88,7 +94,8 @@ class Translating(Struct, frozen=True, kw_only=True):
     def _asked(self, unit: Unit) -> Built:
         try:
             translation = self.translator.translate(unit, self.meshes, self.facts)
-        except Exception as error:  # noqa: BLE001 - a plug-in's defect on one unit must not end the work on all others
+        # A plug-in's defect on one unit must not end the work on all others.
+        except Exception as error:  # noqa: BLE001
             return Built(diagnostics=(_defect(unit, self.translator, error),), held=True)
         units = (unit.key,)
         manifests = (
@@ -134,6 +141,7 @@ def _manifest(
     labels, annotations = marks(units[0].written, instance, fragment.key, policies)
     metadata: dict[str, Any] = {
         "name": fragment.key.name,
+        # Our marks win over a translator's labels: without them the object would be nobody's.
         "labels": {**fragment.labels, **labels},
         "annotations": annotations,
     }

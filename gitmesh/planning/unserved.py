@@ -44,12 +44,14 @@ def stand(
     """Hold the objects of ours that decide who may call pods that run, where nothing wants them for want of a
     Service alone; the same build where there are none."""
     unwanted = ledger.entries.keys() - built.manifests.keys() - built.held - built.stays.keys()
+    # Of a cluster in doubt everything is held already, and told.
     if not unwanted or built.doubtful:
         return Adapted(built=built)
     by_key = Writers(translators, built.meshes, ledger.entries)
     lives = [live for key in sorted(unwanted) if (live := observed.live.get(key)) and not live.deleting]
     found: dict[str, list[Live]] = defaultdict(list)
     for live in lives:
+        # With a lost ledger nothing is deleted, so nothing has to be held for this.
         if is_ours(live, built.cluster, ledger, rebuilt=False) and _guards(
             live, facts, revisions, by_key[live.key]
         ):
@@ -90,6 +92,7 @@ def _guards(live: Live, facts: ClusterFacts, revisions: Revisions, translator: T
     pods = [
         one
         for one in facts.workloads_by_namespace.get(live.key.namespace, ())
+        # Only pods that run can be called; a label that is not known may be the one, so it counts.
         if one.pods and one.may_carry(labels)
     ]
     selectors = [

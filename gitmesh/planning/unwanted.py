@@ -41,6 +41,7 @@ class Unwanted:
         seem unwanted. What other meshes have is decided all the same: a tenant's pod that keeps a revision
         from being forgotten keeps no grant.
         """
+        # A rebuilt ledger lists what bears our marks, and marks can be copied: nothing goes on their word.
         if self.rebuilt:
             return []
         found_meshes = {mesh.translator for mesh in self.built.meshes}
@@ -50,12 +51,14 @@ class Unwanted:
             - self.built.held
             - self.built.stays.keys()
         )
+        # In a reading in part what seems unwanted may only be unread; `decided` is what no doubt concerns.
         if not self.built.complete:
             unwanted &= self.built.decided
         doomed = (self.observed.live.get(key) for key in sorted(unwanted))
         return [
             self._delete(live)
             for live in doomed
+            # A control plane that is down for a moment must not take its objects along.
             if live and not live.deleting and self.ours(live) and self.writers[live.key].name in found_meshes
         ]
 
@@ -82,6 +85,7 @@ class Unwanted:
 
     def _stays(self, live: Live) -> Diagnostic:
         said, entry = self.built.stays[live.key], self.ledger.entries.get(live.key)
+        # Without a digest it is not known what we wrote, so nobody can be said to have changed it.
         if entry is None or not entry.digest or entry.digest == digest(live.body):
             return said
         return replace(
@@ -127,6 +131,7 @@ class Unwanted:
         if any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect):
             return self._not_pruned(live, "prune.protect lists it", Severity.ERROR if guards else None)
         if live.annotations.get(PRUNE) == "disabled" or live.annotations.get(RECONCILE) == "disabled":
+            # Whoever may annotate an object could else keep a grant that was withdrawn.
             if not guards:
                 return self._not_pruned(live, "its annotation forbids it", None)
             text = (

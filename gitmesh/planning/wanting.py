@@ -59,6 +59,7 @@ class Wanting:
 
     def want(self, manifest: Manifest) -> Change:
         live = self.observed.live.get(manifest.key)
+        # First of all: a row that was kept in the last cycle says nothing of a deletion that began since.
         if leaving := self._leaving(manifest, live):
             self.gone_soon.append(leaving)
             return leaving
@@ -81,6 +82,8 @@ class Wanting:
             return self._own(manifest, live)
         if self._may_adopt(live):
             return self._write(Action.ADOPT, manifest, live)
+        # Told together with all others of that cause: after a renamed instance these are all objects of the
+        # cluster.
         if why := estranged(live, self.cluster, self.ledger):
             self.strangers.setdefault(why, {})[live.key] = manifest.decides
             return self._in_conflict(manifest, live, f"carries {why.what}")
@@ -119,6 +122,7 @@ class Wanting:
 
     def _create(self, manifest: Manifest) -> Change:
         entry = self.ledger.entries.get(manifest.key)
+        # An entry without uid is an intent that came to nothing: making it is no repair.
         gone = entry is not None and bool(entry.uid)
         return replace(
             wanted_row(Action.CREATE, manifest), drift=gone, note="it was deleted by hand" if gone else ""
@@ -132,6 +136,8 @@ class Wanting:
         if not self._says(manifest, live):
             return self._write(Action.UPDATE, manifest, live)
         change = wanted_row(Action.KEEP, manifest, body=None, uid=live.uid, before=live.body)
+        # Kept only with an entry: without one the next plan has to write the ledger, so the row is looked
+        # at again.
         if entry := self.ledger.entries.get(manifest.key):
             self.kept[manifest.key] = _Kept(manifest, live, entry, change)
         return change
@@ -157,6 +163,7 @@ class Wanting:
 
     def _write(self, action: Action, manifest: Manifest, live: Live) -> Change:
         entry = self.ledger.entries.get(manifest.key)
+        # What is wanted has not moved since we wrote it, so somebody moved what is live.
         drift = action is Action.UPDATE and entry is not None and entry.digest == manifest.digest
         return replace(
             wanted_row(action, manifest),
@@ -223,6 +230,8 @@ class Wanting:
                 translator.foreign(theirs, self.built.manifests, self.built.meshes) if theirs else ()
             ):
                 text = f"in {self.cluster}, {claim.text}; it is not ours"
+                # Only a claim on the same host or name keeps ours away; anything else is told and we write
+                # all the same.
                 if claim.code == "GM401":
                     blocked[claim.on] = (claim.code, text)
                 else:
@@ -236,6 +245,8 @@ class Wanting:
         live = self.observed.live[key]
         if self.ours(live):
             return None
+        # What was ours is no stranger whose objects widen or narrow: those would be findings without end on
+        # our own.
         if not was_ours(live, self.cluster, self.ledger):
             return live
         why = estranged(live, self.cluster, self.ledger)

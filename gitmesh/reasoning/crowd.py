@@ -122,4 +122,5 @@ def principal_key(principal: Principal) -> IdentityKey:
 
 def _principals(client: Client) -> set[IdentityKey]:
     """Every principal that means the client: of each part its own, or any."""
-    return set(product(*(("", part or "") for part in identity(client))))  # type: ignore[arg-type]  # of three parts
+    # Of three parts.
+    return set(product(*(("", part or "") for part in identity(client))))  # type: ignore[arg-type]

@@ -101,7 +101,8 @@ class _One:
         self.samples = (client,)
         self._name = name
 
-    def may_mean(self, number: int, callers: tuple[Caller, ...], deny: bool) -> bool:  # noqa: ARG002  it is asked in any case
+    # It is asked in any case.
+    def may_mean(self, number: int, callers: tuple[Caller, ...], deny: bool) -> bool:  # noqa: ARG002
         """It may."""
         return True
 

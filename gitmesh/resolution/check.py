@@ -99,6 +99,7 @@ def _prefix_replacements(policy: Policy) -> Iterator[Diagnostic]:
     spec = policy.spec
     assert isinstance(spec, TrafficPolicySpec)
     matches = spec.matches or ()
+    # An exact path or an expression has no prefix that could be replaced.
     if matches and all(match.path and (match.path.prefix or match.path.string_prefix) for match in matches):
         return
     for name in ("rewrite", "redirect"):
@@ -197,6 +198,7 @@ def _on_destination(
             policy.id: policy for policy, item in selecting if not item.clusters or cluster in item.clusters
         }
         told = tuple(acting) if not any(map(_told_by_cluster, acting.values())) else (*acting, cluster)
+        # Hundreds of clusters may have the same policies; one comparison answers for all of them.
         if len(acting) > 1 and told not in seen:
             seen.add(told)
             yield from _in_cluster("/".join(key), cluster, acting, slots)
@@ -240,6 +242,7 @@ def _symbolic(port: int | str) -> int:
     """A number for a port name that is no port's number: whether a name and a number are one port only facts
     can tell.
     """
+    # Negative, so that it meets itself and no number.
     return port if isinstance(port, int) else -int.from_bytes(port.encode())
 
 
@@ -254,6 +257,7 @@ def _too_many_callers(policy: Policy) -> Iterator[Diagnostic]:
         for s in spec.sources
     )
     rules = len(spec.rules or (None,))
+    # A single rule costs what was typed; only the product of two lists grows beyond it.
     if rules > 1 and names * rules > MOST_CALLERS:
         text = (
             f"{rules:,} rules for {names:,} callers are more than {MOST_CALLERS:,} together, and meshes write"

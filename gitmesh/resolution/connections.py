@@ -100,6 +100,8 @@ def refused_connections(
         if not any(meeting):
             continue
         origin, mode = decided.origin, decided.value.mode
+        # An error holds the routing, so it takes certainty: every pod refuses, and the policy names this
+        # Service.
         certain = all(meeting) and mode != _PERHAPS and origin.policy in named
         where = strict[next(w.mesh for w, refuses in zip(workloads, meeting, strict=True) if refuses)]
         unless = " unless the certificate is one of the mesh's" if mode == _PERHAPS else ""

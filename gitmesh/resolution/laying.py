@@ -92,12 +92,17 @@ class LaidOn:
             self._say("GM301", f"{field} to Service {name} can have no effect: {why}", policy, field, mesh)
         return not why
 
+    def tell(self, code: str, text: str, policy: Policy, *path: str | int, hint: str = "") -> None:
+        """Say something of a policy's field on this Service."""
+        self.diagnostics.append(policy.origin(*path).finding(code, text, cluster=self.cluster, hint=hint))
+
     def _why_not(self, field: str, value: object, port: int, policy: Policy) -> tuple[str, str]:
         ports = tuple(one for one in self.service.ports if port in (0, one.number))
         laid = Laid(field=field, value=value, service=self.service, ports=ports)
         try:
             return self.effects.why_not(laid)
-        except Exception as error:  # noqa: BLE001 - a plug-in's defect on one Service must not end the work on all others
+        # A plug-in's defect on one Service must not end the work on all others.
+        except Exception as error:  # noqa: BLE001
             name = f"{self.service.namespace}/{self.service.name}"
             text = f"a translator fell over {camel(field)} of Service {name}: its routing is left as it is"
             self._say("GM313", text, policy, field, detail=f"{type(error).__name__}: {error}")
@@ -160,13 +165,13 @@ class Targets:
                 f"the facts of cluster {self.cluster} are incomplete, so it is not known whether"
                 f" {namespace}/{reference.name} is there"
             )
-            self._say("GM216", text, policy, *path, "name")
+            self.laid.tell("GM216", text, policy, *path, "name")
             return None
         if service is None:
             world = KnownClusters({self.cluster: self.index})
             hint = near_service(world, (namespace,), reference.name)
             text = f"Service {namespace}/{reference.name} does not exist in cluster {self.cluster}"
-            self._say("GM208", text, policy, *path, "name", hint=hint)
+            self.laid.tell("GM208", text, policy, *path, "name", hint=hint)
             return None
         port = self._target_port(row, policy, path, reference, service)
         subset = tuple(sorted((reference.subset or {}).items()))
@@ -203,7 +208,7 @@ class Targets:
             f"Service {service.namespace}/{service.name} does not have every port of {self._name}; name the"
             " port that is meant"
         )
-        self._say("GM218", text, policy, *path)
+        self.laid.tell("GM218", text, policy, *path)
         return None
 
     def _need(
@@ -217,15 +222,12 @@ class Targets:
         wanted = dict(labels)
         if self.index.facts.complete and not any(w.may_carry(wanted) for w in self.index.behind(service)):
             shown = ", ".join(f"{key}={value}" for key, value in labels)
-            self._say(
+            self.laid.tell(
                 "GM209",
                 f"no pod behind Service {service.namespace}/{service.name} carries {shown}",
                 policy,
                 *path,
             )
-
-    def _say(self, code: str, text: str, policy: Policy, *path: str | int, hint: str = "") -> None:
-        self.diagnostics.append(policy.origin(*path).finding(code, text, cluster=self.cluster, hint=hint))
 
 
 def _decider(row: Row, decided: Decided) -> Policy:

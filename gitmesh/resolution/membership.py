@@ -53,6 +53,7 @@ def memberships(
             held |= lacking
             pending |= {(cluster, policy.id) for cluster, _ in lacking}
             diagnostics += chosen.findings()
+    # Two items of one policy may name the same mesh: that is no contradiction.
     twice = {mesh: owners for mesh, owners in claims.items() if len({policy.id for policy, _ in owners}) > 1}
     diagnostics += [
         diagnostic for mesh, owners in sorted(twice.items()) for diagnostic in _twice(mesh, owners)
@@ -177,6 +178,7 @@ class _Reference:
             )
 
     def findings(self) -> Iterator[Diagnostic]:
+        # While facts are missing, a mesh that is not seen may be there: nothing is said of its name.
         if any(self.meshes()) or self.world.may_hide(self.clusters) or not self.world.known(self.clusters):
             return
         at = self.policy.at("meshes", self.number)

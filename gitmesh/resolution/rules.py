@@ -85,6 +85,7 @@ def rules_of(
     assert isinstance(spec, TrafficPolicySpec)
     for number, match in enumerate(spec.matches) if spec.matches else ((None, None),):
         for place, source in enumerate(spec.sources or (None,)):
+            # Left out, and not made a match that nobody meets: the other items of `sources` still act.
             if source is not None and (place in idle or (source.clusters and cluster not in source.clusters)):
                 continue
             request = normal(request_match(match, source, port))
@@ -177,6 +178,8 @@ def path_rank(path: PathMatch | None) -> tuple[int, int]:
     if path is None:
         return (0, 0)
     if path.prefix is not None:
+        # The Gateway API ranks prefixes by their number of characters (HTTPRouteRule, matches), and `/foo/`
+        # and `/foo` mean the same paths.
         return (4, len(path.prefix.rstrip("/") or "/"))
     if path.string_prefix is not None:
         return (3, len(path.string_prefix))

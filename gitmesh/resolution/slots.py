@@ -54,6 +54,8 @@ def _header_slots(headers: Headers) -> dict[Slot, object]:
         if ops is None:
             continue
         for name in {*(ops.set or ()), *(ops.add or ()), *(ops.remove or ())}:
+            # A slot for each header: two policies that change different headers do not contradict each
+            # other.
             slots["headers", side, name] = (
                 (ops.set or {}).get(name),
                 (ops.add or {}).get(name),
@@ -129,6 +131,7 @@ def canonical(value: Any, name: str = "") -> Any:
         return {key: canonical(value[key]) for key in sorted(value)}
     if isinstance(value, tuple):
         items = tuple(canonical(item) for item in value)
+        # By their text, as items of different types have no order of their own.
         return items if name in _ORDERED else tuple(sorted(items, key=repr))
     return value
 

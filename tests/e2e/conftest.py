@@ -13,12 +13,12 @@ from tests.e2e.cases import HERE, repository
 from tests.e2e.stage import LiveStage
 from tests.e2e.summary import FILE_VARIABLE, SuiteSummary
 from tests.lab.build import Binaries
-from tests.lab.fixtures import binaries, mesh_binaries
+from tests.lab.fixtures import binaries, conformance_programs, mesh_binaries
 from tests.lab.installation import OWN_NAMESPACE
 from tests.lab.world import LabWorld, bookshop
 from tests.shop import Shop
 
-__all__ = ["binaries", "mesh_binaries"]
+__all__ = ["binaries", "conformance_programs", "mesh_binaries"]
 
 INTERVAL = "500ms"
 SETTLE = "2s"
@@ -26,6 +26,7 @@ SETTLE = "2s"
 write in half a second.
 """
 LABS = (HERE / "test_lab.py", HERE / "test_ambient_lab.py")
+WORLDS = HERE / "test_worlds.py"
 _SUMMARY = pytest.StashKey[SuiteSummary]()
 
 
@@ -36,10 +37,10 @@ def summary(request: pytest.FixtureRequest) -> SuiteSummary:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The lab's own tests come first: they write policies as they like, while no agent looks after the
-    world.
+    """What brings up clusters of its own comes before all others are up; then the lab's own tests: they write
+    policies as they like, while no agent looks after the world.
     """
-    items.sort(key=lambda item: item.path in LABS, reverse=True)
+    items.sort(key=lambda item: (item.path == WORLDS, item.path in LABS), reverse=True)
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +100,7 @@ def connected(root: Path, name: str) -> dict[str, object]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the figures where anything has run, and write them where a file is named."""
     summary = config.stash.get(_SUMMARY, None)
-    if summary is None or not summary.effects:
+    if summary is None or not (summary.effects or summary.worlds):
         return
     terminalreporter.write_sep("=", "end to end")
     terminalreporter.write_line(summary.text())

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.e2e.stage import ArrivedChange
+from tests.e2e.worlds.trying import TriedForReal, summed, sums
 
 FILE_VARIABLE = "GITMESH_E2E_SUMMARY"
 """Environment variable that names the file to write the figures to."""
@@ -16,13 +17,16 @@ FILE_VARIABLE = "GITMESH_E2E_SUMMARY"
 
 @dataclass
 class SuiteSummary:
-    """What the suite has done so far. `generated` are requests under random policies."""
+    """What the suite has done so far. `generated` are requests under random policies; `worlds` those that
+    stood in the lab.
+    """
 
     cases: int = 0
     requests: int = 0
     generated: int = 0
     disagreements: int = 0
     effects: list[ArrivedChange] = field(default_factory=list)
+    worlds: list[TriedForReal] = field(default_factory=list)
 
     def figures(self) -> dict[str, Any]:
         """All figures; seconds are rounded to hundredths."""
@@ -47,6 +51,10 @@ class SuiteSummary:
                 "mustNotGetThrough": sent[False],
                 "forbidden": sum(one.forbidden for one in streamed),
             },
+            "worlds": {
+                name: dict(counts)
+                for name, counts in zip(("asked", "leftOut"), sums(self.worlds), strict=True)
+            },
         }
 
     def text(self) -> str:
@@ -67,7 +75,7 @@ class SuiteSummary:
             f"during {said['changes']} changes: {streams['forbidden']} of {streams['mustNotGetThrough']}"
             " forbidden ones through"
         )
-        return "\n".join(lines)
+        return "\n".join([*lines, *([summed(self.worlds)] if self.worlds else [])])
 
     def json(self) -> str:
         """The figures for programs."""

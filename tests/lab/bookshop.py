@@ -16,6 +16,8 @@ WAYPOINT = "waypoint"
 AMBIENT = {"istio.io/dataplane-mode": "ambient", "istio.io/use-waypoint": WAYPOINT}
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 HBONE_PORT = 15008
+REVISION = "default"
+"""Of a control plane that is the only one."""
 
 Proxy: TypeAlias = Literal["", "sidecar", "ztunnel", "waypoint"]
 """What carries a pod's connections: nothing, an Envoy of its own, or what stands in for its node's ztunnel; a
@@ -62,6 +64,8 @@ class LabCluster:
     workloads: tuple[LabWorkload, ...]
     services: tuple[LabService, ...]
     dataplane: Dataplane = "sidecar"
+    revision: str = REVISION
+    """Of its control plane; where there are several, each has a table."""
 
 
 def _client(namespace: str, name: str, *, proxy: Proxy = "sidecar") -> LabWorkload:

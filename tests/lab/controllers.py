@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.apiserver import ApiServer
@@ -18,7 +19,7 @@ RUN = (
 """Deployments become pods, Services endpoints, namespaces really go, and so does what they owned."""
 
 
-def start_controllers(program: Path, api: ApiServer) -> Process:
+def start_controllers(program: Path, api: ApiServer, controllers: Sequence[str] = RUN) -> Process:
     """Start it for a cluster, whose folder gets its log and files; whoever does must end it."""
     folder = api.folder
     (port,) = free_ports(1)
@@ -29,6 +30,6 @@ def start_controllers(program: Path, api: ApiServer) -> Process:
         f"--secure-port={port}",
         f"--cert-dir={folder / 'controllers-certs'}",
         "--leader-elect=false",
-        f"--controllers={','.join(RUN)}",
+        f"--controllers={','.join(controllers)}",
     ]
     return Process(command, folder / "controllers.log")

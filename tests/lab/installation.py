@@ -15,15 +15,13 @@ from typing import Any
 import yaml
 
 from tests.lab.apiclient import Object
-from tests.lab.bookshop import HBONE_PORT, WAYPOINT, LabCluster, LabService, LabWorkload, Proxy
+from tests.lab.bookshop import HBONE_PORT, REVISION, WAYPOINT, LabCluster, LabService, LabWorkload, Proxy
 
 SYSTEM = "istio-system"
-REVISION = "default"
 ISTIO_VERSION = "1.31.0"
 """What the image tags say: the version whose API the pinned commit of Istio has."""
 VALIDATION = "istiod-default-validator"
 _ISTIOD_ENV = {
-    "REVISION": REVISION,
     "PILOT_CERT_PROVIDER": "istiod",
     "PILOT_ENABLE_ANALYSIS": "true",
     # Seconds between two analyses; less is not taken.
@@ -48,7 +46,6 @@ MARKS: Mapping[Proxy, Mapping[str, str]] = {
 """What an injector, or Istio's CNI plugin, writes on a pod."""
 OWN_NAMESPACE: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitmesh-system"}}
 """Where GitMesh keeps its ledger; whoever installs it makes this namespace."""
-_LABELS = {"app": "istiod", "istio.io/rev": REVISION, "istio": "pilot"}
 _HASH_LABEL = "pod-template-hash"
 
 
@@ -91,7 +88,8 @@ def service_names(namespace: str, ips: Mapping[tuple[str, str], str]) -> dict[st
 
 def istiod_env(cluster: LabCluster) -> dict[str, str]:
     """Environment of istiod, of the process and of the Deployment that stands for it."""
-    return {**_ISTIOD_ENV, **(_AMBIENT_ENV if cluster.dataplane == "ambient" else {})}
+    revision = {"REVISION": cluster.revision}
+    return {**_ISTIOD_ENV, **revision, **(_AMBIENT_ENV if cluster.dataplane == "ambient" else {})}
 
 
 def backends(service: LabService, places: Iterable[PodPlace]) -> list[PodPlace]:
@@ -120,26 +118,36 @@ def mesh_config(cluster: LabCluster, more: Mapping[str, object]) -> str:
 def config_map(cluster: LabCluster, more: Mapping[str, object]) -> Object:
     """Where an installation keeps its MeshConfig."""
     data = {"mesh": mesh_config(cluster, more), "meshNetworks": "networks: {}"}
-    return _object("v1", "ConfigMap", {"name": "istio", "namespace": SYSTEM, "labels": _LABELS}, data=data)
+    meta = {"name": f"istio{_suffix(cluster)}", "namespace": SYSTEM, "labels": _labels(cluster)}
+    return _object("v1", "ConfigMap", meta, data=data)
+
+
+def _suffix(cluster: LabCluster) -> str:
+    """What an installation appends to names of a revision."""
+    return "" if cluster.revision == REVISION else f"-{cluster.revision}"
+
+
+def _labels(cluster: LabCluster) -> dict[str, str]:
+    return {"app": "istiod", "istio.io/rev": cluster.revision, "istio": "pilot"}
 
 
 def control_plane(cluster: LabCluster, validation_url: str) -> list[Object]:
     """istiod's objects; its validation is open until istiod itself has found that it works, as after any
     installation.
     """
-    meta = {"name": "istiod", "namespace": SYSTEM, "labels": _LABELS}
+    meta = {"name": f"istiod{_suffix(cluster)}", "namespace": SYSTEM, "labels": _labels(cluster)}
     image = f"docker.io/istio/pilot:{ISTIO_VERSION}"
     env = [{"name": name, "value": value} for name, value in istiod_env(cluster).items()]
     containers = [
         {"name": "discovery", "image": image, "args": ["discovery", "--domain", "cluster.local"], "env": env}
     ]
-    labels = {"app": "istiod", "istio.io/rev": REVISION}
+    labels = {"app": "istiod", "istio.io/rev": cluster.revision}
     return [
         _object("v1", "Namespace", {"name": SYSTEM}),
         _object("v1", "ServiceAccount", {"name": "istiod", "namespace": SYSTEM}),
         config_map(cluster, {}),
         _deployment(meta, labels, {"serviceAccountName": "istiod", "containers": containers}, 1),
-        _validation(validation_url),
+        _validation(cluster, validation_url),
         *([_ztunnels()] if cluster.dataplane == "ambient" else []),
     ]
 
@@ -161,7 +169,7 @@ def _ztunnels() -> Object:
     )
 
 
-def _validation(url: str) -> Object:
+def _validation(cluster: LabCluster, url: str) -> Object:
     """As Istio's chart `base` writes it (templates/defaultrevision-validatingwebhookconfiguration.yaml), by
     URL.
     """
@@ -181,7 +189,7 @@ def _validation(url: str) -> Object:
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
     }
-    labels = {"app": "istiod", "istio": "istiod", "istio.io/rev": REVISION}
+    labels = {"app": "istiod", "istio": "istiod", "istio.io/rev": cluster.revision}
     return _object(
         "admissionregistration.k8s.io/v1",
         "ValidatingWebhookConfiguration",
@@ -201,7 +209,7 @@ def world(cluster: LabCluster) -> list[Object]:
             _object("v1", "Namespace", {"name": name, "labels": dict(labels)})
             for name, labels in cluster.namespaces.items()
         ),
-        _node(cluster),
+        node(cluster),
         *_accounts(cluster),
         *(item for workload in cluster.workloads for item in _controllers(workload)),
         *(_pod(cluster, place) for place in places),
@@ -263,7 +271,8 @@ def _accounts(cluster: LabCluster) -> Iterator[Object]:
         yield _object("v1", "ServiceAccount", {"name": name, "namespace": namespace})
 
 
-def _node(cluster: LabCluster) -> Object:
+def node(cluster: LabCluster) -> Object:
+    """The one node of a cluster."""
     name = f"{cluster.name}-1"
     zone = {
         "topology.kubernetes.io/region": cluster.region,

@@ -14,6 +14,7 @@ from tests.lab.installation import SYSTEM, VALIDATION, istiod_env, mesh_config
 from tests.lab.process import LOOPBACK, LabError, Process, free_ports, hold_port
 
 _METRIC = re.compile(r"^(pilot_\w+(?:\{[^}]*\})?) ([0-9.e+-]+)$", re.MULTILINE)
+NO_MORE: Mapping[str, object] = {}
 _DEBOUNCED = re.compile(r"Push debounce stable\[\d+\] (\d+) for ")
 
 
@@ -49,9 +50,9 @@ class Istiod:
         """Its log."""
         return self._folder / "istiod.log"
 
-    def start(self, kubeconfig: Path) -> None:
-        """Start it and the way to it; returns at once."""
-        config = self.configure({})
+    def start(self, kubeconfig: Path, more: Mapping[str, object] = NO_MORE) -> None:
+        """Start it and the way to it, with `more` keys in its MeshConfig; returns at once."""
+        config = self.configure(more)
         self._release_ports()
         listen = {
             "grpc": self._grpc,

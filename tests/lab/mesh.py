@@ -15,7 +15,6 @@ from tests.lab.bookshop import LabCluster
 from tests.lab.build import Binaries, MeshPrograms
 from tests.lab.installation import (
     SYSTEM,
-    VALIDATION,
     PodPlace,
     backends,
     cluster_ips,
@@ -31,7 +30,7 @@ from tests.lab.netns import ClusterIpForward, Network, inside
 from tests.lab.pod import Pod
 from tests.lab.process import Process, wait_until
 from tests.lab.proxy import XDS, ProxyPrograms, start_proxy
-from tests.lab.settling import Settling
+from tests.lab.settling import Settling, is_validating
 
 READY_SECONDS = 180.0
 """A deadline for every wait of a start: only a failure takes that long."""
@@ -75,7 +74,7 @@ class MeshCluster:
         say("istiod and applications")
         self._start_proxies()
         wait_until(self._proxies_ready, "ready proxies", READY_SECONDS)
-        wait_until(self._validation_closed, "validation by istiod", READY_SECONDS)
+        wait_until(lambda: is_validating(self.api), "validation by istiod", READY_SECONDS)
         self.settled(READY_SECONDS)
         say("proxies")
 
@@ -214,10 +213,3 @@ class MeshCluster:
         for process in self._processes:
             process.check()
         return len(self.istiod.debug("syncz")) == sum(bool(pod.proxy) for pod in self.pods.values())
-
-    def _validation_closed(self) -> bool:
-        """Whether istiod has tried its own validation and let the API server depend on it."""
-        found = self.api.get(
-            "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", VALIDATION
-        )
-        return found is not None and found["webhooks"][0]["failurePolicy"] == "Fail"

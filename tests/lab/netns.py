@@ -125,11 +125,19 @@ class Network:
         _ip(self.node, ["link set lo up", f"addr add {_GATEWAY}/32 dev lo"])
         run_in(self.node, ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
 
-    def pod(self, name: str, address: str, hosts: Mapping[str, str], *, redirect: bool) -> str:
+    def pod(
+        self,
+        name: str,
+        address: str,
+        hosts: Mapping[str, str],
+        *,
+        redirect: bool,
+        unseen: Sequence[int] = (),
+    ) -> str:
         """Make a pod's namespace with this IPv4 address; returns the namespace's name.
 
         `hosts` maps the names that the pod can resolve to addresses. With `redirect` its TCP goes through the
-        proxy's ports.
+        proxy's ports, but for what comes to `unseen` ones.
         """
         namespace = self._add(name)
         _write_hosts(namespace, {name: address, "localhost": "127.0.0.1", **hosts})
@@ -141,7 +149,7 @@ class Network:
         )
         _ip(self.node, [f"link set {port} up", f"route add {address}/32 dev {port}"])
         if redirect:
-            _restore(namespace, _redirect_rules())
+            _restore(namespace, _redirect_rules((*_NOT_INBOUND, *unseen)))
         return namespace
 
     def rename(self, namespace: str, hosts: Mapping[str, str]) -> None:
@@ -208,11 +216,11 @@ def _write_hosts(namespace: str, hosts: Mapping[str, str]) -> None:
     (folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
 
 
-def _redirect_rules() -> list[str]:
+def _redirect_rules(unseen: Sequence[int]) -> list[str]:
     """What Istio's init container sets (tools/istio-iptables of Istio, mode REDIRECT, no IPv6, no DNS
     capture).
     """
-    inbound = [f"-A ISTIO_INBOUND -p tcp --dport {port} -j RETURN" for port in _NOT_INBOUND]
+    inbound = [f"-A ISTIO_INBOUND -p tcp --dport {port} -j RETURN" for port in unseen]
     proxy = f"-m owner --uid-owner {PROXY_UID}"
     return [
         *(

@@ -11,6 +11,8 @@ from typing import Any
 
 from tests.lab.apiclient import LabApiError
 from tests.lab.apiserver import ApiServer
+from tests.lab.bookshop import REVISION
+from tests.lab.installation import VALIDATION
 from tests.lab.istiod import Istiod
 from tests.lab.pod import Pod
 from tests.lab.process import LabError, wait_until
@@ -50,6 +52,8 @@ class Settling:
     pods: Sequence[Pod]
     ambient: bool = False
     """Whether there are HTTPRoutes to wait for, too."""
+    revision: str = REVISION
+    """Of the control plane: it reads no object that names another one."""
     _before: Any = None
 
     def wait(self, timeout: float) -> None:
@@ -105,6 +109,7 @@ class Settling:
             (kind, *_version(item))
             for (kind, _), found in zip(self._paths, listed, strict=True)
             for item in found["items"]
+            if item["metadata"].get("labels", {}).get("istio.io/rev", self.revision) == self.revision
         }
 
     def _read(self) -> tuple[set[tuple[str, ...]], set[str]]:
@@ -144,6 +149,12 @@ class Settling:
             for spec in specs
             if spec["group"].endswith(".istio.io")
         )
+
+
+def is_validating(api: ApiServer) -> bool:
+    """Whether istiod has tried its own validation and let the API server depend on it."""
+    found = api.get("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", VALIDATION)
+    return found is not None and bool(found["webhooks"][0]["failurePolicy"] == "Fail")
 
 
 def _changing(pod: Pod) -> str:

@@ -7,6 +7,23 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class WireIdentity:
+    """Who a pod without a proxy says that it is, as a proxy would: by a certificate of the mesh's CA."""
+
+    principal: str = ""
+    """TRUST_DOMAIN/ns/NAMESPACE/sa/ACCOUNT; empty: nobody, and a plain connection."""
+    ca: str = ""
+    """The folder with the CA's ca-cert.pem and ca-key.pem."""
+    protocol: str = ""
+    """What is spoken inside, as sidecars tell each other (ALPN): istio-http/1.1 or istio."""
+    tunnel: str = ""
+    """HOST:PORT of a ztunnel or waypoint that carries the connection on; empty: none does."""
+
+
+NOBODY = WireIdentity()
+
+
+@dataclass(frozen=True)
 class WireRequest:
     """One HTTP exchange. Host and port of ``url`` decide where it goes."""
 
@@ -19,6 +36,9 @@ class WireRequest:
     body: str = ""
     timeout: float = 5.0
     """Seconds for the whole exchange."""
+    identity: WireIdentity = NOBODY
+    raw: bool = False
+    """Send what is no HTTP instead: what answers tells who it is, and nothing else."""
 
 
 @dataclass(frozen=True)

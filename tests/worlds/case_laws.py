@@ -16,7 +16,7 @@ from tests.worlds.judge import JudgedMoment, is_held, name_of
 from tests.worlds.objects import Object
 from tests.worlds.playing import is_ours
 from tests.worlds.resolving import seen_routes, taken_rule
-from tests.worlds.truth import clients, probed, settings, spoken_at
+from tests.worlds.truth import probed, settings, spoken_at
 from tests.worlds.waypoints import STRAIGHT
 
 _LED_ROUND = "GM221"
@@ -131,7 +131,7 @@ def _differ(judge: JudgedMoment, called: Service, led: Service) -> bool:
         ends = [_behind(judge, service, port.number) for service in (called, led)]
         if not all(ends):
             continue
-        for client in clients(judge.moment.world):
+        for client in judge.clients:
             for request in (one for one in spoken_at(port) if one.http):
                 answers = [
                     {

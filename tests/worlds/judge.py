@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -25,6 +26,14 @@ WHOLE = ""
 """The policy of findings on a cluster as a whole: everything is left as it is, say."""
 
 
+class Admitting(Protocol):
+    """What tells who is taken: a reading of objects, or the proxies themselves."""
+
+    def admitted(self, call: ArrivingCall, way: TakenWay) -> bool:
+        """Whether a call is taken that comes by this way."""
+        ...
+
+
 class JudgedMoment:
     """A moment with everything that laws ask of it, worked out once."""
 
@@ -33,7 +42,7 @@ class JudgedMoment:
         self.facts = truth(moment.world)
         self.unified = Unified(moment.world.policies, {CLUSTER: self.facts})
         self.waypoints = Waypoints(moment.world)
-        self.now = Arrivals(moment.live, self.facts, self.waypoints)
+        self.now: Admitting = Arrivals(moment.live, self.facts, self.waypoints)
         self.theirs = Arrivals(moment.theirs, self.facts, self.waypoints)
         self.findings = moment.report.diagnostics
 
@@ -41,6 +50,11 @@ class JudgedMoment:
     def pods(self) -> list[Object]:
         """As they stand in the cluster."""
         return [one for one in self.moment.world.objects if one["kind"] == "Pod"]
+
+    @property
+    def clients(self) -> Sequence[CallingPod]:
+        """Who may call."""
+        return clients(self.moment.world)
 
     @property
     def guarded(self) -> list[Workload]:
@@ -51,7 +65,7 @@ class JudgedMoment:
         """Everything that anybody may ask of a pod."""
         for port in (port for port in PORTS if not self._of_kin_alone(pod, port)):
             for request in spoken(self.facts, pod, port):
-                for client in clients(self.moment.world):
+                for client in self.clients:
                     yield ArrivingCall(
                         client=client, cluster=CLUSTER, workload=pod, port=port, request=request
                     )
@@ -142,10 +156,12 @@ class JudgedMoment:
         """Whether a finding speaks of the cluster as a whole."""
         return WHOLE in self._by_policy
 
-    def told_of(self, body: Object) -> bool:
-        """Whether a finding speaks of a policy that an object of ours is for."""
+    def told_of(self, body: Object, but: Collection[str] = ()) -> bool:
+        """Whether a finding speaks of a policy that an object of ours is for, `but` for those of some
+        codes.
+        """
         names = body["metadata"]["annotations"]["gitmesh.io/policies"].split(",")
-        return any(self._by_policy.get(name) for name in (*names, WHOLE))
+        return any(one.code not in but for name in (*names, WHOLE) for one in self._by_policy.get(name, ()))
 
     def granted(self, call: ArrivingCall) -> bool:
         """Whether the policies admit the call of themselves, not by leaving the port alone."""

@@ -24,7 +24,7 @@ from tests.worlds.case_laws import (
 from tests.worlds.drawing import CLUSTER
 from tests.worlds.judge import JudgedMoment, is_held, name_of
 from tests.worlds.routing_laws import routes_lead_somewhere, treated_as_decided
-from tests.worlds.truth import PORTS, clients, spoken_at
+from tests.worlds.truth import PORTS, spoken_at
 
 Law = Callable[["JudgedMoment"], Iterator[str]]
 
@@ -103,7 +103,7 @@ def calculator_agrees(judge: JudgedMoment) -> Iterator[str]:
     for service in judge.facts.services:
         for port in service.ports:
             reached = [(w, n) for p, w, n in pairs(service, judge.facts) if p == port and p.seen]
-            for client in clients(judge.moment.world) if reached else ():
+            for client in judge.clients if reached else ():
                 for request in spoken_at(port):
                     calls = [
                         ArrivingCall(client=client, cluster=CLUSTER, workload=w, port=n, request=request)

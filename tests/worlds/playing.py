@@ -15,6 +15,7 @@ from gitmesh.pipeline import run
 from gitmesh.planning.options import Memo, Options
 from gitmesh.planning.ownership import MANAGED_BY
 from gitmesh.plugins import load_translators
+from gitmesh.ports import Cluster
 from tests.properties.history import History, InOrder
 from tests.worlds.drawing import CLUSTER, World
 from tests.worlds.objects import Object
@@ -74,13 +75,13 @@ def played(worlds: Iterable[World], folder: Path) -> Iterator[Moment]:
         source.commit(json_stream(world.policies), good=True)
         for _ in range(CYCLES):
             now += _STEP
-            report = _cycle(source, cluster, memo, now)
+            report = cycle(source, cluster, memo, now)
             plan = report.clusters[CLUSTER].plan
             if plan is None or not plan.writes:
                 break
         else:
             raise RestlessError(f"{world.story}: still writing after {CYCLES} cycles")
-        yield Moment(world, report, tuple(_mesh_objects(cluster)))
+        yield Moment(world, report, tuple(mesh_objects(cluster)))
 
 
 def json_stream(documents: Iterable[Mapping[str, Any]]) -> str:
@@ -88,7 +89,8 @@ def json_stream(documents: Iterable[Mapping[str, Any]]) -> str:
     return "".join(f"---\n{json.dumps(document)}\n" for document in documents)
 
 
-def _cycle(source: History, cluster: DirectoryCluster, memo: Memo, now: float) -> Report:
+def cycle(source: History, cluster: Cluster, memo: Memo, now: float) -> Report:
+    """One cycle of the product at a time."""
     return run(
         [source],
         InOrder([cluster]),
@@ -111,7 +113,8 @@ def _write(folder: Path, number: int, world: World) -> None:
     (folder / f"{number}-{_LIVE}").write_text(json_stream(named.values()), encoding="utf-8")
 
 
-def _mesh_objects(cluster: DirectoryCluster) -> Iterator[Object]:
+def mesh_objects(cluster: Cluster) -> Iterator[Object]:
+    """Everything of the kinds of meshes, ours and others'."""
     kinds = [kind for translator in TRANSLATORS.values() for kind in translator.resources]
     for live in cluster.observe(kinds).live.values():
         yield decode(live.body)

@@ -5,7 +5,7 @@ finding tells the difference.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from gitmesh.model.services import Service
 from gitmesh.model.workloads import Workload
@@ -28,7 +28,7 @@ _HTTP = next(request for request in REQUESTS if request.http)
 def routes_lead_somewhere(judge: JudgedMoment) -> Iterator[str]:
     """Whatever a route of ours names is there for every client that follows it."""
     for route in (one for one in judge.moment.ours if one["kind"] == "VirtualService"):
-        for client in _clients(judge):
+        for client in callers(judge):
             for named, subset in leads_to(route, client.namespace):
                 found = taken_rule(judge.moment.live, named, client.namespace)
                 known = {one["name"] for one in (found or {}).get("spec", {}).get("subsets", ())}
@@ -47,7 +47,7 @@ def treated_as_decided(judge: JudgedMoment) -> Iterator[str]:
     what is held is served."""
     for service in judge.facts.services:
         for port in (port for port in service.ports if port.seen):
-            for client in _clients(judge):
+            for client in callers(judge):
                 asked = RoutedRequest(
                     client=client, facts=judge.facts, service=service, port=port.number, request=_HTTP
                 )
@@ -57,7 +57,7 @@ def treated_as_decided(judge: JudgedMoment) -> Iterator[str]:
                     continue
                 happens = _happens(judge, asked)
                 for field in _FIELDS:
-                    if wanted.get(field) != happens.get(field) and not _told(judge, service):
+                    if wanted.get(field) != happens.get(field) and not is_told(judge, service):
                         text = f"{field} is {happens.get(field)}, decided is {wanted.get(field)}"
                         yield f"{client.namespace} -> {service.key}:{port.number}: {text}"
 
@@ -77,7 +77,7 @@ def _decided(judge: JudgedMoment, asked: RoutedRequest) -> Decision:
     return found
 
 
-def _clients(judge: JudgedMoment) -> list[Workload]:
+def callers(judge: JudgedMoment) -> list[Workload]:
     """A pod of each namespace and data plane."""
     return list({(pod.namespace, pod.dataplane): pod for pod in judge.guarded}.values())
 
@@ -114,8 +114,8 @@ def _treatment(route: Object) -> Object:
     return found
 
 
-def _told(judge: JudgedMoment, service: Service) -> bool:
-    """Whether a finding speaks of a policy on the destination."""
+def is_told(judge: JudgedMoment, service: Service, but: Collection[str] = ()) -> bool:
+    """Whether a finding speaks of a policy on the destination, `but` for those of some codes."""
     acting = [
         policy
         for policy in judge.unified.of_kind("TrafficPolicy")
@@ -124,6 +124,6 @@ def _told(judge: JudgedMoment, service: Service) -> bool:
     kept = [one for one in judge.moment.ours if one["metadata"]["name"] == service.name]
     return (
         judge.told_at_large
-        or any(judge.said_of(policy) for policy in acting)
-        or any(map(judge.told_of, kept))
+        or any(one.code not in but for policy in acting for one in judge.said_of(policy))
+        or any(judge.told_of(one, but) for one in kept)
     )

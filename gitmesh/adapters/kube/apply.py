@@ -65,11 +65,14 @@ class Applier:
         """One outcome for each write of the plan, in its order. Never raises for the world's failures."""
         outcomes: list[Outcome] = []
         for batch in batches(plan.writes):
+            # Proxies learn of a write at different times, so what relies on the batch before gives the
+            # slowest its time.
             if any(change.settled for change in batch):
                 self._client.pause(self._settle)
             done = self._client.each(partial(self._step, self._lost), batch)
             for change, outcome in zip(batch, done, strict=True):
                 if not outcome.ok:
+                    # By unit as well: later steps of a unit may rely on this one without naming it.
                     self._failed.update(dict.fromkeys((change.key, *change.units), outcome))
             outcomes += done
         return tuple(outcomes)
@@ -113,6 +116,7 @@ class Applier:
             return self._put(change, desired, written.version)
         if change.action is Action.CREATE:
             return self._put(change, desired, writes.NEW)
+        # Nobody else claims a field: one request is enough, and most updates are such.
         if change.action is Action.UPDATE and self._live.is_sole(change.key, change.resource_version):
             return self._put(change, desired, change.resource_version)
         return self._put_shared(change, desired)
@@ -153,6 +157,7 @@ class Applier:
         if answer.is_absent:
             return _failed(change, "it was deleted since the plan was made", "GM505")
         raw, _ = answer.json(), answer.identity(change.key)
+        # Only with an entry of ours in managedFields: somebody else may have written the same content.
         if is_same(desired, raw, change.forbidden) and any(
             managed.is_ours(entry) for entry in managed.entries(raw)
         ):
@@ -162,6 +167,7 @@ class Applier:
 
     def _done(self, change: Change, desired: Body, answer: ApiAnswer) -> Outcome:
         raw, written = answer.json(), answer.identity(change.key)
+        # Deleted and made anew between two requests: what we wrote is then on somebody's object.
         if change.uid and written.uid != change.uid and change.action is not Action.CREATE:
             raise unrelated(str(answer.request), answer.body)
         self._written[change.key] = written
@@ -225,6 +231,7 @@ def batches(steps: Sequence[Change]) -> Iterator[list[Change]]:
     batch: dict[ObjectKey, Change] = {}
     rank = None
     for step in steps:
+        # An object that is written twice in one turn is written in order, not at once.
         if batch and (_rank(step) != rank or step.key in batch):
             yield list(batch.values())
             batch = {}

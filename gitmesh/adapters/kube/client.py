@@ -81,6 +81,7 @@ class KubeClient:
 
         Returns why they cannot be read, while what was read last serves; raises that where nothing was.
         """
+        # Other connections, too: those that are open lead to where it was before.
         if self._access.endpoint() != self.endpoint:
             self.close()
         return self._access.fault or self._started().pool.refresh()
@@ -147,6 +148,7 @@ class KubeClient:
         for attempt in range(ATTEMPTS):
             answer, failure = self._attempt(request, pool, deadline)
             pause = self._pause(request, attempt, answer)
+            # A pause beyond the deadline is not begun: the caller learns at once what was answered.
             if pause is not None and pause < deadline.left():
                 deadline.pause(pause)
                 continue
@@ -164,6 +166,7 @@ class KubeClient:
             return backoff(attempt, self._jitter())
         if answer.status == 429:
             self._slots.slower()
+        # The API server says 500 of a patch that does not fit the schema, which no further attempt changes.
         if answer.status not in RETRIED or is_schema_error(answer.status, answer.body):
             return None
         asked = retry_after(answer.retry_after)
@@ -175,6 +178,7 @@ class KubeClient:
         """One attempt; refused credentials are renewed once. The failure is one of the transport."""
         try:
             answer = self._once(request, pool, deadline, renew=False)
+            # Once: credentials may have been rotated since they were read; refused again, they are wrong.
             if answer.status == 401:
                 self._renew(pool)
                 answer = self._once(request, pool, deadline, renew=True)

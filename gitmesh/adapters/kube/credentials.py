@@ -38,6 +38,7 @@ def stamp(path: Path) -> Stamp | None:
         found = path.stat()
     except (OSError, ValueError):  # a path with a NUL in it is a ValueError
         return None
+    # All three: a file that is replaced within a tick of the clock, by one as long, has another inode.
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
@@ -85,9 +86,12 @@ class Endpoint(Confidential, frozen=True, kw_only=True):
             host, _ = parts.hostname or "", parts.port
         except ValueError:  # its text holds the whole address, and a password in it
             return False
+        # Loopback alone, and without credentials: http to anybody else would hand the token to whoever
+        # listens on the way.
         plain = (
             parts.scheme == "http" and _is_loopback(host) and self.tokens is None and self.certificate is None
         )
+        # A user in the address would be sent, and shown in errors; a query would end up in every path.
         bare = not ("@" in parts.netloc or parts.query or parts.fragment) and _PATH.fullmatch(parts.path)
         return bool(bare) and _is_host(host) and (parts.scheme == "https" or plain)
 
@@ -128,6 +132,7 @@ def in_cluster(environment: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -
             code="GM502",
             hint="Run it in a pod with one, or name a kubeconfig instead.",
         )
+    # In clusters of IPv6 the variable holds the bare address, without brackets.
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     return Endpoint(server=server, ca=folder / "ca.crt", tokens=FileToken(folder / "token"))
 
@@ -156,6 +161,7 @@ def _files(certificate: Certificate) -> Iterator[tuple[str, str]]:
     """
     import tempfile  # with all the packers that it loads; most credentials are tokens
 
+    # mkdtemp's folder is for its owner alone (0700), so the key in it needs no mode of its own.
     with tempfile.TemporaryDirectory(prefix="gitmesh-") as folder:
         paths = []
         for name, part in (("chain", certificate.chain), ("key", certificate.key)):

@@ -91,6 +91,7 @@ class Discovery:
         if not address:
             return {}
         known = self._schemas.get((group, version))
+        # The address ends in the server's hash of the document, so an equal one need not be read.
         if known is None or known[0] != address:
             path = f"/openapi/v3/apis/{segment(group)}/{segment(version)}"
             components = self._part(path, "components")

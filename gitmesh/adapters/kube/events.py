@@ -104,6 +104,7 @@ class EventPublisher:
             "type": "Warning",
             "reason": diagnostic.name,
             "action": "Reconcile",
+            # The API counts bytes, and a character may have four (events.k8s.io/v1, note: 1 kB).
             "note": clean(f"{diagnostic.code} {diagnostic.message}{place}", _LONGEST_NOTE // 4),
             "reportingController": "gitmesh.io/agent",
             "reportingInstance": f"gitmesh-{self._instance}",

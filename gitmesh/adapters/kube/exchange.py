@@ -62,6 +62,8 @@ class ApiAnswer(Confidential, frozen=True, kw_only=True):
         says nothing of the kind, nor does that of a path which is not served: the object may be there in
         another version.
         """
+        # An object that is taken for gone is written anew, or its deletion counted as done, so the word of
+        # anything else than the API server is not enough.
         return self.status == 404 and status_details(self.body).get("name") == self._asked_name
 
     @property
@@ -92,6 +94,7 @@ class ApiAnswer(Confidential, frozen=True, kw_only=True):
         found = (text(content.get("kind")), text(metadata.get("namespace")), text(metadata.get("name")))
         group = text(content.get("apiVersion")).rpartition("/")[0]
         uid, version = text(metadata.get("uid")), text(metadata.get("resourceVersion"))
+        # A proxy may answer 200 with something else, and what follows writes by this uid and version.
         if (group, *found) != key or not uid or not version:
             raise unrelated(str(self.request), self.body)
         return Identity(uid, version)
@@ -102,6 +105,8 @@ class ApiAnswer(Confidential, frozen=True, kw_only=True):
         return (
             self.json().get("status") == "Success"
             and details.get("name") == self._asked_name
+            # Another uid: somebody made it anew meanwhile, and that one was not to be deleted. Servers that
+            # tell none are believed.
             and details.get("uid") in (None, uid)
         )
 

@@ -25,6 +25,8 @@ _NOT_CONTENT = frozenset({"f:apiVersion", "f:kind", "f:metadata", "f:status"})
 def entries(raw: Mapping[str, Any]) -> tuple[Entry, ...]:
     """The well-formed entries of an object, those of the status subresource left out."""
     found = listed(mapping(raw.get("metadata")).get("managedFields"))
+    # Status is written by controllers all the time, through a subresource that an apply of the object does
+    # not touch.
     return tuple(e for e in found if isinstance(e.get("fieldsV1"), dict) and not e.get("subresource"))
 
 
@@ -63,6 +65,7 @@ def field_managers(found: Sequence[Entry]) -> dict[str, str]:
     """
     claimed: dict[str, str] = {}
     others = [entry for entry in found if not is_ours(entry)]
+    # Appliers last, so that of two who claim one field the one who will insist on it is named.
     for entry in sorted(others, key=lambda e: (e.get("operation") == "Apply", str(e.get("manager")))):
         claimed.update(dict.fromkeys(paths(entry["fieldsV1"]), str(entry.get("manager", ""))))
     return claimed
@@ -71,6 +74,7 @@ def field_managers(found: Sequence[Entry]) -> dict[str, str]:
 def paths(fields: Mapping[str, Any], above: str = "") -> Iterator[str]:
     """The dotted paths of the leaves of a FieldsV1 tree, each once."""
     below = {name: tree for name, tree in fields.items() if name != "."}
+    # Below a list FieldsV1 names items by key or value (`k:`, `v:`), which are no field names.
     if above and (not below or not all(name.startswith("f:") for name in below)):
         yield above
         return
@@ -118,6 +122,7 @@ def taken_over(
     takes = [
         (e, claimed(e, desired, forbidden))
         for e in found
+        # An Update manager wrote once and will not insist; an applier would come back, and two would fight.
         if e.get("operation") == "Update" or (adopted and not is_ours(e))
     ]
     takes = [(entry, part) for entry, part in takes if part]
@@ -127,6 +132,8 @@ def taken_over(
     for _, part in takes:
         mine = union(mine, part)
     parts = {id(entry): part for entry, part in takes}
+    # Of all entries, those of subresources and malformed ones too: what is missing in the list that is
+    # written back would be lost.
     kept = [_without(e, parts.get(id(e))) for e in raw["metadata"]["managedFields"]]
     ours = next((e for e in found if is_ours(e)), _first_entry(desired))
     others = [e for e in kept if e is not None and not (is_ours(e) and not e.get("subresource"))]
@@ -158,6 +165,7 @@ def minus(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
     for name, tree in left.items():
         if name not in right:
             rest[name] = tree
+        # "." says that the node itself is claimed; alone it would keep an empty mapping alive.
         elif right[name] and (below := minus(tree, right[name])) and set(below) != {"."}:
             rest[name] = below
     return rest

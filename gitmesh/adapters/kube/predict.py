@@ -41,6 +41,8 @@ class Predictor:
         asked = [
             c
             for c in plan.writes
+            # An object with two steps goes through a state between, whose dry run says nothing of the
+            # second one.
             if c.action is Action.UPDATE and counts[c.key] == 1 and (c.key.group, c.key.kind) in kinds
         ]
         answers = self._client.each(

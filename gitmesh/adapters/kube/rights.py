@@ -88,6 +88,7 @@ def _ask(client: KubeClient, right: Right) -> Right:
     }
     answer = client.send(ApiRequest(method="POST", path=_REVIEWS, body=orjson.dumps(body)))
     allowed = mapping(answer.json().get("status")).get("allowed")
+    # No answer is no right: to take it for one would fail later, in the middle of a plan.
     if not isinstance(allowed, bool):
         raise unrelated(str(answer.request), answer.body)
     return Right(

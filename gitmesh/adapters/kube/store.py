@@ -76,6 +76,7 @@ class LedgerStore:
 def _saved(answer: ApiAnswer, instance: str, content: Mapping[str, object]) -> str:
     """The version, if what is there is what we wrote."""
     raw, version = answer.json(), answer.identity(ledger_key(instance)).version
+    # After a conflict this tells our own write, whose answer was lost, from somebody else's.
     if any((raw.get(part) or {}) != content.get(part, {}) for part in ("data", "binaryData")):
         raise lost_race(f"{NAMESPACE}/gitmesh-{instance}")
     return version
@@ -91,6 +92,7 @@ def _request(instance: str, content: Mapping[str, object], version: str) -> ApiR
     if version:
         metadata["resourceVersion"] = version
     body = orjson.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **content})
+    # A creation is a POST: a PUT without a version would overwrite what another agent made meanwhile.
     path = item(_KIND, "v1", key) if version else collection(_KIND, "v1", key.namespace)
     return ApiRequest(
         method="PUT" if version else "POST", path=path, query={"fieldManager": FIELD_MANAGER}, body=body
@@ -127,6 +129,7 @@ def _text(raw: Mapping[str, object]) -> bytes:
         content = unpacker.decompress(packed, _LONGEST_UNPACKED)
     except (ValueError, zlib.error):  # binascii.Error is a ValueError
         return b""
+    # Without its end it was cut, or would unpack to more than a ledger can be: a bomb.
     return content if unpacker.eof else b""
 
 

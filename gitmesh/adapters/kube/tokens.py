@@ -47,7 +47,8 @@ class StaticToken(Confidential, frozen=True):
 
     value: str
 
-    def token(self, renew: bool, deadline: Deadline) -> str:  # noqa: ARG002 - the protocol's signature; a fixed token cannot be renewed
+    # The protocol's signature; a fixed token cannot be renewed.
+    def token(self, renew: bool, deadline: Deadline) -> str:  # noqa: ARG002
         """The token."""
         return _checked(self.value, "the kubeconfig")
 
@@ -63,7 +64,8 @@ class FileToken(Struct, frozen=True):
     path: Path
     wait: float = EMPTY_TOKEN_WAIT
 
-    def token(self, renew: bool, deadline: Deadline) -> str:  # noqa: ARG002 - the protocol's signature; each use reads the file anyhow
+    # The protocol's signature; each use reads the file anyhow.
+    def token(self, renew: bool, deadline: Deadline) -> str:  # noqa: ARG002
         """The content; a file that is absent or empty for an instant is looked at once more."""
         found = self._read()
         if not found:

@@ -67,6 +67,8 @@ def _of_calls(match: RouteMatch) -> RouteMatch | None:
     if match.path == "/" and not match.exact:
         return replace(match, method="")
     named = _SERVICE.match(parts[0]) and all(map(_METHOD.match, parts[1:]))
+    # A prefix of two segments means `/service/method` and everything below it, which no call has: it is the
+    # method.
     most, least = 2, 2 if match.exact else 1
     if not named or not least <= len(parts) <= most:
         return None

@@ -46,6 +46,7 @@ def meant(match: RequestMatch, origin: Origin, remarks: Remarks) -> Meant | None
     _check_method(match.method, origin, remarks)
     path, exact = _path(match.path, origin, remarks)
     authority = [] if match.authority is None else [NamedCondition(name=_HOST, condition=match.authority)]
+    # HTTPRouteMatch has no authority, and hostnames of a route do not count where its parent is a Service.
     headers = [*match.headers, *authority]
     wanted: RouteMatch | NoMeeting = RouteMatch(path=path, exact=exact, method=match.method)
     for one in _singly(headers, "headers", origin, remarks, invert=False):

@@ -98,6 +98,7 @@ def _of_port(unit: RoutingUnit, port: int, remarks: Remarks) -> Sequence[RouteOb
 def _written(
     kind: ApiKind, listed: Sequence[ListedMatch], rows: Sequence[Route], called: Called, remarks: Remarks
 ) -> Sequence[RouteObject]:
+    # The row for what none of ours matches: without it the rest would be answered with 404.
     placed = most_specific([*listed, ListedMatch(match=EVERYTHING, action=len(rows))])
     if isinstance(placed, TooMany | Unsayable):
         _note_unsaid(placed, rows, remarks)
@@ -155,6 +156,7 @@ def _parts(ruled: Sequence[_Ruled], remarks: Remarks) -> list[list[_Ruled]]:
     """The rules of each route; noted where they cannot be parted."""
     parts: list[list[_Ruled]] = []
     for group in _bound_together(ruled):
+        # First fit: as few routes as is easily had, and the same ones at each run.
         fitting = next((part for part in parts if _fits([*part, *group])), None)
         if fitting is None:
             parts.append(fitting := [])

@@ -53,6 +53,7 @@ class Called(Struct, frozen=True):
 
 def untouched(called: Called) -> HttpRule:
     """The rule of what no row matches: an HTTPRoute answers 404 where no rule does."""
+    # 1 is the CRD's default, written out.
     backend = {**_service(called.service, called.port, called), "weight": 1}
     return HttpRule({"backendRefs": [backend]}, {})
 
@@ -123,6 +124,7 @@ def _filters(
             return [
                 mirror_filter(_backend(target, called, origin, remarks), item.percent, origin, remarks)
                 for item, target in zip(items, route.mirrors, strict=True)
+                # A mirror of nothing is none.
                 if item.percent > 0
             ]
         case other:
@@ -190,6 +192,7 @@ def _timing(fields: Mapping[str, Decided], remarks: Remarks) -> Iterable[tuple[s
         if retries.per_try_timeout is not None:
             remarks.served("spec.rules.timeouts.backendRequest", decided.origin)
             each = retries.per_try_timeout
+            # HTTPRouteTimeouts: backendRequest must not exceed request, but 0 switches request off.
             if timeout and 0 < timeout.value < each:
                 remarks.unsupported("an HTTPRoute takes no perTryTimeout above timeout", decided.origin)
             yield "timeouts.backendRequest", _duration(each, decided.origin, remarks), decided.origin

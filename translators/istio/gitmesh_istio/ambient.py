@@ -66,6 +66,8 @@ def access_policies(unit: AccessUnit, access: Access, version: str, notes: Notes
         for origin in {grant.origin for grant in (*access.allows, *access.denies)}:
             notes.add("GM215", f"{shown(unit.service)} is a waypoint: requests go through it", origin)
         return ()
+    # Without a selector an object would be for every pod of the namespace (authorization_policy.proto,
+    # `selector`).
     if not unit.service.selector:
         return ()
     bound = waypoint_of(unit, notes)

@@ -106,6 +106,7 @@ def destination_rule(unit: RoutingUnit, version: str, notes: Notes) -> Fragment 
         origins.update(
             {f"subsets[{n}]": min(subset.origins) for n, (_, subset) in enumerate(subsets) if subset.origins}
         )
+    # Only the host: a DestinationRule that says nothing would still displace a stranger's.
     if len(spec) == 1:
         return None
     spec |= notes.scope.exported(DESTINATION_RULE.kind)
@@ -134,6 +135,8 @@ def _traffic_policy(unit: RoutingUnit, notes: Notes) -> Part:
 
 def _settings(settings: Mapping[str, Decided], notes: Notes) -> Part:
     for _, decided in sorted(settings.items()):
+        # A DestinationRule's workloadSelector holds for the whole object, subsets included, so settings of
+        # some clients have no place in it.
         if decided.source != SourceCondition():
             notes.add(
                 "GM301",
@@ -168,6 +171,7 @@ def _setting(decided: Decided, given: Mapping[str, Decided], notes: Notes) -> tu
 
 
 def _outlier(outlier: OutlierDetection, origin: Origin, notes: Notes) -> dict[str, object]:
+    # destination_rule.proto has int32 here, whose 0 is the same as absent.
     if outlier.max_ejection_percent == 0:
         notes.add("GM301", "Istio reads maxEjectionPercent: 0 as its default of 10", origin)
     return {

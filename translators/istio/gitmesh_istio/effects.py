@@ -140,6 +140,7 @@ def _instead(service: Service, meshes: Sequence[Mesh], facts: ClusterFacts) -> s
     """What to select in place of an alias: what it leads to in the end."""
     domain = cluster_domain(meshes)
     found: Service | None = service
+    # Aliases of aliases may lead round.
     for _ in range(_MOST_ALIASES):
         if found is None or found.type != "ExternalName":
             break

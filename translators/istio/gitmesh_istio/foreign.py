@@ -62,6 +62,7 @@ class _Ours:
             self.defaults.append(key)
         elif key.name.endswith(GATEWAY_SUFFIX):
             self.gateways.append((key.namespace, selector_of(spec)))
+        # What admits everybody already cannot be widened.
         elif spec.get("action") == "ALLOW" and spec.get("rules") != [{}]:
             self.guards[key.namespace].append((key, selector_of(spec)))
         if any(map(_names_callers, listed(spec.get("rules")))):

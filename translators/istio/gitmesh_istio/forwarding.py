@@ -75,6 +75,8 @@ def split(
             share["headers"] = header_operations(item.headers, new_host(route), origin, notes)
         shares.append(share)
     if len(shares) == 1 and "headers" in shares[0] and _changes_headers(route):
+        # With one destination istiod makes one list of its header changes and the route's, the route's
+        # first (route.go, processDestination); the second, of weight 0, keeps Envoy's own order.
         return [{**shares[0], "weight": 1}, {"destination": shares[0]["destination"], "weight": 0}]
     return shares
 

@@ -43,8 +43,11 @@ class LeadingWaypoints:
                 if _is_part(own, service) or (governed and _adds(unit, service))
             ),
         ]
+        # No Allow guards these Services, so an ALLOW of ours at their waypoints would close them for all
+        # that is not ours.
         self.held = [service for service in loose if not _is_part(own, service)]
         self.alike = all(_is_part(own, service) for service in self.denied)
+        # One object takes no more: the waypoints of the other Services are shut out instead.
         if len(self.denied) > MAX_TARGETS:
             self.held, self.denied, self.allowed = self.denied[len(first) :], first, first
         self.shut = sorted_unique(

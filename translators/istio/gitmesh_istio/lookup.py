@@ -92,6 +92,8 @@ class Lookup:
         writes how much.
         """
         yield self._by_host.get(host, {})
+        # From the longest wildcard to `*` itself: the first that somebody wrote is the one that istiod
+        # takes.
         yield from (places for cut in range(len(host) + 1) if (places := self._by_host.get(f"*{host[cut:]}")))
 
 

@@ -126,6 +126,8 @@ class _Surroundings:
             if one.key in ours:
                 continue
             shown = _shown(one, place)
+            # Clients of its own namespace take it before ours whatever ours says; whether ours may be
+            # written at all hangs on whom else it is shown to.
             elsewhere = shown - {one.namespace}
             if EVERYBODY in elsewhere or way in shown or not self._callers.isdisjoint(elsewhere):
                 contender = contender or Contender(of="routes", by=one.key, host=name)
@@ -138,6 +140,7 @@ class _Surroundings:
 
     def _settings(self, place: _Place, names: Iterable[str]) -> Iterator[Override]:
         for namespace, taken in self._rules.local(self._name(place)).items():
+            # In the Service's own namespace rules for one host are merged instead (`_same`).
             if namespace != place[0]:
                 there = tuple(taken.subsets[name] for name in sorted(names) if name in taken.subsets)
                 yield Override(of="settings", service=place, namespace=namespace, by=taken.by, subsets=there)

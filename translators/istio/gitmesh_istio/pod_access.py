@@ -65,12 +65,15 @@ def decided_at_pods(unit: AccessUnit, access: Access, leading: LeadingWaypoints,
     origin = min(origins)
     ports = [str(port) for port in sorted(open_ports(access.targets, access, origin, notes))]
     to = {"to": [{"operation": {"ports": ports}}]} if ports else {}
+    # A Deny at the pods that meant the waypoint would refuse everybody whom the waypoint has let through.
     if deny is not None and leading.principals:
         deny = Ruleset([(_but(rule, leading.principals), its) for rule, its in deny.rules], deny.given)
     if leading.shut:
         _note_held(unit, leading.held, origin, notes)
         shut: Rule = ({"from": [{"source": {"principals": leading.shut}}], **to}, origin)
         deny = Ruleset([*(deny.rules if deny else ()), shut], deny.given if deny else [origin])
+    # The waypoint has decided who called it; the pods see its identity alone. Without a known port the rule
+    # would admit it on every port, so there is none.
     if allow is not None and ports and leading.principals:
         through = {"from": [{"source": {"principals": leading.principals}}], **to}
         allow = replace(allow, rules=[*allow.rules, *((through, one) for one in allow.given)])

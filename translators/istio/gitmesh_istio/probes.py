@@ -56,4 +56,5 @@ def _rewritten(probe: Probe, pod: PodFact, mesh: Mesh) -> bool:
         return False
     if probe.grpc and (version_of(mesh.version) or _GRPC_SINCE) < _GRPC_SINCE:
         return False
+    # No sidecar was injected yet: what the injector will do is all that is known.
     return asked == "true" or _LEFT not in mesh.settings

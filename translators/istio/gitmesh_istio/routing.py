@@ -129,6 +129,8 @@ def _rest(rows: Iterable[_Row], unit: RoutingUnit, notes: Notes) -> Iterable[dic
     own = Target(service=unit.service)
     for port in _ports_to_tell((), unit):
         body = {"port": port} if port else {}
+        # A VirtualService that matches no row of a request answers 404: it replaces the host's routes
+        # altogether.
         if {} not in matched and body not in matched:
             route = [{"destination": destination(own, port, notes)}]
             yield {"match": [body], "route": route} if body else {"route": route}
@@ -140,6 +142,7 @@ def _reachable(rows: Iterable[_Row]) -> Iterable[_Row]:
     """
     taken: set[bytes] = set()
     for row in rows:
+        # Neighbours are put together only afterwards, so each row still has its one match.
         body = canonical(row.matches[0][0])
         if body not in taken:
             taken.add(body)
@@ -150,6 +153,7 @@ def _coalesced(rows: Iterable[_Row]) -> Sequence[_Row]:
     """Neighbours that do the same become one row with several matches."""
     merged: list[_Row] = []
     for row in rows:
+        # Neighbours only: a row that moved past another one would be found before it.
         if merged and merged[-1].action.value == row.action.value:
             matches = merged[-1].matches + tuple(
                 m for m in row.matches if m[0] not in [body for body, _ in merged[-1].matches]
@@ -165,4 +169,5 @@ def _http(row: _Row) -> dict[str, object]:
     everything.
     """
     bodies = [body for body, _ in row.matches]
+    # Alternatives add nothing to a match that takes everything.
     return dict(row.action.value) if {} in bodies else {"match": bodies, **row.action.value}

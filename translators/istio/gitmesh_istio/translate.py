@@ -34,6 +34,7 @@ def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Transl
     scope = Scope(facts=facts, meshes=tuple(meshes), label=label)
     match unit:
         case MeshUnit():
+            # Mesh-wide settings of one mesh; the cluster may have others that are another translator's.
             return _of_mesh(unit, scope) if unit.mesh in meshes else Translation()
         case RoutingUnit():
             return _routing(unit, scope)
@@ -45,6 +46,7 @@ def _served(fragments: Sequence[Fragment], notes: Notes, *, held: bool) -> Trans
     """The fragments, unless they are held already or the cluster's schemas lack something of them."""
     before = len(notes.diagnostics)
     for made in fragments:
+        # All of them looked at before any is given away: half of a unit's objects may be worse than none.
         note_unserved(made, notes)
     held = held or len(notes.diagnostics) > before
     return Translation(
@@ -79,6 +81,7 @@ def _of_mesh(unit: MeshUnit, scope: Scope) -> Translation:
         version = _version(PEER_AUTHENTICATION, unit.mtls.origin, notes)
         made.append(meshwide.mtls(unit, unit.mtls, version, notes))
     default = unit.access_default
+    # Notes of their own: errors about gateways are told, and must not make `notes` fail.
     doors = Notes(scope)
     stays: dict[ObjectKey, Diagnostic] = {}
     if default is not None and default.value == "Deny":

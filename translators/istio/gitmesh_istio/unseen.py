@@ -58,6 +58,7 @@ def _without(route: Route, unseen: frozenset[_Meant]) -> Route:
     if any(_meant(target) in unseen for target in targets):
         whole = [replace(one, subset=()) if _meant(one) in unseen else one for one in targets]
         fields["split"], targets = _merged(fields["split"], whole)
+        # Alike shares were merged, so the places of the items do not count in the new list.
         items.pop("split", None)
     if any(_meant(target) in unseen for target in mirrors):
         kept = [number for number, one in enumerate(mirrors) if _meant(one) not in unseen]

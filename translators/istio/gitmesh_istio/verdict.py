@@ -46,6 +46,7 @@ def verdict(live: Live, meshes: Sequence[Mesh]) -> MeshStatus:
     """
     status = mapping(decode(live.status)) if live.status else {}
     said = sorted({*_messages(status, live), *_conditions(status, live), *_parents(status, live)})
+    # The worst first: an object with an error and a warning is rejected.
     for answer in (Verdict.REJECTED, Verdict.WARNED):
         reasons = dict.fromkeys(reason for level, reason, _ in said if level is answer)
         texts = [text for level, _, text in said if level is answer]
@@ -79,6 +80,7 @@ def _conditions(status: Mapping[str, object], live: Live) -> Iterable[tuple[Verd
 def _parents(status: Mapping[str, object], live: Live) -> Iterable[tuple[Verdict, str, str]]:
     """(level, type and reason, words) of each condition by which istiod refuses a route for a parent."""
     for parent in listed(status.get("parents")):
+        # Other implementations of the Gateway API may answer for the same route, about their own gateways.
         if not str(parent.get("controllerName", "")).startswith(_CONTROLLER):
             continue
         for condition in listed(parent.get("conditions")):
@@ -117,6 +119,7 @@ def _silence(live: Live, meshes: Sequence[Mesh]) -> float | None:
     if (
         not live.generation
         or not settings
+        # One revision without a binding webhook or analysis would let an error pass in silence.
         or len(intervals) < len(settings)
         or not all(map(str.isdecimal, intervals))
     ):

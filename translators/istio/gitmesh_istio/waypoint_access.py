@@ -38,9 +38,12 @@ def at_waypoints(
         return ()
     seen, decision = _in_service_ports(unit, access, notes)
     allow, deny = allowing(seen, decision, notes), denying(seen, decision, notes)
+    # An ALLOW at the pods alone would leave the way by the waypoint open, which the pods admit.
     if allow is None and direct is not None:
         allow = Ruleset((), direct.given)
     if deny is not None and not leading.alike:
+        # One DENY for several Services whose port numbers differ: without ports it refuses at least what it
+        # must.
         deny = Ruleset([(_on_every_port(rule), origin) for rule, origin in deny.rules], deny.given)
     if not leading.allowed:
         allow = None
@@ -73,6 +76,7 @@ def _in_service_ports(unit: AccessUnit, access: Access, notes: Notes) -> tuple[A
     no addresses there."""
     service = unit.service
     behind = {port.number: frozenset(targets_of(port, unit)) for port in service.ports if port.seen}
+    # A port whose target no pod has counts as guarded: nobody knows where it will lead.
     covered = {number for number, found in behind.items() if not found or found & set(access.governed_ports)}
     closed = access.governed and covered.issuperset(behind)
     seen = tuple(replace(port, target=port.number) for port in service.ports)

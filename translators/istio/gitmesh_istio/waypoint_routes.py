@@ -79,6 +79,7 @@ def _is_own(target: Target, service: Service) -> bool:
     return (
         other.namespace == service.namespace
         and bool(service.selector)
+        # Who asks for more labels selects fewer pods.
         and (service.selector.items() <= other.selector.items())
     )
 

@@ -105,6 +105,8 @@ def _asked(labels: Mapping[str, str], namespace: str) -> Place | None:
 def binding(service: Service, meshes: Sequence[Mesh]) -> Binding | None:
     """The waypoint that a Service is bound to; its own label counts before its namespace's."""
     place = _asked(service.labels, service.namespace)
+    # `none` is a label, too: it takes the Service out of its namespace's binding (istio.io, 'Configure
+    # waypoint proxies').
     if _USE not in service.labels:
         bound = (_pairs(mesh.settings.get(BOUND, "")).get(service.namespace) for mesh in meshes)
         place = next((_place(text) for text in bound if text), None)
@@ -116,6 +118,8 @@ def binding(service: Service, meshes: Sequence[Mesh]) -> Binding | None:
     told = service.conditions.get(_CONDITION, "")
     if not trouble and told == "False":
         trouble = f"does not take it (condition {_CONDITION} of the Service)"
+    # Across namespaces a waypoint takes a Service only if its allowedRoutes say so; istiod answers by this
+    # condition.
     if not trouble and place[0] != service.namespace and told != "True":
         trouble = f"is in another namespace and does not say that it takes it (condition {_CONDITION})"
     return Binding(namespace=place[0], name=place[1], trouble=trouble)

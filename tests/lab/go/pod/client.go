@@ -15,20 +15,35 @@ import (
 	"time"
 )
 
+// notHTTP is what no proxy takes for HTTP.
+const notHTTP = "\x01 not HTTP\r\n\r\n"
+
 // transport makes a connection for each request, so that no answer depends on an older connection, and changes nothing.
-var transport = &http.Transport{DisableKeepAlives: true, DisableCompression: true}
+func transport(by identity) *http.Transport {
+	dial := func(ctx context.Context, _, address string) (net.Conn, error) { return connect(ctx, address, by) }
+	return &http.Transport{DisableKeepAlives: true, DisableCompression: true, DialContext: dial}
+}
 
 // exchange sends one request and waits for the whole answer.
 func exchange(wanted request) answer {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(wanted.Timeout*float64(time.Second)))
 	defer cancel()
 	started := time.Now()
+	if wanted.Raw {
+		result := answer{}
+		body, err := exchangeRaw(ctx, wanted)
+		if err == nil {
+			err = json.Unmarshal(body, &result.Seen)
+		}
+		result.Body, result.Error, result.Seconds = string(body), cause(err), time.Since(started).Seconds()
+		return result
+	}
 	made, err := prepare(ctx, wanted)
 	if err != nil {
 		return answer{Error: err.Error()}
 	}
 	result := answer{}
-	response, err := transport.RoundTrip(made)
+	response, err := transport(wanted.Identity).RoundTrip(made)
 	if err == nil {
 		defer response.Body.Close()
 		var body []byte
@@ -39,6 +54,31 @@ func exchange(wanted request) answer {
 	result.Error = cause(err)
 	result.Seconds = time.Since(started).Seconds()
 	return result
+}
+
+// exchangeRaw sends what is no HTTP, and reads what the application says of itself until it has ended.
+func exchangeRaw(ctx context.Context, wanted request) ([]byte, error) {
+	where, err := url.Parse(wanted.URL)
+	if err != nil {
+		return nil, err
+	}
+	made, err := connect(ctx, where.Host, wanted.Identity)
+	if err != nil {
+		return nil, err
+	}
+	defer made.Close()
+	defer context.AfterFunc(ctx, func() { _ = made.Close() })()
+	if _, err := made.Write([]byte(notHTTP)); err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(made)
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case err == nil && len(body) == 0:
+		err = io.EOF
+	}
+	return body, err
 }
 
 // prepare makes a request whose target is sent as it was written: Opaque keeps Go from cleaning or encoding it.

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"log"
 	"net"
-	"net/http"
 	"strings"
 )
 
@@ -28,7 +27,7 @@ func main() {
 	app := &application{pod: *name, serviceAccount: *account, seen: map[string][]seen{}}
 	for _, port := range strings.FieldsFunc(*ports, func(r rune) bool { return r == ',' }) {
 		listener := listen("tcp4", ":"+port)
-		go func() { log.Fatal(http.Serve(listener, app)) }()
+		go func() { log.Fatal(app.serve(listener)) }()
 	}
 	if address, socket, ok := strings.Cut(*way, "="); ok {
 		listener := listen("tcp4", address)

@@ -26,6 +26,16 @@ type request struct {
 	Authority string            `json:"authority"`
 	Body      string            `json:"body"`
 	Timeout   float64           `json:"timeout"`
+	Identity  identity          `json:"identity"`
+	Raw       bool              `json:"raw"`
+}
+
+// identity is tests.lab.wire.WireIdentity.
+type identity struct {
+	Principal string `json:"principal"`
+	CA        string `json:"ca"`
+	Protocol  string `json:"protocol"`
+	Tunnel    string `json:"tunnel"`
 }
 
 // answer is tests.lab.wire.Answer.

@@ -15,7 +15,8 @@ def carries_requests(port: ServicePort) -> bool:
     return port.seen and port.http
 
 
-def inert(laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:  # noqa: ARG001 - the port gives them
+# The port gives them.
+def inert(laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:  # noqa: ARG001
     """Why a field can have no effect where it is laid; "" where it can."""
     if isinstance(laid.value, Target):
         return _unreached(laid.value)

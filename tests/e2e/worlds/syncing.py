@@ -1,0 +1,43 @@
+"""Lets GitMesh work on a real cluster until nothing more is written and no step is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gitmesh.adapters.kube.client import KubeClient
+from gitmesh.adapters.kube.cluster import KubeCluster
+from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
+from gitmesh.model.report import Report, State
+from gitmesh.planning.options import Memo
+from tests.lab.apiserver import ApiServer
+from tests.lab.installation import OWN_NAMESPACE
+from tests.lab.process import wait_until
+from tests.properties.history import History
+from tests.worlds.drawing import CLUSTER, World
+from tests.worlds.playing import TRANSLATORS, Moment, cycle, json_stream, mesh_objects
+
+_SETTLE = 1.0
+_REST_SECONDS = 60.0
+_WAITING = frozenset({State.PENDING, State.DRIFTED, State.UNREACHABLE})
+"""States of a cluster in which a next cycle will go on."""
+
+
+def synced(world: World, api: ApiServer, folder: Path) -> Moment:
+    """The world once GitMesh has come to rest in the cluster. Raises LabError where it never does."""
+    api.apply(OWN_NAMESPACE)
+    access = read_kubeconfig(api.kubeconfig(folder / "gitmesh.kubeconfig"))
+    client = KubeClient(access, timeout=30.0, user_agent="gitmesh-tests")
+    cluster = KubeCluster(CLUSTER, client, list(TRANSLATORS.values()), settle=_SETTLE)
+    source, memo, reports = History("policies"), Memo(), list[Report]()
+    source.commit(json_stream(world.policies), good=True)
+
+    def rests() -> bool:
+        reports.append(cycle(source, cluster, memo, cluster.clock()))
+        result = reports[-1].clusters[CLUSTER]
+        return not (result.plan and result.plan.writes) and result.state not in _WAITING
+
+    try:
+        wait_until(rests, "rest of GitMesh", _REST_SECONDS)
+        return Moment(world, reports[-1], tuple(mesh_objects(cluster)))
+    finally:
+        cluster.close()
