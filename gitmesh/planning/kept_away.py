@@ -28,7 +28,14 @@ class KeptAway:
         self._scenery = scenery
         self._moving = moving
         self._roots = {mesh.root_namespace for mesh in scenery.built.meshes} - {""}
-        wanted = [row.key for row in rows if self._is_kept_away(row)]
+        kept = [row for row in rows if self._is_kept_away(row)]
+        wanted = [row.key for row in kept]
+        self._taken = {
+            unit: row.key
+            for row in kept
+            if row.action is Action.CONFLICT and self._refuses(row.key)
+            for unit in row.units
+        }
         going = {row.key for row in rows if row.writes and row.action is Action.DELETE}
         self._wanted = self._by_place(wanted)
         self._all = self._by_place((*wanted, *self._staying(going)))
@@ -36,6 +43,10 @@ class KeptAway:
     def narrowing(self, namespace: str) -> ObjectKey | None:
         """What does not refuse there as it is wanted, or still grants though nobody wants it."""
         return self._all.get(namespace) or self._all.get("")
+
+    def refusal(self, grant: Change) -> ObjectKey | None:
+        """What is to refuse for the destination of a grant, and has somebody else's object in its place."""
+        return next((self._taken[unit] for unit in grant.units if unit in self._taken), None)
 
     def missed(self, namespace: str) -> ObjectKey | None:
         """What is to close or to refuse there when a grant has gone, and is kept away.
@@ -47,7 +58,7 @@ class KeptAway:
         everywhere = self._wanted.get("")
         if everywhere is not None and self._closes(everywhere):
             return everywhere
-        return None if self._stays_closed else self._wanted.get(namespace)
+        return None if self.stays_closed else self._wanted.get(namespace)
 
     def _by_place(self, keys: Iterable[ObjectKey]) -> Mapping[str, ObjectKey]:
         """By namespace one of them, "" for one that is about all."""
@@ -90,7 +101,7 @@ class KeptAway:
         )
 
     @cached_property
-    def _stays_closed(self) -> bool:
+    def stays_closed(self) -> bool:
         """Whether every mesh has what closes all of it by existing, and keeps it."""
         live = self._scenery.observed.live
         there = (key for key in self._scenery.built.manifests if key.namespace in self._roots and key in live)
@@ -101,6 +112,10 @@ class KeptAway:
             and self._scenery.writers[key].effect(None, decode(live[key].body)) is Effect.CLOSES
         }
         return bool(closed) and closed == self._roots
+
+    def _refuses(self, key: ObjectKey) -> bool:
+        wanted = self._scenery.built.manifests[key]
+        return self._scenery.writers[key].effect(None, decode(wanted.body)) is Effect.NARROWS
 
     def _closes(self, key: ObjectKey) -> bool:
         wanted = self._scenery.built.manifests.get(key)

@@ -172,6 +172,10 @@ class Ordering:
             # Deleting the last grant may open the pods, where the first one closed them to all others.
             case Effect.BOTH if deletes and not move.refuses:
                 yield self._withdrawn(row)
+            # A grant to callers whom a refusal beside it would keep out, and cannot. One that also loses some
+            # is written: a withdrawal waits for nothing that a tenant could put in the way.
+            case Effect.WIDENS | Effect.BOTH if not move.refuses and (missed := self._unrefused(move)):
+                yield self._waits(row, f"grants no more than before until {missed} is as it is wanted")
             case _ if not move.refuses:
                 if move.effect is Effect.BOTH and move.between is not None and self._is_refused(row):
                     yield state_between(move, Turn.PREPARES, _NOBODY)
@@ -209,6 +213,15 @@ class Ordering:
 
     def _hangs_together(self, row: Change) -> bool:
         return any(key != row.key for key in self._near(row))
+
+    def _unrefused(self, move: Move) -> ObjectKey | None:
+        """What is to refuse at the pods of a grant that admits more, and is somebody else's. A heal brings
+        back what was admitted; and the first grant closes as it comes, unless all is closed already.
+        """
+        only_admits = move.effect is Effect.WIDENS
+        if move.row.action is Action.CREATE:
+            only_admits = self.kept.stays_closed
+        return self.kept.refusal(move.row) if only_admits and not move.row.drift else None
 
     def _is_refused(self, row: Change) -> bool:
         """Whether something comes to refuse at the pods of a grant, perhaps. What closes them or grants
