@@ -157,6 +157,16 @@ def test_the_waypoint_guards_before_the_pods_let_it_in(world: Folders) -> None:
     assert names == ["api.waypoint-allow", "api-allow"]
 
 
+def test_all_access_at_a_waypoint_and_its_pods_goes_and_nothing_waits_for_the_other(world: Folders) -> None:
+    """What guards a waypoint stays until no pod lets it in, and is missed by no grant that goes before it."""
+    bind(world)
+    world.commit(READ, SLOW)
+    world.settle()
+    world.commit(SLOW)
+    assert codes(world.settle()) == []
+    assert written(world) == [f"{ROUTES}/api.80"]
+
+
 def test_what_is_no_longer_wanted_goes_though_no_pod_is_in_ambient_any_more(world: Folders) -> None:
     bind(world)
     world.commit(READ, SLOW)
