@@ -22,7 +22,8 @@ from benchmarks.generate import Size, commit, git, make_world, policy, write
 from gitmesh.agent.loop import undisturbed
 from gitmesh.cli import configuration, runs, wiring
 from gitmesh.model.report import Report, Stage, State
-from gitmesh.pipeline import Memo, run
+from gitmesh.pipeline import run
+from gitmesh.planning.options import Memo
 from gitmesh.plugins import load_translators
 
 FULL = Size(policies=1000, services=1000, clusters=10)

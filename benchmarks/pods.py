@@ -26,7 +26,8 @@ from gitmesh.discovery.rows import Reduced
 from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts, Remembered
 from gitmesh.model.objects import Body
 from gitmesh.model.report import Stage
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.pipeline import run
+from gitmesh.planning.options import Memo, Options
 from gitmesh.plugins import load_translators
 from gitmesh.ports import Source
 from gitmesh.yaml_text import dump_all

@@ -17,8 +17,8 @@ from gitmesh.adapters.git.checkout import Checkout
 from gitmesh.adapters.git.snapshots import CommitSource
 from gitmesh.agent.loop import undisturbed
 from gitmesh.cli import configuration, runs, saved_facts
-from gitmesh.cli.comparing import published_facts
-from gitmesh.pipeline import Memo
+from gitmesh.cli.published import published_facts
+from gitmesh.planning.options import Memo
 from gitmesh.plugins import load_translators
 from gitmesh.reviewing.review import Ground, Sides, review
 

@@ -1,4 +1,4 @@
-"""What a user should read: a coded finding at a place in a file. The register of codes is `codes.py`."""
+"""What a user should read: a coded finding at a place in a file. The register of codes is `codes/`."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import click
 
 from gitmesh.cli.main import cli
-from gitmesh.codes import CODES, Code
+from gitmesh.codes import CODES
+from gitmesh.codes.code import Code
 from gitmesh.model.examples import EXAMPLES
 from gitmesh.model.features import FEATURES, Supports, support_of
 from gitmesh.model.kinds import FUTURE_FIELDS, FUTURE_KINDS, KINDS

@@ -9,10 +9,12 @@ from typing import Any, cast
 
 from gitmesh.adapters.folder import blob_id
 from gitmesh.adapters.revision import lies_below
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.kinds import KINDS, Spec
 from gitmesh.model.policies import Policy, Positions
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.snapshot import File, Snapshot
+from gitmesh.model.workloads import Workload
 from gitmesh.parsing.parse import parse
 
 

@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from gitmesh.model.admission import Effect, Subject
-from gitmesh.model.facts import ClusterFacts, Dataplane, Mesh
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.features import FEATURES, Support, Supports
 from gitmesh.model.links import Links, Ref
 from gitmesh.model.manifests import Fragment, Manifest, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live
 from gitmesh.model.report import MeshStatus
+from gitmesh.model.routes import Laid
 from gitmesh.model.strangers import ALONE, Around, Stranger
-from gitmesh.model.units import DestinationUnit, Laid, RoutingUnit, Unit
+from gitmesh.model.units import DestinationUnit, RoutingUnit, Unit
+from gitmesh.model.workloads import Dataplane
 from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact
 
 GROUP = "fake.test"

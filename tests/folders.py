@@ -15,7 +15,8 @@ from gitmesh.adapters.directory import DirectoryCluster
 from gitmesh.adapters.fleet import LocalFleet
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.report import Report, Stage
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.pipeline import run
+from gitmesh.planning.options import Memo, Options
 from gitmesh.plugins import load_translators
 from tests.properties.history import History, document
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ssl import SSLContext
 from types import TracebackType
 from typing import Self
 
 
 class LoopbackServer(ThreadingHTTPServer):
     """On a free port of loopback, in a thread of its own, for as long as a `with` block lasts. `poll`:
-    seconds between looks whether that is over.
+    seconds between looks whether that is over. With `tls` it speaks nothing else.
     """
 
     daemon_threads = True
 
-    def __init__(self, handler: type[BaseHTTPRequestHandler], poll: float = 0.05) -> None:
+    def __init__(
+        self, handler: type[BaseHTTPRequestHandler], poll: float = 0.05, tls: SSLContext | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", 0), handler)
+        if tls is not None:
+            # Shaken hands with in the request's own thread: a client that says nothing holds up no other.
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": poll}, daemon=True
         )

@@ -107,6 +107,7 @@ class DirectoryCluster:
         if not plan.writes:
             return ()
         refuse_observed(self.name, self.enforce)
+        # All names are looked at before the first write: a plan with a bad one writes nothing.
         paths = {change.key: path_of(change.key) for change in plan.writes}
         try:
             with locked(self._root):

@@ -46,6 +46,7 @@ def read_inside(root: Path, path: str) -> bytes:
     with open(
         os.open(_inside(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
     ) as file:
+        # Asked of the open file, so that nobody can put another one there in between.
         if os.fstat(file.fileno()).st_size > _MAX_BYTES:
             raise OSError(f"{path} is larger than {_MAX_BYTES} bytes")
         return file.read()
@@ -64,12 +65,15 @@ def write_inside(root: Path, path: str, content: bytes, *, sync: bool = False) -
     draft.unlink(missing_ok=True)
     try:
         _write(draft, content, sync)
+        # A rename is whole or not at all; the draft lies in the same folder tree, so it crosses no file
+        # system.
         os.replace(draft, target)
     except OSError:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         raise
     if sync:
+        # A rename is durable only when its folder is on the disk, too (fsync(2)).
         _sync_folder(target.parent)
 
 
@@ -105,6 +109,7 @@ def _inside(root: Path, path: str) -> Path:
     target = root / path
     real = os.path.realpath(target.parent)
     top = os.path.realpath(root)
+    # With the separator: `/data-old` begins with `/data` and is not inside of it.
     if real != top and not real.startswith(top + os.sep):
         raise OSError(f"{path} leads out of the directory")
     return target

@@ -59,6 +59,8 @@ class _Standing(Struct):
 
     def left(self) -> ClusterError:
         """It is no longer waited for."""
+        # The same error for as long as it is late, since each new text would be a new finding and a new
+        # commit.
         error = self.error or ClusterError(
             f"no answer within {self.allowed:g} s; the other clusters go on without it"
         )
@@ -203,7 +205,8 @@ def _caught(work: Callable[[Cluster], Any], cluster: Cluster) -> object:
         return work(cluster)
     except ClusterError as error:
         return error.with_traceback(None)  # it may be kept, and its frames hold the cycle's values
-    except Exception as defect:  # noqa: BLE001  one cluster's nonsense must not end the work on the others (design law 9)
+    # One cluster's nonsense must not end the work on the others (design law 9).
+    except Exception as defect:  # noqa: BLE001
         place = extract_tb(defect.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
         # Only the kind of the defect is told: its text may hold what the cluster sent.

@@ -110,6 +110,8 @@ class FolderSource(Struct, frozen=True):
                 if entry.path not in seen:
                     seen.add(entry.path)
                     yield entry
+        # A submodule that is not checked out is an empty folder, which only the index tells from one that
+        # is none.
         for path in map(self._from_here, self.index.submodules if self.index else ()):
             if path and os.fsencode(path) not in seen and os.path.lexists(os.path.join(self.path, path)):
                 yield TreeEntry(SUBMODULE, "", 0, os.fsencode(path))
@@ -227,6 +229,7 @@ def read_config(path: str) -> bytes:
     """
     try:
         with open(path, "rb") as file:
+            # One byte more than is allowed: so the parser sees that it is too large, and memory does not.
             return file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
@@ -238,6 +241,8 @@ def _file(prefix: str, path: str, root: str) -> File:
     """
     entry = os.path.join(root, path)
     try:
+        # Between the listing and now a link or a pipe may stand there: the one is not followed, the other
+        # not waited for.
         with open(os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:

@@ -38,7 +38,10 @@ def read_index(top: Path) -> CheckoutIndex | None:
     """The index of the checkout `top`; None where there is none, or none that can be read."""
     try:
         with open(
-            os.open(_place(top) / "index", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
+            # A checkout is somebody else's: a pipe in the index's place would block for ever, and a link
+            # lead out of it.
+            os.open(_place(top) / "index", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC),
+            "rb",
         ) as file:
             content = file.read(_MAX_BYTES)
         return parse_index(content)
@@ -66,11 +69,13 @@ def parse_index(content: bytes) -> CheckoutIndex:
     at = 12
     for _ in range(count):
         path, mode, hidden, at = _entry(content, at)
+        # A sparse index names a whole folder in one entry, so which files are known cannot be told from it.
         if mode & 0o170000 == _FOLDER:
             raise ValueError("a sparse index")
         known.append(path)
         submodules += [path] if mode & 0o170000 == _SUBMODULE else []
         skipped += [path] if hidden else []
+    # A split index holds only what differs from a shared file beside it.
     if content[at : at + 4] == _SPLIT:
         raise ValueError("a split index")
     return CheckoutIndex(frozenset(known), tuple(submodules), tuple(skipped))

@@ -69,7 +69,8 @@ class MemoryCluster:
         self.objects[key] = live
         return live
 
-    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:  # noqa: ARG002  the port's signature
+    # The port's signature.
+    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:  # noqa: ARG002
         """`current_facts`."""
         self._before("facts", None)
         return self.current_facts

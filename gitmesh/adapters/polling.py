@@ -6,20 +6,18 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Condition, Thread
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
-from gitmesh.adapters.kube.together import Ahead
 from gitmesh.errors import SourceError
 from gitmesh.model.snapshot import Snapshot
 from gitmesh.ports import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
 T = TypeVar("T")
 PATIENCE = 10.0
@@ -52,7 +50,7 @@ class Remote(Source, Protocol):
         """End what asks the remote now, in whatever thread."""
 
 
-class _FromCopy:
+class FromCopy:
     """What a source answers out of its local copy and its own record, whoever asks the remote."""
 
     _source: Remote
@@ -75,10 +73,11 @@ def pause(interval: float, failures: int, jitter: float) -> float:
     1.
     """
     longest = max(interval, min(interval * _MOST_INTERVALS, _LONGEST))
+    # The exponent is bounded, as after weeks without an answer a float would overflow.
     return min(longest, interval * 2.0 ** min(max(failures - 1, 0), 16)) * (1 + JITTER * jitter)
 
 
-class Polled(_FromCopy):
+class Polled(FromCopy):
     """A source that is asked at its own interval (seconds), and answers at once with what was read last.
     Satisfies `ports.Source`.
 
@@ -118,6 +117,7 @@ class Polled(_FromCopy):
             answer = self._answer
             if isinstance(answer, SourceError):
                 raise answer
+            # A remote that says nothing for so long must not pass for one that has no news.
             if answer is None or self._is_silent():
                 raise SourceError(f"no answer within {PATIENCE:g} s")
             return answer
@@ -150,6 +150,8 @@ class Polled(_FromCopy):
         if found is not None:
             return found
         with self._changed:
+            # Once between two polls: a commit that the remote does not have is not asked for by every
+            # cycle.
             if key not in self._brought:
                 self._wanted[key] = ask
                 self._changed.notify_all()
@@ -213,6 +215,8 @@ class Polled(_FromCopy):
             while not self._closed and (left := end - self._clock()) > 0:
                 with self._changed:
                     self._changed.wait_for(lambda: self._closed or self._wanted or self._woken, left)
+                    # However often somebody says that there is news: a stranger's webhook must not set the
+                    # pace.
                     end = min(end, soonest) if self._woken else end
                     self._woken = False
                 if self._bring():
@@ -230,58 +234,6 @@ class Polled(_FromCopy):
                 self._brought[key] = answer if isinstance(answer, SourceError) else None
                 self._changed.notify_all()
         return bool(wanted)
-
-
-class Begun(_FromCopy):
-    """A source whose tip is being read already, in a thread, and that has until `end` on the clock for all
-    that its remote is asked.
-
-    Satisfies `ports.Source`.
-    """
-
-    def __init__(self, source: Remote, end: float, clock: Callable[[], float]) -> None:
-        self.name = source.name
-        self._source, self._end, self._clock = source, end, clock
-        self._tip = Ahead(source.fetch)
-
-    def fetch(self) -> Snapshot:
-        """The tip. Raises SourceError."""
-        return self._in_time(self._tip)
-
-    def read(self, commit: str) -> Snapshot:
-        """A commit, from the local copy where that has it. Raises SourceError."""
-        return self._source.recall(commit) or self._in_time(Ahead(partial(self._source.read, commit)))
-
-    def descends(self, tip: str, ancestor: str) -> bool:
-        """Whether `tip` is `ancestor` or comes after it; no where that was not found out in time."""
-        known = self._source.follows(tip, ancestor)
-        if known is not None:
-            return known
-        try:
-            return self._in_time(Ahead(partial(self._source.descends, tip, ancestor)))
-        except SourceError:
-            return False
-
-    def _in_time(self, work: Ahead[T]) -> T:
-        if not work.wait(max(0.0, self._end - self._clock())):
-            raise SourceError("no answer in time; all sources together have a deadline")
-        return work.result()
-
-
-@contextmanager
-def side_by_side(
-    sources: Sequence[Source], *, seconds: float = 120.0, clock: Callable[[], float] = time.monotonic
-) -> Iterator[tuple[Source, ...]]:
-    """The sources with their tips being read at the same time, under one deadline; afterwards what still asks
-    a remote is ended.
-    """
-    end = clock() + seconds
-    try:
-        yield tuple(Begun(source, end, clock) if isinstance(source, Remote) else source for source in sources)
-    finally:
-        for source in sources:
-            if isinstance(source, Remote):
-                source.abandon()
 
 
 def _is_news(before: Snapshot | SourceError | None, answer: Snapshot | SourceError) -> bool:

@@ -59,18 +59,22 @@ def held(entries: Iterable[TreeEntry], paths: Sequence[str], source: str, *, pre
 
     A revision that is too large has no files at all. Findings name an entry by `prefix` and its path.
     """
+    # One more than is allowed tells that there are too many, and a tree of millions is not listed to its
+    # end.
     found = sorted(islice(_below(entries, paths), MAX_FILES + 1), key=lambda entry: entry.path)
     if len(found) > MAX_FILES:
         return too_many(paths, source)
     files = [entry for entry in found if _is_policy(entry)]
     said = [diagnostic for entry in found for diagnostic in _problems(entry, source, prefix)]
     said += _clashes(found, source, prefix)
+    # A file that is too large is refused by itself: counted here, it would take all others with it.
     total = sum(entry.size for entry in files if entry.size <= MAX_FILE_BYTES)
     if total > MAX_REVISION_BYTES:
         limit = _limit(
             source, f"the policies of the revision have {total:,} bytes, more than {MAX_REVISION_BYTES:,}"
         )
         return Listing((), (*said, limit), _shares(files, paths, prefix))
+    # Both of two that clash: which one is meant nobody can tell.
     refused = {diagnostic.at.path for diagnostic in said if diagnostic.at}
     good = tuple(entry for entry in files if prefix + show(entry.path) not in refused)
     return Listing(good, tuple(said), _shares(files, paths, prefix))
@@ -148,6 +152,8 @@ def _name_problem(path: bytes) -> tuple[str, str] | None:
     if not text.isprintable():
         return "GM107", f"the name {show(path)} holds a character that cannot be seen"
     parts = text.split("/")
+    # Without regard to case, and with the short name of Windows: there `.GIT` and `git~1` are `.git`, which
+    # git itself refuses since CVE-2014-9390.
     if any(part.casefold() in _RESERVED for part in parts):
         return "GM108", f"{text} is not a path inside the repository"
     if any(part.startswith("-") for part in parts):
@@ -160,6 +166,8 @@ def _clashes(entries: Sequence[TreeEntry], source: str, prefix: str) -> Iterator
     same: dict[str, list[str]] = {}
     for entry in entries:
         shown = show(entry.path)
+        # As macOS and Windows see names: of two that fall together a checkout there has one, with either
+        # content, so what is reviewed is not what is applied.
         same.setdefault(unicodedata.normalize("NFC", shown).casefold(), []).append(prefix + shown)
     for names in same.values():
         for name in names if len(names) > 1 else ():

@@ -15,6 +15,7 @@ from gitmesh.adapters.git.blobs import CommitInfo, object_id, read_objects
 from gitmesh.adapters.git.commit import Draft, Listed, list_files, push, write_commit
 from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.source import DISK_HINT, GitSource
+from gitmesh.adapters.statusroom import NotOursError, check_room, in_the_way
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.errors import SourceError
 from gitmesh.model.config import Author
@@ -109,7 +110,7 @@ class StatusBranch:
                 if refusal is None:
                     return None
                 tip = self._moved_to(tip, refusal)
-        except _NotOursError as error:
+        except NotOursError as error:
             return self._denied(str(error), error, rest=True)
         except GitError as error:
             return self._denied(
@@ -142,11 +143,11 @@ class StatusBranch:
         now = branches.get(self._branch, "")
         if now != tip:
             return now
-        blocking = [other for other in sorted(branches) if _in_the_way(other, self._branch)]
+        blocking = [other for other in sorted(branches) if in_the_way(other, self._branch)]
         if not blocking:
             raise refusal
         text = f"status branch {self._branch} cannot be made: branch {blocking[0]} is in the way"
-        raise _NotOursError(
+        raise NotOursError(
             text,
             hint=f"Delete branch {blocking[0]}, or choose another writeBack.statusBranch.",
             detail=refusal.detail,
@@ -155,9 +156,12 @@ class StatusBranch:
     def _commit(self, tip: str, tree: Mapping[str, bytes], report: Report) -> GitError | None:
         """Commit what differs on top of `tip` and push it; the refusal where the remote does not take it."""
         parent, changes = self._difference(tip, tree, report.instance)
+        # A heal is a commit of its own although the files are as before: it tells which fields were put
+        # right.
         if not changes and not (self._heals and parent):
             self._settle(parent, tree, report.instance)
             return None
+        # `abs`, as the time of the last commit is the remote's word, and may lie in the future.
         if are_facts(changes) and not self._heals and abs(self._now() - self._published) < FACTS_SECONDS:
             self._settle(parent, self._without(changes, parent, tree), report.instance)
             return None
@@ -202,6 +206,7 @@ class StatusBranch:
         """The commit to build on, and what to write there so that it shows the tree; None deletes."""
         if not tip:
             return "", dict(tree)
+        # The very commit that we wrote last: what it holds is known, and nothing is read.
         if tip == self._tip and self._repository.has(tip):
             gone = dict.fromkeys(self._tree.keys() - tree.keys())
             return tip, {
@@ -209,6 +214,7 @@ class StatusBranch:
                 **{path: content for path, content in tree.items() if self._tree.get(path) != content},
             }
         known = tuple(filter(None, (self._tip, self._repository.written(self._branch, instance))))
+        # Deep only where a commit of ours is looked for beneath those of others.
         commit = self._repository.fetch_branch(self._branch, tip, depth=_DEPTH if known else 1)
         files = self._repository.healed(
             lambda: list_files(self._repository, commit, _MAX_FILES), self._branch, commit
@@ -216,12 +222,12 @@ class StatusBranch:
         remembered = any(commit == one or self._repository.descends(commit, one) for one in known)
         self._check_owner(commit, files.get("status.yaml"), instance, remembered)
         changes = self._changes(commit, files, tree)
-        _check_room(files, changes, self._branch)
+        check_room(files, changes, self._branch)
         return commit, changes
 
     def _check_owner(self, commit: str, status: Listed | None, instance: str, remembered: bool) -> None:
         """A branch is ours if it comes after a commit that we remember, or else if it shows our instance.
-        Raises _NotOursError.
+        Raises NotOursError.
 
         What a person made of the instance is put right; where another instance wrote it, both would do so for
         ever.
@@ -231,6 +237,7 @@ class StatusBranch:
         shown = next((instance_of(contents[file.blob]) for file in usable), "")
         if info.subject.startswith(subject_of(instance)):
             self._published = max(self._published, info.seconds)
+        # The subject says who wrote the newest commit; a file alone may be a person's copy.
         rival = bool(shown) and info.subject.startswith(subject_of(shown))
         if shown == instance or (remembered and not rival):
             return
@@ -239,9 +246,9 @@ class StatusBranch:
                 "Give each instance a writeBack.statusBranch of its own; or put the instance's name back, if"
                 " it was changed."
             )
-            raise _NotOursError(f"branch {self._branch} shows instance {shown}", hint=hint)
+            raise NotOursError(f"branch {self._branch} shows instance {shown}", hint=hint)
         hint = "Choose another writeBack.statusBranch, or delete the branch."
-        raise _NotOursError(f"branch {self._branch} exists and was not made by GitMesh", hint=hint)
+        raise NotOursError(f"branch {self._branch} exists and was not made by GitMesh", hint=hint)
 
     def _changes(
         self, commit: str, there: Mapping[str, Listed], tree: Mapping[str, bytes]
@@ -255,6 +262,7 @@ class StatusBranch:
         extra = {
             path: file
             for path, file in there.items()
+            # By path first: contents are fetched only of what could be ours.
             if path not in tree and may_be_ours(path) and file.plain and file.size <= _OURS_ROOM
         }
         contents = self._read(commit, extra.values())[1] if extra else {}
@@ -274,28 +282,5 @@ class StatusBranch:
         return next(iter(self._polled.seen.values()), "")
 
 
-class _NotOursError(SourceError):
-    """The branch is somebody else's, or its name or a name on it is."""
-
-
 def _same(file: Listed | None, blob: str) -> bool:
     return file is not None and (file.mode, file.blob) == (_PLAIN, blob)
-
-
-def _in_the_way(other: str, branch: str) -> bool:
-    """Whether Git cannot have both branches, as one would be a file and a folder."""
-    return branch.startswith(f"{other}/") or other.startswith(f"{branch}/")
-
-
-def _check_room(there: Mapping[str, Listed], changes: Mapping[str, bytes | None], branch: str) -> None:
-    """Raise _NotOursError where a file that stays would be a folder as well: writing ours would delete it."""
-    stay = [path for path in there if changes.get(path, b"") is not None]
-    folders = {path[:position] for path in stay for position, char in enumerate(path) if char == "/"}
-    taken = set(stay)
-    for path, content in changes.items():
-        if content is None:
-            continue
-        above = [path[:position] for position, char in enumerate(path) if char == "/"]
-        if blocked := next((name for name in above if name in taken), path if path in folders else ""):
-            text = f"{blocked} on branch {branch} is somebody else's, and a file of the status belongs there"
-            raise _NotOursError(text, hint="Move it away, or choose another writeBack.statusBranch.")

@@ -85,6 +85,8 @@ class StatusCopy(Struct, frozen=True):
     def _described(self, commits: Iterable[str]) -> Mapping[str, SourceCommit]:
         """Author, subject and pull requests of the sources' commits that some repository at hand has."""
         found: dict[str, SourceCommit] = {}
+        # The sources' own repositories first, the status branch's last: they know their commits, and it
+        # knows them only where it lies in the same repository.
         for objects in (*self.beside, self.objects):
             for commit, content in contents(
                 objects, sorted(set(commits) - found.keys()), _COMMIT_ROOM

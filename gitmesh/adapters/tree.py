@@ -93,6 +93,7 @@ class Tree:
         for item in walk.stale:
             self._load(walk, *item, started)
         before, self._folders = self._folders, walk.folders
+        # A count tells of files that went: they are not stale, they are not there.
         if walk.stale or sum(map(len, before.values())) != sum(map(len, walk.folders.values())):
             self._count_changes(before)
 
@@ -150,6 +151,7 @@ class Tree:
         """End of writing: files written a moment ago may change again under the same time stamp."""
         recent = time.time_ns() - _RACY_NS
         for entry in self._noted:
+            # No time stamp is -1, so the file is read again at the next walk.
             if entry.changed_ns > recent:
                 entry.changed_ns = -1
         self._noted = []
@@ -173,6 +175,8 @@ class Tree:
                 with os.scandir(folder) as entries:
                     self._scan(entries, folder, kept, walk, pending)
             except OSError as error:
+                # Without its root a tree would read as an empty cluster; below, one folder hides what is in
+                # it and nothing else.
                 if folder == top:
                     raise
                 kept["."] = FileEntry(
@@ -186,6 +190,7 @@ class Tree:
         known = self._folders.get(folder, {})
         for entry in entries:
             name = entry.name
+            # Our own state lies in such a folder, and editors' drafts in such files.
             if name[0] == ".":
                 continue
             if entry.is_dir(follow_symlinks=False):

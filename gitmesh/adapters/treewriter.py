@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from gitmesh.adapters.contents import Content, ObjectPlace, new_file, replace_object
+from gitmesh.adapters.contents import Content, ObjectPlace, new_file, object_at, replace_object
 from gitmesh.adapters.files import read_inside, remove_inside, write_inside
 from gitmesh.adapters.tree import Tree
 from gitmesh.adapters.writing import StepError, body_of, carry_out, check_step
@@ -33,6 +33,7 @@ class Writer:
 
     def _step(self, change: Change, expected: str) -> Live | None:
         homes = [path for path, _ in self._tree.homes.get(change.key, ())]
+        # Whichever was written, the other one would still say the old.
         if len(homes) > 1:
             raise StepError(f"{change.key} stands in {homes[0]} and in {homes[1]}: remove one of them")
         try:
@@ -48,6 +49,7 @@ class Writer:
         check_step(change, expected, None)
         path, body = self._paths[change.key], body_of(change)
         content, live = self._checked(change, body)
+        # `lexists`: a link that leads nowhere is something, too.
         if os.path.lexists(self._root / path) and not self._is_empty(path):
             raise StepError(f"{path} exists and holds something else than {change.key}")
         write_inside(self._root, path, new_file(body))
@@ -83,7 +85,10 @@ class Writer:
         if change.action is Action.DELETE:
             self._put(path, replace_object(path, data, place, None))
             return None
-        body = body_of(change)
+        body: Body = body_of(change)
+        if not change.ownership.is_object:
+            # A file of somebody else's keeps what is no part of a live object, such as the status.
+            body = change.ownership.onto(body, object_at(path, data, place))
         live = self._checked(change, body)[1]
         self._put(path, replace_object(path, data, place, body))
         return live
@@ -94,6 +99,7 @@ class Writer:
             remove_inside(self._root, path)
             self._tree.note(path, None)
             return
+        # Read before it is written: what cannot be read again must not be put there.
         content = self._tree.reader.read(path, data)
         write_inside(self._root, path, data)
         self._tree.note(path, content)

@@ -116,6 +116,7 @@ def carry_out(plan: Plan, write: Callable[[Change, str], Live | None]) -> tuple[
     stopped: set[UnitKey | ObjectKey] = set()
     written: dict[ObjectKey, Live | None] = {}
     for change in plan.writes:
+        # Of one unit a later step may widen what an earlier one should have narrowed first.
         if not stopped.isdisjoint((*change.units, *change.relies_on)):
             outcomes.append(_failed(change, "an earlier step that it needs failed", "GM505", True))
             continue
@@ -166,6 +167,7 @@ def check_step(change: Change, expected: str, current: Live | None) -> None:
         return
     if expected != "*" and current.resource_version != expected:
         raise StepError(f"{change.key} was changed since it was read")
+    # The same key made anew is another object, which is perhaps somebody else's.
     if (change.action is Action.DELETE or change.uid) and change.uid != current.uid:
         raise StepError(f"{change.key} is another object than the one that was read")
 

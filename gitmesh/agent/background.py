@@ -46,6 +46,7 @@ class Background:
             if self._waiting is not None and any(
                 result.outcomes for result in self._waiting.clusters.values()
             ):
+                # Only reports with writes: of the others the newest says all that there is to say.
                 self._passed = (*self._passed, self._waiting)[-MOST_SKIPPED:]
             self._waiting = report
             self._changed.notify_all()

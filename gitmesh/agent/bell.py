@@ -41,6 +41,7 @@ class Bell:
             ended = self._clock()
             with self._changed:
                 self._changed.wait_for(lambda: self._rung or self.closed, max(pause, LEAST_PAUSE))
+                # Whoever may ring, a stranger's webhook among them, does not set the pace.
                 rest = ended + LEAST_PAUSE - self._clock()
                 if rest > 0:
                     self._changed.wait_for(lambda: self.closed, rest)

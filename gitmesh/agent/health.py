@@ -37,11 +37,13 @@ class Health:
         """A cycle ended, whatever its findings."""
         with self._lock:
             self._last = now
+            # Once read it stays ready: a source that is away later is served from what is known.
             self._sources_read = self._sources_read or sources_read
 
     def alive(self, now: float) -> ProbeAnswer:
         """Liveness: the last completed cycle is not too old."""
         with self._lock:
+            # By our own cycles alone: a cluster or a forge that is away must not get the agent killed.
             age = now - (self._started if self._last is None else self._last)
             what = "start" if self._last is None else "last completed cycle"
         return ProbeAnswer(

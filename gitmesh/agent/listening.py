@@ -53,6 +53,8 @@ def _everywhere(port: int, backlog: int) -> tuple[socket.socket, ...]:
         try:
             return (_one(socket.AF_INET6, ("::", port), backlog),)
         except OSError as error:
+            # Where IPv6 is compiled in but switched off (net.ipv6.conf.all.disable_ipv6) the socket is
+            # made, and only its bind fails.
             if error.errno not in _ABSENT:
                 raise
     return (_one(socket.AF_INET, ("0.0.0.0", port), backlog),)  # noqa: S104  that is what an empty host says
@@ -61,6 +63,7 @@ def _everywhere(port: int, backlog: int) -> tuple[socket.socket, ...]:
 def _meant(host: str, port: int) -> Iterator[tuple[socket.AddressFamily, tuple[str, int]]]:
     """The addresses of a name, each once; an address means itself. Raises OSError where there is none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # A hosts file may name an address twice, and the second bind to it would fail.
     yield from dict.fromkeys((family, (str(address[0]), port)) for family, _, _, _, address in found)
 
 
@@ -74,6 +77,8 @@ def _all(
     absent = OSError(errno.EADDRNOTAVAIL, "the name has no address")
     with ExitStack() as opened:
         for family, (address, port) in places:
+            # Port 0 for each would give each family a port of its own, and one number is what is told and
+            # scraped.
             chosen = made[0].getsockname()[1] if made else port
             try:
                 made.append(opened.enter_context(_one(family, (address, chosen), backlog)))
@@ -83,6 +88,7 @@ def _all(
                 absent = error
         if not made:
             raise absent
+        # Kept open only when all are: where one address is taken, the others are closed with the failure.
         opened.pop_all()
     return tuple(made)
 

@@ -105,6 +105,7 @@ class LogPublisher:
             for outcome in result.outcomes:
                 change = changes.get(outcome.key)
                 self._write(name, outcome, change.drift if change else False)
+        # After the writes were logged: these are compared with the failures of the cycle before.
         self._failing = _failures(report)
         commits = ",".join(
             f"{name}@{source.accepted[:12]}" for name, source in sorted(report.sources.items())
@@ -120,6 +121,8 @@ class LogPublisher:
     def tell(self, diagnostic: Diagnostic) -> None:
         """Log a finding of the cycle under way, if it is news."""
         key = _identity(diagnostic)
+        # Both: a finding of the last report is known, and one that was told while the cycle ran comes again
+        # in its report.
         if key not in self._known and key not in self._told:
             self._told[key] = diagnostic
             self._log.log(
@@ -137,6 +140,8 @@ class LogPublisher:
             if diagnostic.code in LASTING:
                 self._log.info("finding ended", **_fields(diagnostic))
         others = [diagnostic for diagnostic in gone if diagnostic.code not in LASTING]
+        # Counted, not listed, and only once nothing is wrong any more: a revision that mends a hundred
+        # findings is one event.
         if others and not any(d.is_error for d in report.diagnostics):
             self._log.info("findings resolved", count=len(others))
         self._known, self._told = now, {}
@@ -153,6 +158,8 @@ class LogPublisher:
             self._states[name] = state
 
     def _write(self, cluster: str, outcome: Outcome, drift: bool) -> None:
+        # A write that goes on failing is tried in every cycle: logged each time, one object would fill the
+        # log.
         if not outcome.ok and (cluster, outcome.key, outcome.action) in self._failing:
             return
         log = self._log.info if outcome.ok else self._log.error

@@ -68,7 +68,8 @@ class Loop:
         try:
             with undisturbed():
                 report = self._cycle()
-        except Exception as defect:  # noqa: BLE001  the one handler of the agent: it must outlive any bug of a single cycle
+        # The one handler of the agent: it must outlive any bug of a single cycle.
+        except Exception as defect:  # noqa: BLE001
             self._metrics.failed()
             self._tell(defect)
             return None

@@ -54,6 +54,7 @@ def run_agent(
     metrics = Metrics()
     health = Health(clock(), interval)
     everything = (*publishers, metrics)
+    # Before anything else: an address that is taken ends the start, and no cluster has been touched.
     server = serve(listen, pages(health, metrics.registry, clock), {PATH: webhook.answer} if webhook else {})
     log.info("agent started", listen=server.addresses, interval=interval)
     Thread(target=_last_resort, args=(stop, sources, leave), daemon=True, name="grace").start()
@@ -90,6 +91,7 @@ def stop_on_signals() -> Event:
     """
     stop = Event()
     told, tell = os.pipe()
+    # A signal handler must never wait: with a full pipe the signal is on its way already.
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):

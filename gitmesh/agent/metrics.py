@@ -188,6 +188,7 @@ def _findings(report: Report) -> Iterator[Metric]:
 def _policies(report: Report) -> Iterator[Metric]:
     kinds = Tally(policy.kind for policy in report.policies)
     yield _family("gitmesh_policies", "Policies in force by kind.", ["kind"], sorted(kinds.items()))
+    # Each label's value is a series of its own, and memory of every Prometheus that scrapes us.
     if len(report.policies) <= MOST_POLICIES:
         states = policy_states(report)
         yield _family(
@@ -201,5 +202,6 @@ def _family(name: str, text: str, labels: list[str], rows: Iterable[tuple[object
     """A gauge; the last element of each row is its value, the others its labels."""
     family = GaugeMetricFamily(name, text, labels=labels)
     for *names, value in rows:
-        family.add_metric([str(n) for n in names], float(value))  # type: ignore[arg-type]  # rows end in numbers
+        # Rows end in numbers.
+        family.add_metric([str(n) for n in names], float(value))  # type: ignore[arg-type]
     return family

@@ -67,6 +67,8 @@ class OutcomePublisher:
     def _set_statuses(self, wanted: Mapping[tuple[str, str], CommitStatus]) -> None:
         """Those that were not shown yet. Raises ForgeError; what was set until then is remembered."""
         for (commit, context), status in self._shown.items():
+            # A commit that another one followed would stay pending for ever, and hold up whoever waits for
+            # its statuses.
             if (commit, context) not in wanted and status.state is CommitState.PENDING:
                 settle_superseded(self._forge, commit, self._commit, context, "applied")
         self._shown = {key: status for key, status in self._shown.items() if key in wanted}

@@ -32,6 +32,7 @@ class Patience:
 
     def failed(self, error: WorldError) -> None:
         """It did not work. The same failure again is a debug line."""
+        # The exponent is bounded, as after days of failures a float would overflow.
         self._again = self._clock() + min(_LONGEST, _FIRST * 2.0 ** min(self._failures, 16))
         self._failures += 1
         log = self._log.debug if str(error) == self._told else self._log.warning

@@ -15,7 +15,7 @@ from gitmesh.errors import ForgeError, WorldError
 from gitmesh.model.comparison import Comparison
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.forge import CommitState, CommitStatus, PullRequest
-from gitmesh.pipeline import Memo
+from gitmesh.planning.options import Memo
 from gitmesh.ports import Forge
 from gitmesh.reviewing.posting import set_status, settle_superseded
 from gitmesh.reviewing.publishing import Publication, begin, context_of, publish, status_of
@@ -37,6 +37,8 @@ class Standpoint(Struct, frozen=True, kw_only=True):
     @property
     def meaning(self) -> tuple[object, ...]:
         """Equal where a review of the same commits would say the same."""
+        # Facts without a digest are equal to nothing but themselves: better a review too many than one of
+        # old facts.
         return tuple((name, one.digest or id(one)) for name, one in self.facts.items()), tuple(
             self.others.items()
         )
@@ -89,6 +91,7 @@ class PullReviewer:
         """Compare and post; what became of the comment, in a word. Raises SourceError, ForgeError and
         LateError.
         """
+        # Before the comparison: what was read later may be newer than the marker says, never older.
         at = int(self._wall())
         found = self._compare(base, pull.head, standpoint, memo=memo, clock=clock)
         clock()  # what is late is not posted
@@ -109,3 +112,36 @@ class PullReviewer:
             set_status(self._forge, pull.head, status)
         except ForgeError as error:
             self._log.debug("a status was not set", pull=pull.number, error=str(error))
+
+
+class ReviewWork:
+    """One review under way, which ends itself at `end`."""
+
+    def __init__(
+        self,
+        one: PullReviewer,
+        pull: PullRequest,
+        former: str,
+        standpoint: Standpoint,
+        *,
+        memo: Memo,
+        clock: Callable[[], float],
+        end: float,
+    ) -> None:
+        self.pull, self.standpoint, self.base = pull, standpoint, ""
+        self._one, self._former, self._memo, self._clock, self._end = one, former, memo, clock, end
+
+    def run(self) -> str:
+        """Announce, fetch, compare, post. Raises WorldError."""
+        # First, before anything is fetched: whoever pushed sees at once that somebody is at it, and the
+        # status of the head before does not stay pending.
+        self._one.announce(self.pull, self._former)
+        self.base = self._one.base_of(self.pull, self.standpoint.tip)
+        return self._one.review(self.pull, self.base, self.standpoint, memo=self._memo, clock=self._in_time)
+
+    def _in_time(self) -> float:
+        """The time, while there is some left. Raises LateError."""
+        now = self._clock()
+        if now >= self._end:
+            raise LateError("the time for this review is over")
+        return now

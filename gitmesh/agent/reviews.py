@@ -16,9 +16,9 @@ from msgspec.structs import replace
 from gitmesh.adapters.kube.together import Ahead
 from gitmesh.agent.bell import Bell
 from gitmesh.agent.patience import Patience
-from gitmesh.agent.pullreview import LateError, PullReviewer, Standpoint
+from gitmesh.agent.pullreview import LateError, PullReviewer, ReviewWork, Standpoint
 from gitmesh.errors import ForgeError, SourceError, WorldError
-from gitmesh.pipeline import Memo
+from gitmesh.planning.options import Memo
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -161,10 +161,12 @@ class Reviewer:
 
     def _order(self, pull: PullRequest) -> tuple[bool, bool, int]:
         """Those that were never looked at first, and of these first what was written by who may push here."""
+        # Forks last: who may only open pull requests must not hold up those who may push.
         return pull.number in self._known, pull.fork, pull.number
 
     def _until_next(self, standpoint: Standpoint) -> float:
         """The interval, or less where something is tried again before, or has moved meanwhile."""
+        # The branch moved while this round went on, so its reviews may have another base already.
         if self._standpoint is not None and self._standpoint.tip != standpoint.tip:
             return 0.0
         return min(
@@ -219,7 +221,7 @@ class Reviewer:
         began = self._clock()
         self._log.info("review", pull=pull.number, head=pull.head, tip=standpoint.tip)
         former = self._announced.get(pull.number, pull.head)
-        work = _ReviewWork(
+        work = ReviewWork(
             self._pulls,
             pull,
             former,
@@ -239,7 +241,7 @@ class Reviewer:
         self._count(result, seconds)
         self._log.info("reviewed", pull=pull.number, head=pull.head, result=result, seconds=round(seconds, 3))
 
-    def _ended(self, ahead: Ahead[str], work: _ReviewWork) -> str:
+    def _ended(self, ahead: Ahead[str], work: ReviewWork) -> str:
         """What became of it, in a word. What was late or fell over is not tried again until something
         moves.
         """
@@ -260,7 +262,7 @@ class Reviewer:
             self._pulls.excuse(work.pull, _EXCUSES[result])
         return result
 
-    def _failed(self, work: _ReviewWork, error: WorldError) -> None:
+    def _failed(self, work: ReviewWork, error: WorldError) -> None:
         """It is tried again, later each time. What may pass in a moment is not told on the commit."""
         pull, before = work.pull, self._known.get(work.pull.number)
         failures = before.failures + 1 if before is not None and before.head == pull.head else 1
@@ -275,7 +277,7 @@ class Reviewer:
         if failures > 1 and not (isinstance(error, ForgeError) and error.retryable):
             self._pulls.excuse(pull, str(error))
 
-    def _remember(self, work: _ReviewWork, failures: int = 0) -> None:
+    def _remember(self, work: ReviewWork, failures: int = 0) -> None:
         now = self._clock()
         again = now + min(_LONGEST, _SOON * 2.0 ** min(failures - 1, 16)) if failures else 0.0
         self._known[work.pull.number] = _LastReview(
@@ -292,37 +294,6 @@ _EXCUSES = {
     "late": "it took longer than a review may take",
     "bug": "a defect of GitMesh, which the agent's log tells",
 }
-
-
-class _ReviewWork:
-    """One review under way, which ends itself at `end`."""
-
-    def __init__(
-        self,
-        one: PullReviewer,
-        pull: PullRequest,
-        former: str,
-        standpoint: Standpoint,
-        *,
-        memo: Memo,
-        clock: Callable[[], float],
-        end: float,
-    ) -> None:
-        self.pull, self.standpoint, self.base = pull, standpoint, ""
-        self._one, self._former, self._memo, self._clock, self._end = one, former, memo, clock, end
-
-    def run(self) -> str:
-        """Announce, fetch, compare, post. Raises WorldError."""
-        self._one.announce(self.pull, self._former)
-        self.base = self._one.base_of(self.pull, self.standpoint.tip)
-        return self._one.review(self.pull, self.base, self.standpoint, memo=self._memo, clock=self._in_time)
-
-    def _in_time(self) -> float:
-        """The time, while there is some left. Raises LateError."""
-        now = self._clock()
-        if now >= self._end:
-            raise LateError("the time for this review is over")
-        return now
 
 
 def _uncounted(_result: str, _seconds: float) -> None:

@@ -155,6 +155,7 @@ class _Door:
         length, refusal = _length(headers)
         if refusal:
             return refusal
+        # Connections times the longest body would be 64 MiB for who knows no secret yet.
         if self._reading >= MOST_BODIES:
             return 503, _PLAIN, b"too many at once\n"
         if headers.get("expect", "").lower() == "100-continue":
@@ -168,6 +169,7 @@ class _Door:
     def _make_room(self, peer: str) -> None:
         """Within the limits by cutting the oldest, of this peer or of the one that has most."""
         counts = Counter(self.open.values())
+        # Its own oldest first: who opens too many harms only himself.
         if counts[peer] > MOST_OF_A_PEER:
             self._cut(peer)
         elif len(self.open) > MOST_CONNECTIONS:
@@ -241,6 +243,7 @@ def _headers(head: bytes) -> Mapping[str, str]:
 def _length(headers: Mapping[str, str]) -> tuple[int, Page | None]:
     """Bytes of the body, or why it is not read."""
     text = headers.get("content-length")
+    # One way to say how long a body is: with two, a proxy before us may read another request than we do.
     if text is None or "transfer-encoding" in headers:
         return 0, (411, _PLAIN, b"say Content-Length\n")
     if not (text.isascii() and text.isdecimal()):

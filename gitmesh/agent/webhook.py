@@ -81,6 +81,7 @@ class ForgeHook:
             return _page(401, "no proof")
         self._told = ""
         message = _message(headers, body)
+        # Only to leave others asleep: the body proves nothing, and a message without a name wakes.
         if message.about and message.about.lower() != self._repository.lower():
             return _page(200, "another repository")
         if not message.ref or message.ref.startswith(_HEADS):
@@ -92,6 +93,8 @@ class ForgeHook:
         """Compared in constant time, whatever was sent."""
         proofs = [headers.get(name, "").removeprefix("sha256=") for name in _SIGNATURES.get(self._kind, ())]
         expected = hmac.new(secret, body, hashlib.sha256).hexdigest().encode()
+        # All of them are compared before any decides, so that the time tells nothing of which one came
+        # close.
         is_signed = [hmac.compare_digest(proof.encode("latin-1", "replace"), expected) for proof in proofs]
         is_known = [
             hmac.compare_digest(headers.get(name, "").encode("latin-1", "replace"), secret)

@@ -8,9 +8,10 @@ from typing import Protocol, runtime_checkable
 from gitmesh.adapters.git.process import git_version
 from gitmesh.codes import CODES
 from gitmesh.errors import ClusterError, SourceError
-from gitmesh.model.facts import ClusterFacts, by_controller
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import NAMESPACE
 from gitmesh.model.snapshot import Snapshot
+from gitmesh.model.workloads import by_controller
 from gitmesh.parsing.parse import parse
 from gitmesh.ports import Cluster, Fleet, Source, Translator
 from gitmesh.render.checks import Check, Level

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,25 +14,20 @@ import click
 from msgspec import Struct
 
 from gitmesh.cli import configuration, console, folders, options, runs, saved_facts, wiring
-from gitmesh.cli.exits import CLEAN, DIFFERENT, FAILED, FINDINGS, fails
+from gitmesh.cli.published import published_facts
 from gitmesh.cli.session import Job, execute
 from gitmesh.errors import SourceError
 from gitmesh.model.report import Report, Stage
 from gitmesh.render.escape import printable
-from gitmesh.render.values import ago, listed
+from gitmesh.render.values import listed
 
 if TYPE_CHECKING:
     from gitmesh.adapters.git.checkout import Checkout
     from gitmesh.model.comparison import Comparison
-    from gitmesh.model.config import SourceConfig
+    from gitmesh.model.config_sources import SourceConfig
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.ports import Source, Translator
     from gitmesh.reviewing.review import Ground, Sides
-
-_FACTS_ROOM = 1 << 25
-"""Bytes of one cluster's facts."""
-_OLD = 86_400
-"""Seconds after which facts are called old."""
 
 
 class ComparisonWanted(Struct, frozen=True, kw_only=True):
@@ -260,35 +254,6 @@ def _given_facts(
         ) from None
 
 
-def published_facts(
-    checkout: Checkout, branch: str, now: float, among: Collection[str] | None = None
-) -> tuple[Mapping[str, ClusterFacts], str]:
-    """The facts on the status branch, and which they are: by a time and no age, so that a review that is
-    repeated says the same. A file that holds none is left out, and said: its cluster is then unknown. Only
-    clusters `among` these are read (None = all): who may push there does not say how many.
-
-    Raises SourceError.
-    """
-    tip = checkout.known_branch(branch)
-    found: dict[str, ClusterFacts] = {}
-    for name in checkout.names(tip, "facts"):
-        if among is not None and name.removesuffix(".yaml") not in among:
-            continue
-        content = checkout.file(tip, f"facts/{name}", _FACTS_ROOM) or b""
-        try:
-            loaded = saved_facts.facts_in(content)
-        except ValueError as error:
-            console.note(printable(f"facts/{name} of {branch} cannot be used: {error}"))
-            continue
-        found |= {cluster: one for cluster, one in loaded.items() if f"{cluster}.yaml" == name}
-    written = checkout.seconds(tip)
-    old = f", which is {ago(now - written)} ago" if now - written > _OLD else ""
-    return (
-        found,
-        f"{branch} {tip[:12]}, written {datetime.fromtimestamp(written, UTC):%Y-%m-%d %H:%M} UTC{old}",
-    )
-
-
 def _planned(setup: configuration.Setup, side: Sequence[Source], plugins: Mapping[str, Translator]) -> Report:
     """One side against the live clusters: their facts, and what differs already."""
     job = Job(
@@ -302,57 +267,3 @@ def _planned(setup: configuration.Setup, side: Sequence[Source], plugins: Mappin
 
 def _facts_of(report: Report) -> Mapping[str, ClusterFacts]:
     return {name: result.facts for name, result in report.clusters.items() if result.facts is not None}
-
-
-def answer(
-    found: Compared,
-    form: str,
-    *,
-    color: bool | None,
-    fail_on: str,
-    full: bool = False,
-    access_only: bool = False,
-) -> int:
-    """Print the comparison, or what is left of it where only access was asked for; the exit code."""
-    from gitmesh.cli import annotating
-    from gitmesh.cli.output import dumped
-    from gitmesh.render.comment import comparison_markdown
-    from gitmesh.render.comparisons import comparison_document, comparison_text
-
-    if form == "text":
-        paint = console.paint_for(color)
-        console.data(
-            comparison_text(
-                found.comparison, drift=found.drift, full=full, access_only=access_only, paint=paint
-            ),
-            paint,
-        )
-    elif form in options.ANNOTATIONS:
-        annotating.show(found.comparison.appeared, form, found.sources)
-    elif form == "markdown":
-        console.data(
-            comparison_markdown(
-                found.comparison,
-                limit=COMMENT_ROOM,
-                whole="`gitmesh diff --base` with `-o json`",
-                drift=found.drift,
-            )
-        )
-    else:
-        console.document(dumped(comparison_document(found.comparison, drift=found.drift), form))
-    return exit_code_of(found.comparison, fail_on)
-
-
-COMMENT_ROOM = 65_536
-"""Characters of a comment that every forge takes."""
-
-
-def exit_code_of(found: Comparison, fail_on: str) -> int:
-    """3 where a cluster is unknown or the base could not be read, 2 for errors of head, 1 where something
-    changes, else 0.
-    """
-    if any(one.unknown for one in found.clusters.values()):
-        return FAILED
-    if fails((*found.appeared, *found.standing), fail_on):
-        return FINDINGS
-    return DIFFERENT if any(one.changes for one in found.clusters.values()) else CLEAN

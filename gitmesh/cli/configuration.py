@@ -15,7 +15,8 @@ from gitmesh.cli import console, trust
 from gitmesh.render.escape import printable
 
 if TYPE_CHECKING:
-    from gitmesh.model.config import Config, SourceConfig
+    from gitmesh.model.config import Config
+    from gitmesh.model.config_sources import SourceConfig
 
 FILE = "gitmesh.yaml"
 BEGIN = "to begin with one that works: `gitmesh init mesh`"

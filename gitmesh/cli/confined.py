@@ -11,7 +11,8 @@ import os
 from pathlib import Path
 
 from gitmesh.adapters.git.plain import plain_problem
-from gitmesh.model.config import ClusterConfig, SourceAuth, SourceConfig
+from gitmesh.model.config_clusters import ClusterConfig
+from gitmesh.model.config_sources import SourceAuth, SourceConfig
 
 
 def cluster_problem(config: Path, cluster: ClusterConfig) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from gitmesh.cli import comparing, ends, options
+from gitmesh.cli import comparing, comparison_answer, ends, options
 from gitmesh.cli.session import translators
 from gitmesh.cli.tables import ANY
 from gitmesh.model.comparison import NAMELESS, AccessChange, ClusterComparison, Reach
@@ -42,7 +42,7 @@ def answer(given: Mapping[str, Any], base: str, *, source: str = ANY) -> int:
         store=given["store"],
     )
     found = _narrowed(comparing.compared(asked, translators()), source, given["destination"])
-    return comparing.answer(
+    return comparison_answer.answer(
         found, given["form"], color=given["color"], fail_on=given["fail_on"], access_only=True
     )
 

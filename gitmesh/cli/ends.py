@@ -10,7 +10,9 @@ from typing import TypeVar
 import click
 
 from gitmesh.diagnostics import suggest
-from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload, by_controller
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Workload, by_controller
 from gitmesh.reasoning.questions import Client
 from gitmesh.resolution.index import port_of
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from gitmesh.agent.webhook import ForgeHook
     from gitmesh.cli.configuration import Setup
     from gitmesh.model.comparison import Comparison
-    from gitmesh.model.config import SourceConfig
-    from gitmesh.pipeline import Memo
+    from gitmesh.model.config_sources import SourceConfig
+    from gitmesh.planning.options import Memo
     from gitmesh.ports import Source, Translator
 
 

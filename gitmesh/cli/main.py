@@ -154,7 +154,8 @@ def run(arguments: list[str]) -> int:
         return FAILURE
     except BrokenPipeError:
         return _reader_left()
-    except Exception as defect:  # noqa: BLE001  the one handler for defects: a clear line and exit code 3, never 1
+    # The one handler for defects: a clear line and exit code 3, never 1.
+    except Exception as defect:  # noqa: BLE001
         return _defect(defect, arguments)
 
 

@@ -16,7 +16,7 @@ from gitmesh.cli.configuration import Setup, load, require
 
 if TYPE_CHECKING:
     from gitmesh.model.facts import ClusterFacts
-    from gitmesh.pipeline import Options
+    from gitmesh.planning.options import Options
     from gitmesh.ports import Fleet, Source, Translator
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ def offline(
     setup: Setup | None, facts: Mapping[str, ClusterFacts], only: frozenset[str] = frozenset()
 ) -> Options:
     """A review's options; clusters known from facts alone count as configured."""
-    from gitmesh.pipeline import Options
+    from gitmesh.planning.options import Options
 
     known = {name: one.labels for name, one in facts.items()}
     if setup is None:
@@ -77,7 +77,7 @@ def options(
     setup: Setup, *, review: bool = False, approve: Sequence[str] = (), only: frozenset[str] = frozenset()
 ) -> Options:
     """What a run is asked to do, by the configuration."""
-    from gitmesh.pipeline import Options
+    from gitmesh.planning.options import Options
 
     config = setup.config
     return Options(

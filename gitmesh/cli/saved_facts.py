@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from gitmesh.model.config import ClusterConfig
+    from gitmesh.model.config_clusters import ClusterConfig
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.ports import Cluster, Fleet
 

@@ -22,7 +22,7 @@ from gitmesh.render.narrow import narrowed, unmatched
 from gitmesh.render.text import report_text
 
 if TYPE_CHECKING:
-    from gitmesh.pipeline import Options
+    from gitmesh.planning.options import Options
     from gitmesh.ports import Fleet, Publisher, Source, Translator
 
 
@@ -77,8 +77,9 @@ def whole_job(
 
 def execute(job: Job, until: Stage) -> Report:
     """Run the pipeline once, with progress on a terminal."""
-    from gitmesh.adapters.polling import side_by_side
-    from gitmesh.pipeline import Memo, run
+    from gitmesh.adapters.begun import side_by_side
+    from gitmesh.pipeline import run
+    from gitmesh.planning.options import Memo
 
     with side_by_side(job.sources) as sources, console.progress() as progress:
         return run(

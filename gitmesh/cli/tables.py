@@ -10,8 +10,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from gitmesh.cli import asking, ends
-from gitmesh.model.facts import Service
+from gitmesh.cli import asking, ends, request_options
+from gitmesh.model.services import Service
 from gitmesh.reasoning.answers import Answer
 from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.population import population
@@ -33,7 +33,7 @@ def answer(given: Mapping[str, Any], *, denied: bool = False) -> int:
     Of a destination the rows of those who are not simply refused are shown, with `denied` of those who are
     not simply admitted: --expect means all rows.
     """
-    want = asking.wanted({"from_ip": "", **given, "source": given.get("source", ANY)})
+    want = request_options.wanted({"from_ip": "", **given, "source": given.get("source", ANY)})
     if want.source == ANY and want.ip:
         raise click.UsageError(
             "--from-ip goes with a client; the table of everybody tells addresses apart by itself"
@@ -64,7 +64,7 @@ def _without(found: AccessTable, hidden: Answer | None) -> AccessTable:
     return AccessTable(rows=rows, destination=found.destination, caller=found.caller)
 
 
-def _sample(want: asking.Wanted) -> Sample | None:
+def _sample(want: request_options.Wanted) -> Sample | None:
     """The one request that is meant, if its options were given."""
     sources = map(
         click.get_current_context().get_parameter_source, ("method", "path", "query", "header", "authority")
@@ -75,7 +75,7 @@ def _sample(want: asking.Wanted) -> Sample | None:
 
 
 def _tables(
-    want: asking.Wanted, request: Sample | None, decision: asking.Decision
+    want: request_options.Wanted, request: Sample | None, decision: asking.Decision
 ) -> Mapping[str, AccessTable]:
     """A table for each cluster that has what is named. What no cluster has is a usage error."""
     facts = {name: one.index.facts for name, one in decision.known.items()}
@@ -105,7 +105,7 @@ def _tables(
 def _table(
     known: Known,
     decision: asking.Decision,
-    want: asking.Wanted,
+    want: request_options.Wanted,
     request: Sample | None,
     service: Service | None,
     client: Client | None,

@@ -63,7 +63,8 @@ class UnusableCluster(Struct):
             str(error), retryable=error.retryable, code=error.code, detail=error.detail, hint=error.hint
         )
 
-    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:  # noqa: ARG002  the port's signature
+    # The port's signature.
+    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:  # noqa: ARG002
         """Raises ClusterError."""
         self._fail()
 
@@ -74,7 +75,7 @@ class UnusableCluster(Struct):
         """Raises ClusterError."""
         self._fail()
 
-    def find(self, keys: Sequence[ObjectKey]) -> Mapping[ObjectKey, Live]:  # noqa: ARG002  the port's signature
+    def find(self, keys: Sequence[ObjectKey]) -> Mapping[ObjectKey, Live]:  # noqa: ARG002
         """Raises ClusterError."""
         self._fail()
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from gitmesh.adapters.git import GitSource
     from gitmesh.adapters.kube.events import EventPublisher
     from gitmesh.adapters.statusbranch import StatusBranch
-    from gitmesh.model.config import ClusterConfig, SourceConfig
+    from gitmesh.model.config_clusters import ClusterConfig
+    from gitmesh.model.config_sources import SourceConfig
     from gitmesh.ports import Cluster, Fleet, Forge, Source, Translator
 
 T = TypeVar("T")

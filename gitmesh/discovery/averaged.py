@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import asdict, replace
 
-from gitmesh.model.facts import ROLLING_LABELS, Workload
+from gitmesh.model.workloads import ROLLING_LABELS, Workload
 
 
 class AveragedWorkload(Workload, frozen=True, kw_only=True):
@@ -34,6 +34,7 @@ def as_shapes(averaged: AveragedWorkload) -> Iterator[Workload]:
         for name, numbers in sorted(averaged.further.items())
         for number in numbers
     ]
+    # At least one where there are any: a controller with pods must not read as one without.
     yield replace(shape, pods=max(averaged.pods - averaged.bare - len(others), min(averaged.pods, 1)))
     yield from others
     if averaged.bare:

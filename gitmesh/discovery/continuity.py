@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import hold_id
-from gitmesh.model.facts import Caveat, Mesh, Remembered, Workload
+from gitmesh.model.facts import Caveat, Mesh, Remembered
+from gitmesh.model.workloads import Workload
 
 COUNTED = ("Namespace", "Pod", "Service", "ServiceAccount")
 """Kinds whose sudden emptiness is not believed at once."""
@@ -50,6 +51,7 @@ def settled(
         beside = [mesh for mesh in elsewhere if (mesh.translator, mesh.name) == key]
         caveat = _judged(_away(cluster, known[key], beside, homes), remembered)
         said.append(caveat)
+        # Its objects and identities stay as long as nobody said that it is gone.
         meshes += [] if caveat.approved else [known[key]]
     said += [_elsewhere(cluster, mesh, homes) for mesh in elsewhere]
     return tuple(sorted(meshes, key=lambda mesh: (mesh.name, mesh.translator))), said
@@ -62,6 +64,8 @@ def _settled(
     if mesh.unread:
         bridged = _bridged(clean, known, (*_FIELDS, *(known.settings if known else ())))
         caveat = _judged(_unread(cluster, mesh, known), remembered)
+        # Nothing is known of it from before: its trust domain would be the mesh's default, which may be
+        # another cluster's, so nobody is named by it.
         if known is None and not caveat.approved:
             return replace(clean, trust_domain=""), [caveat]
         return bridged, [caveat]
@@ -115,6 +119,7 @@ def _unread(cluster: str, mesh: Mesh, known: Mesh | None) -> Caveat:
             " and what depends on them is left as it is"
         ),
         mesh=mesh.name,
+        # With the reason in the id: approving one failure approves no other.
         hold=hold_id(cluster, "unread", mesh.translator, mesh.name, mesh.unread),
         hint="Make its configuration readable again",
     )
@@ -132,6 +137,7 @@ def _lost(cluster: str, mesh: Mesh, known: Mesh, names: Sequence[str]) -> Caveat
             " them is left as it is"
         ),
         mesh=mesh.name,
+        # With both values in the id: an approval is for this change, not for any later one.
         hold=hold_id(cluster, "lost", mesh.translator, mesh.name, was),
         hint="Put the setting back, or, where its default is meant now,",
     )
@@ -145,6 +151,7 @@ def _changes(cluster: str, mesh: Mesh, known: Mesh) -> Iterator[Caveat]:
     """What the control plane says otherwise than before: it is followed, and told."""
     for name in (*_FIELDS, *sorted(known.settings)):
         before, after = _value(known, name), _value(mesh, name)
+        # What was not known before has not changed.
         if before and after != before:
             text = (
                 f"the {_spoken(name)} of mesh {mesh.name} of cluster {cluster} was {before} and is"
@@ -228,6 +235,8 @@ def emptied(
     said: list[Caveat] = []
     for kind in COUNTED:
         caveat = _judged(_emptied(cluster, kind, pods_in if kind == "Service" else ()), remembered)
+        # An API server may answer with an empty list right after a restart; a second reading agrees only if
+        # it was no such answer.
         again = caveat.hold in remembered.held and not (kind == "Service" and pods_in)
         doubtful = not counts.get(kind) and kind in remembered.kinds and not again
         said += [caveat] if doubtful and kind not in unread else []

@@ -47,7 +47,9 @@ def detect(rows: Rows, translators: Sequence[Translator], homes: Homes, unread: 
     elsewhere: list[Mesh] = []
     for translator in translators:
         allowed = homes.get(translator.name, ())
+        # A ztunnel may run in another namespace than istiod, but in one that the configuration allows.
         beside = tuple(body for namespace in allowed for body in daemonsets.get(namespace, ()))
+        # The allowed ones first, in the order of the configuration: of two with one name the first counts.
         for namespace in (*allowed, *sorted(deployments.keys() - set(allowed))):
             objects = replace(
                 common,
@@ -69,6 +71,7 @@ def hooked(
     rows: Rows, translators: Sequence[Translator], meshes: Iterable[Mesh], unread: Collection[str]
 ) -> frozenset[str]:
     """The meshes whose proxies something injects; all of them where that could not be read."""
+    # What was not read may inject for any of them, so no mesh is taken to be gone.
     if _INJECTORS in unread:
         return frozenset(mesh.name for mesh in meshes)
     injectors = tuple(row.body for row in sorted(rows.injectors, key=_name))
@@ -97,6 +100,8 @@ def wanted_configmaps(
                 (row.namespace, name)
                 for translator in translators
                 for row in deployments
+                # Only there: a Deployment names the ConfigMaps to read, and anybody may create one
+                # somewhere.
                 if row.namespace in homes.get(translator.name, ())
                 for name in translator.configured_by(_control_body(row))
                 if is_placed(row.namespace, name)

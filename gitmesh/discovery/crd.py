@@ -40,6 +40,7 @@ def schema_fields(schema: object) -> frozenset[str]:
 def _paths(schema: object, path: str, depth: int) -> Iterator[str]:
     if not isinstance(schema, Mapping):
         return
+    # A `$ref` may lead round; like a schema that ends too deep it counts as taking anything.
     if depth == 0 or schema.get("x-kubernetes-preserve-unknown-fields") is True or "$ref" in schema:
         yield f"{path}.*" if path else "*"
         return
@@ -91,6 +92,7 @@ def api_kind(crd: Body, groups: frozenset[str]) -> ApiKind | None:
     versions = preferred(served)
     if not versions or not isinstance(names.get("kind"), str) or not isinstance(names.get("plural"), str):
         return None
+    # Of the version that is written: an older one may lack fields that are served.
     schema = served[versions[0]].get("schema")
     return ApiKind(
         group=spec["group"],

@@ -14,21 +14,14 @@ from msgspec.structs import replace
 from gitmesh.discovery.continuity import emptied, gone_for_good, settled, unread_kinds
 from gitmesh.discovery.controlplanes import Homes, detect, homes_of, hooked
 from gitmesh.discovery.facts_codec import with_digest
+from gitmesh.discovery.metadata import NO_OWNER
 from gitmesh.discovery.naming import is_subdomain
-from gitmesh.discovery.reducer import NO_OWNER
 from gitmesh.discovery.rows import NamespaceRow, PodRow, PodShape, Reduced, Rows
 from gitmesh.discovery.shapes import Selectors, TemplatePods, by_shape
-from gitmesh.model.facts import (
-    EVERY_PORT,
-    NOTHING_REMEMBERED,
-    ClusterFacts,
-    Mesh,
-    Remembered,
-    Workload,
-    WorkloadKey,
-)
+from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts, Mesh, Remembered
 from gitmesh.model.features import decides_access
 from gitmesh.model.objects import ApiKind
+from gitmesh.model.workloads import EVERY_PORT, Workload, WorkloadKey
 from gitmesh.ports import Membership, PodFact, Translator
 
 _RUN_OF_CRON = re.compile(r"(.+)-\d{8}")
@@ -63,12 +56,16 @@ def assemble(
     sorted_rows = Rows.of(rows)
     homes = homes if homes is not None else homes_of(translators)
     detected = detect(sorted_rows, translators, homes, unread)
+    # Before pods are asked for their mesh: a mesh that is away is put back first, so that its pods stay in
+    # it.
     meshes, said = settled(cluster, detected.meshes, detected.elsewhere, remembered, homes)
     pods_in = sorted_rows.pods_in(remembered.namespaces - detected.homes)
     seen, emptiness = emptied(cluster, sorted_rows.counts(), unread, pods_in, remembered)
     members = _Members(translators, meshes, sorted_rows, detected.homes)
     workloads = _workloads(sorted_rows, members, remembered)
     whole = complete and SPARED.issuperset(unread)
+    # That no pod speaks of a mesh any more is believed only of a reading in which pods could have been
+    # seen.
     if whole and not emptiness:
         gone = gone_for_good(said, workloads, hooked(sorted_rows, translators, meshes, unread))
         said = [caveat for caveat in said if caveat.mesh not in gone]
@@ -122,6 +119,8 @@ class _Members:
             for translator, meshes in self._translators
             if (answer := translator.member(pod, labels, meshes)) is not None
         ]
+        # False sorts first: an answer of a mesh that only presumes the pod is its own counts where no other
+        # does.
         return min(answers, key=lambda answer: answer.mesh in self._presumed, default=None)
 
     def is_gateway(self, workload: WorkloadKey) -> bool:
@@ -133,6 +132,7 @@ class _Members:
 
 def _seen(answer: Membership, translator: Translator) -> Membership:
     """In a mesh that has no say in who may call, nobody guards a pod's ports."""
+    # Said of the pods and not left to each reader: else an Allow would be thought in force there.
     return answer if decides_access(translator.supports) else replace(answer, unguarded=(EVERY_PORT,))
 
 
@@ -171,6 +171,7 @@ def _workloads(rows: Rows, members: _Members, remembered: Remembered) -> tuple[W
     groups = _groups(rows)
     for row in rows.controllers:
         if row.template is not None and (key := (row.kind, row.namespace, row.name)) not in groups:
+            # A controller that is scaled to nothing: its policies must be there when it comes up.
             groups[key] = _Group(pods=Counter({row.template: 0}))
     localities = {row.name: row.locality for row in rows.nodes}
     theirs = ((namespace, dict(pairs)) for namespace, pairs in remembered.selectors)
@@ -220,6 +221,7 @@ def _controller_of(pod: PodRow, replica_sets: Mapping[tuple[str, str], tuple[str
     kind, name = pod.owner
     if pod.owner == NO_OWNER or kind == "Node" or not is_subdomain(name):
         return "Pod", pod.name
+    # Each run is a Job of its own name; facts that followed them would change with every run.
     if kind == "Job" and (run := _RUN_OF_CRON.fullmatch(name)):
         return "CronJob", run[1]
     if kind != "ReplicaSet":

@@ -14,9 +14,11 @@ from msgspec.structs import replace
 from gitmesh.codec import CodecError, closed, decode, encode
 from gitmesh.discovery.averaged import AveragedWorkload, as_shapes
 from gitmesh.discovery.naming import usable
-from gitmesh.model.facts import Caveat, ClusterFacts, Mesh, Service, Workload
+from gitmesh.model.facts import Caveat, ClusterFacts, Mesh
 from gitmesh.model.objects import ApiKind, canonical
+from gitmesh.model.services import Service
 from gitmesh.model.strangers import Stranger
+from gitmesh.model.workloads import Workload
 
 API_VERSION = "gitmesh.io/v1alpha1"
 
@@ -60,6 +62,7 @@ def load_facts(document: object) -> Mapping[str, ClusterFacts]:
         raise CodecError("clusters", "a list of clusters is missing")
     loaded = [_load(cluster, f"clusters[{index}]") for index, cluster in enumerate(clusters)]
     facts = {cluster.cluster: cluster for cluster in loaded}
+    # Whichever of the two came last would decide who may call there.
     if len(facts) != len(loaded):
         raise CodecError("clusters", "a cluster is listed twice")
     return facts
@@ -72,6 +75,7 @@ def facts_digest(facts: ClusterFacts) -> str:
 
 def with_digest(facts: ClusterFacts) -> ClusterFacts:
     """The same facts, without what no object can be called, with the digest of their content."""
+    # Before the digest: what is left out must not make two facts different that act alike.
     known = usable(facts)
     return replace(known, digest=facts_digest(known))
 
@@ -128,6 +132,7 @@ def _load(document: object, path: str) -> ClusterFacts:
 def _workloads(body: Mapping[str, Any], path: str) -> tuple[Workload, ...]:
     name, by_shape = _BY_SHAPE
     listed, place = body.get("workloads", []), f"{path}.workloads"
+    # Facts that older versions saved have an average for each controller in place of its shapes.
     if name not in body:
         averages = decode(tuple[AveragedWorkload, ...], listed, place)
         return tuple(shape for one in averages for shape in as_shapes(one))

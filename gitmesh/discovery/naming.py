@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.facts import ClusterFacts, Service, Workload
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import is_label
+from gitmesh.model.services import Service
+from gitmesh.model.workloads import Workload
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _LONGEST = 253
@@ -39,6 +41,7 @@ def usable(facts: ClusterFacts) -> ClusterFacts:
             if not is_placed(one.namespace, one.name)
         ),
     ]
+    # The same value: nearly always there is none, and copying whole facts is dear.
     if not bad:
         return facts
     return replace(

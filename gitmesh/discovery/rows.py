@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Pairs, Probe, Service
 from gitmesh.model.objects import ApiKind, Body
+from gitmesh.model.services import Service
+from gitmesh.model.workloads import Pairs, Probe
 
 
 class NamespaceRow(Struct, frozen=True):
@@ -60,7 +61,7 @@ class InjectorRow(Struct, frozen=True):
 
 class GatewayRow(Struct, frozen=True):
     """A Gateway of the Gateway API; `programmed` as its controller says (GEP-1364, condition Programmed). The
-    body holds metadata, its class, whether it gives addresses of its own, and that condition."""
+    body holds metadata, its class, whether it asks for addresses, whether it has any, and that condition."""
 
     namespace: str
     name: str

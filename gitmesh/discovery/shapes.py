@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.discovery.rows import PodShape
-from gitmesh.model.facts import ROLLING_LABELS, Pairs, Shape, Workload, WorkloadKey
+from gitmesh.model.workloads import ROLLING_LABELS, Pairs, Shape, Workload, WorkloadKey
 from gitmesh.ports import Membership
 
 _TEMPLATED = frozenset({"pod-template-hash"})
@@ -50,6 +50,8 @@ class Selectors:
                 others = frozenset(pair for pair in selector.items() if pair[0] not in named)
                 self._naming[namespace].add((named, others))
         for namespace, naming in self._naming.items():
+            # Services are a tenant's to make. Without the other labels more is kept than needed, which is
+            # safe.
             if len(naming) > _MOST_SELECTORS:
                 self._naming[namespace] = {(named, frozenset()) for named, _ in naming}
 
@@ -57,6 +59,7 @@ class Selectors:
         """Of such labels the keys that decide whether some selector means pods with these labels."""
         naming = (*self._naming.get(namespace, ()), *self._naming.get("", ()))
         carried = frozenset(labels) if naming else frozenset[tuple[str, str]]()
+        # A label that no fitting selector names is dropped: keeping it would make a shape of every pod.
         here = (key for named, others in naming if others <= carried for key in named)
         return self._everywhere.union(here)
 
@@ -124,5 +127,6 @@ def _labels(
 
 def named_ports(template: PodShape) -> dict[str, int]:
     """The numbers of the named ports of containers and native sidecars."""
+    # Other init containers have ended before the pod takes any request.
     sidecars = (container for container in template.init_containers if container.sidecar)
     return dict(sorted(pair for container in (*sidecars, *template.containers) for pair in container.ports))

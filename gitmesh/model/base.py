@@ -124,6 +124,8 @@ HeaderName = Annotated[Token, AfterValidator(str.lower)]
 """Header names ignore case, so they are kept in lower case."""
 HeaderValue = Annotated[str, Field(max_length=4096, pattern=r"^[^\r\n\x00]*$")]
 Path = Annotated[str, Field(pattern=r"^/[^\s\x00]*$", max_length=1024)]
+RelativePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00\r\n]+$")]
+"""Of a file on the machine, from the folder of the file that names it."""
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 CookiePath = Annotated[str, Field(pattern=r"^/[^\s\x00-\x1f;]*$", max_length=1024)]
 Method = Annotated[str, Field(pattern=r"^[A-Z]{1,16}$")]

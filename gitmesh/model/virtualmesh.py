@@ -97,7 +97,10 @@ class VirtualMeshSpec(Model):
 ObjectIdText = Annotated[
     str,
     Field(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9.-]*/[A-Z][A-Za-z0-9]*/[a-z0-9-]*/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        pattern=(
+            r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9.-]*/[A-Z][A-Za-z0-9]*/[a-z0-9-]*"
+            r"/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+        ),
         max_length=600,
     ),
 ]

@@ -11,8 +11,9 @@ HIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # controls, U+0085 among them
     "\u2028\u2029"  # line separators
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction marks and overrides
-    "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\uffff"
-    "\ud800-\udfff\U000e0000-\U000e0fff]"  # zero width, fillers, surrogates, tag characters
+    "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f"  # zero width
+    "\u2800\u3164\ufeff\uffa0\ufff0-\uffff"  # fillers
+    "\ud800-\udfff\U000e0000-\U000e0fff]"  # surrogates, tag characters
     "|\r(?!\n)"  # a line break to YAML, none to many viewers
 )
 """Characters that hide content, and those that no YAML text may hold."""
@@ -33,6 +34,7 @@ def decode(content: bytes) -> tuple[str, tuple[CharacterFault, ...]]:
     """The text of a UTF-8 file, and the first 20 of its faults. A byte order mark at the very beginning is
     dropped.
     """
+    # Nearly every file: plain ASCII hides nothing, so it is not searched.
     if not content.translate(None, _PLAIN):
         return content.decode("ascii"), ()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):

@@ -20,11 +20,12 @@ from gitmesh.model.envelope import ENVELOPES
 from gitmesh.model.kinds import API_VERSION, FUTURE_KINDS
 from gitmesh.model.policies import Policy, Positions
 from gitmesh.model.snapshot import File, Snapshot
-from gitmesh.parsing.faults import echo, findings_of
+from gitmesh.parsing.faults import findings_of
 from gitmesh.parsing.nodes import Document
 from gitmesh.parsing.reading import read
 from gitmesh.parsing.scalars import QUOTE
 from gitmesh.parsing.weighing import MAX_FILE_WEIGHT, MAX_REVISION_WEIGHT, Load, load
+from gitmesh.parsing.wording import echo
 
 MAX_FILES = 20_000
 MAX_REVISION_BYTES = 64 * 1024 * 1024
@@ -144,6 +145,7 @@ def _document(document: Document, ignore: frozenset[str]) -> tuple[Policy | None
     data, positions = document.data, document.positions
     if not isinstance(data, dict):
         return None, (*document.findings, _not_a_document(data, positions))
+    # Of our own group never: an ignored policy would be gone from the desired state without a word.
     if _group_kind(data) in ignore and _group(data) != GROUP:
         return None, ()
     problem = _wrong_kind(data, positions)

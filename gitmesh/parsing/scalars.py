@@ -50,6 +50,8 @@ _NO_VALUE = Refusal("GM203", "there is no value here", "leave the field out, or 
 def _resolve(text: str) -> object:
     word = text.lower()
     if word in _WORDS:
+        # Only JSON's two: YAML 1.1 reads `no`, `on` and `y` as booleans (yaml.org/type/bool.html), YAML 1.2
+        # as text.
         return text == "true" if text in ("true", "false") else _quote(text, "a boolean")
     if word in _NULLS or not text:
         return (

@@ -11,11 +11,13 @@ from msgspec.structs import replace
 from pydantic import ValidationError
 
 from gitmesh.diagnostics import Diagnostic, finding, in_order, without_excerpt
-from gitmesh.model.config import Config, SourceConfig
+from gitmesh.model.config import Config
+from gitmesh.model.config_sources import SourceConfig
 from gitmesh.model.policies import Positions
-from gitmesh.parsing.faults import echo, findings_of
+from gitmesh.parsing.faults import findings_of
 from gitmesh.parsing.nodes import Document
 from gitmesh.parsing.reading import Parsed, read
+from gitmesh.parsing.wording import echo
 
 ENVIRONMENT: Mapping[str, str] = {"GITMESH_INSTANCE": "instance", "GITMESH_LISTEN": "listen"}
 """Environment variable -> field of the configuration that it overrides; flags override both."""
@@ -70,6 +72,7 @@ def resolve(config_dir: str, path: str) -> str:
 
 def url_problem(url: str, *, allow_insecure: bool) -> str | None:
     """Why git must not be given this URL (reliability.md G01, G04, G05, G22); never repeats the URL."""
+    # First of all: the messages below repeat parts of the URL, which may be those of a password.
     if _CREDENTIALS.match(url):
         return "a URL holds no credentials; use auth.usernameFile and auth.passwordFile"
     weird = _WEIRD.search(url)
@@ -79,6 +82,8 @@ def url_problem(url: str, *, allow_insecure: bool) -> str | None:
             if weird.group() != "%"
             else "escapes (%..) are not allowed in a URL"
         )
+    # git runs a program that such a URL names (gitremote-helpers; `ext::` takes a whole command); an IPv6
+    # address in brackets holds the same characters.
     if "::" in url and "[" not in url:
         return "remote helpers (name::address) are not allowed; use https or ssh"
     scheme = _SCHEME.match(url)

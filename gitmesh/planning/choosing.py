@@ -8,41 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
-
-from gitmesh.diagnostics import Diagnostic, Location, Severity, finding, hold_id
+from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.errors import GoneError, SourceError
-from gitmesh.model.report import SourceResult
 from gitmesh.parsing.parse import duplicates, parse
+from gitmesh.planning.agreeing import blamed_fallbacks, culprits
+from gitmesh.planning.candidates import VACANT, Candidate, vacancy, whole
 from gitmesh.planning.revisions import Revisions, Terms
 from gitmesh.planning.target import Proven, evidence, is_forward
 from gitmesh.resolution.check import check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, MutableMapping, Sequence
+    from collections.abc import Iterable, MutableMapping, Sequence
 
     from gitmesh.model.ledger import Ledger
-    from gitmesh.model.policies import Policy
     from gitmesh.model.snapshot import Snapshot
     from gitmesh.ports import Source
-
-VACANT = "GM110"
-"""Of a configured path without a policy in it."""
-
-
-class _Candidate(Struct):
-    """One source on its way to a decision. `vacant` are the configured paths that the chosen revision has
-    nothing in; `wrong`: the tip was looked at and refused for what it says."""
-
-    source: Source
-    last: str = ""
-    tip: Snapshot | None = None
-    chosen: Snapshot | None = None
-    policies: tuple[Policy, ...] = ()
-    vacant: tuple[str, ...] = ()
-    refused: bool = False
-    wrong: bool = False
-    lost: bool = False
 
 
 def choose(
@@ -71,7 +51,7 @@ class _Choice:
         parsed: MutableMapping[Any, Any],
         remembered: MutableMapping[str, str],
     ) -> None:
-        self.candidates = [_Candidate(source) for source in sources]
+        self.candidates = [Candidate(source) for source in sources]
         self.ledgers, self.terms, self.parsed, self.remembered = ledgers, terms, parsed, remembered
         self.diagnostics: list[Diagnostic] = []
         self.approved: dict[str, str] = {}
@@ -85,7 +65,7 @@ class _Choice:
             self._accept(candidate)
         return self._decided()
 
-    def _tip(self, candidate: _Candidate) -> None:
+    def _tip(self, candidate: Candidate) -> None:
         """Fetch and parse the tip; refuse it where it cannot be in force."""
         source, terms = candidate.source, self.terms
         try:
@@ -136,14 +116,14 @@ class _Choice:
             )
             self._say("GM606", f"{text}; it counts for nothing", source, warning=True)
 
-    def _consider(self, candidate: _Candidate, tip: Snapshot) -> None:
+    def _consider(self, candidate: Candidate, tip: Snapshot) -> None:
         """Put the tip in force, unless it is wrong in itself."""
         said = self._take(candidate, tip)
         self.diagnostics += said
         if any(diagnostic.is_error for diagnostic in said):
             self._refuse(candidate)
 
-    def _take(self, candidate: _Candidate, snapshot: Snapshot) -> list[Diagnostic]:
+    def _take(self, candidate: Candidate, snapshot: Snapshot) -> list[Diagnostic]:
         """Choose a revision; everything that is wrong in it."""
         candidate.chosen = snapshot
         candidate.policies, said = parse(snapshot, ignore=self.terms.ignore, cache=self.parsed)
@@ -151,7 +131,7 @@ class _Choice:
         candidate.vacant = tuple(path for path, _ in empty)
         return [*said, *(diagnostic for _, diagnostic in empty)]
 
-    def _vacant(self, candidate: _Candidate, snapshot: Snapshot) -> list[tuple[str, Diagnostic]]:
+    def _vacant(self, candidate: Candidate, snapshot: Snapshot) -> list[tuple[str, Diagnostic]]:
         """Configured paths without a policy in them: a folder that is missing is no order to delete what came
         from it.
         """
@@ -159,21 +139,21 @@ class _Choice:
         found = []
         for path, files in (snapshot.paths or {"": tuple(file.path for file in snapshot.files)}).items():
             if homes.isdisjoint(files):
-                diagnostic = _vacancy(snapshot, path, bool(files))
+                diagnostic = vacancy(snapshot, path, bool(files))
                 if self.terms.consents(snapshot.commit) or diagnostic.hold in self.terms.approved:
                     self.approved[diagnostic.hold] = diagnostic.message
                 else:
                     found.append((path, diagnostic))
         return found
 
-    def _refuse(self, candidate: _Candidate) -> None:
+    def _refuse(self, candidate: Candidate) -> None:
         candidate.refused = True
         if self.terms.review or candidate.tip is None:
             return
         candidate.wrong = True
         self._fall_back(candidate)
 
-    def _tell_refused(self, candidate: _Candidate) -> None:
+    def _tell_refused(self, candidate: Candidate) -> None:
         """Say of a tip that is wrong what is in force in its place, once that is decided."""
         if candidate.tip is None or not candidate.wrong:
             return
@@ -193,10 +173,10 @@ class _Choice:
             )
         self._say("GM605", f"revision {candidate.tip.commit[:12]} is refused; {instead}", candidate.source)
 
-    def _fall_back(self, candidate: _Candidate) -> None:
+    def _fall_back(self, candidate: Candidate) -> None:
         """Put the last good revision in force, if it still is one: a ledger's word alone makes none."""
         candidate.refused = True
-        _withdraw(candidate)
+        candidate.withdraw()
         if self.terms.review or not candidate.last:
             candidate.lost = self._was_a_folder(candidate)
             return
@@ -214,14 +194,14 @@ class _Choice:
         if wrong is not None:
             self._disown(candidate, wrong)
 
-    def _was_a_folder(self, candidate: _Candidate) -> bool:
+    def _was_a_folder(self, candidate: Candidate) -> bool:
         """Whether a plain folder was in force before, which nobody can read again as it was."""
         tip, name = candidate.tip, candidate.source.name
         return tip is not None and not tip.commit and any(name in ledger.sources for ledger in self.ledgers)
 
-    def _disown(self, candidate: _Candidate, wrong: Diagnostic) -> None:
+    def _disown(self, candidate: Candidate, wrong: Diagnostic) -> None:
         """A last good revision that today's checks refuse is in force no more; what is live stays."""
-        _withdraw(candidate)
+        candidate.withdraw()
         candidate.lost = True
         text = (
             f"the last good revision {candidate.last[:12]} does not pass the checks of today ({wrong.code} at"
@@ -235,24 +215,24 @@ class _Choice:
         """Checks across policies: refuse the tips that break them, until what is left agrees."""
         while True:
             said = self._contradictions(self.candidates)
-            culprits = _culprits(self.candidates, said, self._contradictions)
+            guilty = culprits(self.candidates, said, self._contradictions)
             errors = [one for one in said if one.is_error]
-            if culprits:
+            if guilty:
                 self.diagnostics += errors
-                for candidate in culprits:
+                for candidate in guilty:
                     self._refuse(candidate)
-            elif not self.terms.review and (fallen := _blamed_fallbacks(self.candidates, errors)):
+            elif not self.terms.review and (fallen := blamed_fallbacks(self.candidates, errors)):
                 for candidate, wrong in fallen:
                     self._disown(candidate, wrong)
             else:
                 self.diagnostics += said if self.terms.review else [one for one in said if not one.is_error]
                 return
 
-    def _contradictions(self, members: Iterable[_Candidate]) -> tuple[Diagnostic, ...]:
+    def _contradictions(self, members: Iterable[Candidate]) -> tuple[Diagnostic, ...]:
         policies = [policy for candidate in members for policy in candidate.policies]
         return (*duplicates(policies), *check(policies, self.terms.clusters))
 
-    def _accept(self, candidate: _Candidate) -> None:
+    def _accept(self, candidate: Candidate) -> None:
         """Remember what is in force, in this process and, where clusters are written, in the source's own
         record.
         """
@@ -277,7 +257,7 @@ class _Choice:
     ) -> None:
         severity = Severity.WARNING if warning else None
         self.diagnostics.append(
-            finding(code, text, at=_whole(source.name), detail=detail, hint=hint, severity=severity)
+            finding(code, text, at=whole(source.name), detail=detail, hint=hint, severity=severity)
         )
 
     def _decided(self) -> Revisions:
@@ -288,7 +268,7 @@ class _Choice:
         )
         return Revisions(
             policies=tuple(policies),
-            sources={candidate.source.name: _result(candidate) for candidate in candidates},
+            sources={candidate.source.name: candidate.result for candidate in candidates},
             snapshots={c.source.name: c.tip for c in candidates if c.tip is not None},
             diagnostics=tuple(self.diagnostics),
             absent=frozenset(
@@ -298,80 +278,3 @@ class _Choice:
             in_force=any(candidate.chosen is not None for candidate in candidates),
             approved=self.approved,
         )
-
-
-def _withdraw(candidate: _Candidate) -> None:
-    candidate.chosen, candidate.policies, candidate.vacant = None, (), ()
-
-
-def _result(candidate: _Candidate) -> SourceResult:
-    return SourceResult(
-        name=candidate.source.name,
-        seen=candidate.tip.commit if candidate.tip else "",
-        accepted=candidate.chosen.commit if candidate.chosen else "",
-        refused=candidate.refused,
-        unavailable=candidate.tip is None,
-    )
-
-
-def _vacancy(snapshot: Snapshot, path: str, has_files: bool) -> Diagnostic:
-    """The finding on a path that holds no policy."""
-    where = f"path {path}" if path else "the whole of it"
-    commit = f"commit {snapshot.commit[:12]}" if snapshot.commit else "the folder"
-    what = (
-        "holds no policy, though there are files in it"
-        if has_files
-        else "is not there, or holds no policy file"
-    )
-    consent = (
-        f", or, where its policies are to go, gitmesh sync --approve-prune {snapshot.commit[:12]}"
-        if snapshot.commit
-        else ""
-    )
-    return finding(
-        VACANT,
-        f"source {snapshot.source}: {where} {what} in {commit}",
-        at=_whole(snapshot.source),
-        hint=f"Put it back, or take it out of the source's paths{consent}",
-        hold=hold_id(snapshot.source, "vacant", path),
-    )
-
-
-def _blamed_fallbacks(
-    candidates: Iterable[_Candidate], errors: Sequence[Diagnostic]
-) -> list[tuple[_Candidate, Diagnostic]]:
-    """Older revisions in force that errors stand in, each with one of them."""
-    blamed = {error.at.source: error for error in reversed(errors) if error.at is not None}
-    fallen = [c for c in candidates if c.refused and c.chosen is not None]
-    return [
-        (candidate, blamed[candidate.source.name]) for candidate in fallen if candidate.source.name in blamed
-    ]
-
-
-def _culprits(
-    candidates: list[_Candidate],
-    said: Iterable[Diagnostic],
-    contradictions: Callable[[Iterable[_Candidate]], Iterable[Diagnostic]],
-) -> list[_Candidate]:
-    """Whose tips to refuse: those that the findings stand in. But where that is a revision in force already,
-    going back to it mends nothing, and the new tips without which there is no finding are to blame
-    (reliability P01: the owner never changes).
-    """
-    errors = [d for d in said if d.is_error and d.at is not None]
-    blamed = {d.at.source for d in errors if d.at is not None}
-    standing = [c for c in candidates if not c.refused]
-    moved = [c for c in standing if not c.last or c.chosen is None or c.chosen.commit != c.last]
-    if errors and not any(c.source.name in blamed for c in moved):
-        without = {
-            c.source.name: {d.sort_key() for d in contradictions(o for o in candidates if o is not c)}
-            for c in moved
-        }
-        guilty = [c for c in moved if any(d.sort_key() not in without[c.source.name] for d in errors)]
-        if guilty:
-            return guilty
-    return [c for c in moved if c.source.name in blamed] or [c for c in standing if c.source.name in blamed]
-
-
-def _whole(source: str) -> Location:
-    """A source as a whole, for findings that no line is to blame for."""
-    return Location(source=source, path="", line=0, column=0)

@@ -9,6 +9,16 @@
 | no      | yes     | yes  | yes    | delete, unless held, protected, over the guard, or leaving already |
 | no      | yes     | no   | -      | nothing: foreign |
 | held    | any     | any  | any    | nothing |
+
+Of somebody else's object of which only some fields are ours (`Ownership.only`):
+
+| desired | live    | the field is          | action |
+|---------|---------|-----------------------|--------|
+| yes     | no      | -                     | nothing until somebody makes the object |
+| yes     | yes     | as wanted             | keep |
+| yes     | yes     | not set, or ours      | update (a heal where the wish did not change) |
+| yes     | yes     | set by somebody else  | conflict |
+| no      | yes     | ours                  | release: the field goes, the object stays |
 """
 
 from __future__ import annotations
@@ -68,8 +78,10 @@ def diff(
         for key in sorted(built.held)
         if (live := observed.live.get(key))
     ]
+    # Guarded before fights and order are looked at: consent is asked for what would go, whenever it would.
     deletions, prune_held, guarding = _guarded([*unwanted.deletions(), *unwanted.leaving()], scenery)
     peaceful, fights = without_fights([*wanted, *deletions], stored.ledger.heals, built.cluster)
+    # Held rows are no writes, but others may rely on what they are about.
     linked = relied([*peaceful, *held], scenery)
     ordering = Ordering(linked.rows, scenery)
     steps = ordering.steps()
@@ -78,6 +90,7 @@ def diff(
     staged = [step for step in steps if not step.writes]
     return Plan(
         cluster=built.cluster,
+        # Writes first, in the order in which they are carried out; what follows is for people.
         changes=(*writes, *resting, *late, *staged, *unwanted.staying(), *unwanted.unknown()),
         prune_held=tuple(prune_held),
         diagnostics=(
@@ -98,6 +111,7 @@ def _guarded(
 ) -> tuple[list[Change], list[Change], tuple[Diagnostic, ...]]:
     """Deletions that may be made, those that wait for consent, and what is said of these."""
     ledger, live = scenery.ledger, scenery.observed.live
+    # The share is of what still stands: objects that are on their way out would make the rest look small.
     standing = [key for key in ledger.entries if (found := live.get(key)) and not found.deleting]
     return guarded(deletions, len(standing), scenery.cluster, scenery.consent, ledger.approved)
 

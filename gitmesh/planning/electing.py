@@ -32,6 +32,8 @@ def of_kinds(
     """(group, kind) -> the translator that writes it. Of several one that has a mesh in the cluster, whose
     meshes these are; of several such the last by name."""
     present = {mesh.translator for mesh in meshes}
+    # A dict keeps the last, so those with a mesh here come last: with no ledger, who is here reads its
+    # objects best.
     ordered = sorted(translators.items(), key=lambda item: (item[0] in present, item[0]))
     return {(resource.group, resource.kind): one for _, one in ordered for resource in one.resources}
 
@@ -70,6 +72,7 @@ def elect(built: Build, ledger: Ledger) -> Adapted:
     said = tuple(
         _told(built, chosen[key], those)
         for key, those in sorted(built.rivals.items())
+        # Equal bodies serve both meshes, so there is nothing to tell.
         if len({one.body for one in those}) > 1
     )
     return Adapted(built=replace(built, manifests={**built.manifests, **chosen}), diagnostics=said)
@@ -77,6 +80,8 @@ def elect(built: Build, ledger: Ledger) -> Adapted:
 
 def _chosen(rivals: Iterable[Manifest], entry: Entry | None) -> Manifest:
     known = entry.writer if entry else ""
+    # The former writer keeps it: if names alone decided, installing a translator would rewrite live
+    # objects.
     return min(rivals, key=lambda one: (one.writer != known, one.writer))
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.planning.ownership import FIELD_MANAGER, ID, INSTANCE, MANAGED_BY, is_marked
+from gitmesh.model.ownership import FIELD_MANAGER
+from gitmesh.planning.ownership import ID, INSTANCE, MANAGED_BY, is_marked
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -36,12 +37,16 @@ def estranged(live: Live, cluster: str, ledger: Ledger) -> Estranged | None:
     entry = ledger.entries.get(live.key)
     if (
         entry
+        and entry.ownership.is_object
         and entry.uid == live.uid
         and live.uid
+        # Somebody stripped our marks off an object whose uid the ledger knows. Where a mark names another
+        # instance or cluster, that is whose it may be, and the uid proves nothing.
         and instance in ("", ledger.instance)
         and other in ("", cluster)
     ):
         return _STRIPPED
+    # An id that does not fit the object is a copy of one of ours: copying must make nobody's object ours.
     if live.labels.get(MANAGED_BY) != FIELD_MANAGER or not instance or live.key.id(other) != said:
         return None
     if instance != ledger.instance:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gitmesh.model.objects import canonical, mapping
+from gitmesh.model.ownership import WHOLE, Ownership
 from gitmesh.model.plan import FieldChange
 
 if TYPE_CHECKING:
@@ -26,18 +27,21 @@ def changes(
     managers: Mapping[str, str],
     origins: Mapping[str, Origin],
     forbidden: frozenset[str] = frozenset(),
+    ownership: Ownership = WHOLE,
 ) -> tuple[FieldChange, ...]:
-    """Every field that GitMesh would write differently: the whole spec, and of the metadata our own marks and
-    what is forbidden.
+    """Every field that GitMesh would write differently, of those that are ours: the content, and of the
+    metadata our own labels and annotations and what is forbidden.
 
     `managers` maps dotted paths to the field manager that set them, `origins` to the policy line behind them.
     """
-    rows = [*_walk(live.get("spec", _ABSENT), want.get("spec", _ABSENT), "spec")]
+    there, wanted = (ownership.compared(one, want, forbidden) for one in (live, want))
+    names = sorted({*there, *wanted} - {"metadata"})
+    rows = [row for name in names for row in _walk(_at(there, name), _at(wanted, name), name)]
+    # Of the metadata only what is ours and what may not stand there: other labels are their owners' business.
     for part in ("labels", "annotations"):
-        found = mapping(mapping(live.get("metadata")).get(part))
-        wanted = want.get("metadata", {}).get(part, {})
-        for name in (*wanted, *sorted(forbidden & found.keys() - wanted.keys())):
-            rows += _walk(found.get(name, _ABSENT), wanted.get(name, _ABSENT), f"metadata.{part}.{name}")
+        old, new = (mapping(mapping(one.get("metadata")).get(part)) for one in (there, wanted))
+        for name in (*new, *sorted(old.keys() - new.keys())):
+            rows += _walk(_at(old, name), _at(new, name), f"metadata.{part}.{name}")
     return tuple(
         FieldChange(
             path=path,
@@ -48,6 +52,10 @@ def changes(
         )
         for path, old, new in rows
     )
+
+
+def _at(fields: Mapping[str, Any], name: str) -> Any:
+    return fields.get(name, _ABSENT)
 
 
 def _walk(live: Any, want: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
@@ -81,6 +89,7 @@ def _items(live: list[Any], want: list[Any], path: str) -> Iterator[tuple[str, A
     for new in range(len(want)):
         if new not in pairs:
             yield f"{path}[{new}]", _ABSENT, want[new]
+    # In a route the first match wins, so the same items in another order are another object.
     order = [pairs[new] for new in sorted(pairs)]
     if order != sorted(order):
         yield f"{path} (order)", sorted(order), order
@@ -112,6 +121,7 @@ def _likeness(
     """(minus what both share, index in `want`, index in `live`) of items that may be one; of very many only
     those in one place.
     """
+    # Comparing each with each is quadratic, and a tenant may make such lists as long as an object can be.
     if len(olds) * len(news) > _MOST_COMPARED:
         yield from ((0, index, index) for index in news if index in set(olds))
         return
@@ -121,6 +131,8 @@ def _likeness(
         yield from (
             (-len(mine & leaves[old]), new, old)
             for old in olds
+            # As many old as new: then a pair that shares nothing is still the item that was rewritten, not
+            # one that came and one that went.
             if mine & leaves[old] or len(olds) == len(news)
         )
 

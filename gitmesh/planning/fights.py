@@ -34,10 +34,13 @@ def without_fights(
     kept: list[Change] = []
     for row in rows:
         count = counts.get(row.key, 0)
+        # A change that a commit asks for is no fight, however often the object was put right before.
         if not (row.writes and row.drift) or count < FIGHT:
             kept.append(row)
             continue
         diagnostics.append(_told(row, cluster, count))
+        # Left alone for good, it would stay wrong after the other side has given up, and nobody would
+        # notice.
         fought = row.decides in GUARDING or (count - FIGHT) % RETRY == RETRY - 1
         kept.append(row if fought else replace(row, action=Action.HELD, body=None, note="a fight"))
     return kept, diagnostics
@@ -70,6 +73,7 @@ def heals(
     nothing, or was wanted otherwise than before, counts from the beginning; a write that the cluster refused
     is no correction.
     """
+    # A refused write changed nothing, so nobody can have changed it back.
     failed = {outcome.key for outcome in outcomes if not outcome.ok}
     drifted = {
         change.key

@@ -19,6 +19,7 @@ from gitmesh.model.objects import decode
 from gitmesh.model.units import HALVES, half_key, mesh_key
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.electing import Writers
+from gitmesh.planning.fields_of_others import with_kept
 from gitmesh.planning.ownership import policies_behind, policies_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.model.ledger import Entry
-    from gitmesh.model.manifests import Build
+    from gitmesh.model.manifests import Build, Manifest
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.plan import Live, Observed
     from gitmesh.model.units import UnitKey
@@ -62,6 +63,7 @@ class Owners:
     def of(self, key: ObjectKey) -> frozenset[UnitKey]:
         """The units that the object is of, or may be of where that is not known."""
         entry, found = self._entries.get(key), self.known(key)
+        # Where the ledger has units it is believed: it wrote them down with the object.
         if entry is None or entry.units:
             return found
         if found:  # meshes share what is mesh-wide
@@ -84,8 +86,14 @@ class Owners:
         entry = self._entries.get(key)
         return entry is not None and bool(entry.units)
 
+    def with_kept(self, manifest: Manifest, entry: Entry) -> Manifest:
+        """The wanted fields of somebody else's object, beside those of ours in it that stay as they are."""
+        return with_kept(manifest, self._live.get(manifest.key), entry)
+
     def policies(self, key: ObjectKey) -> frozenset[str]:
         """The policies that a live object comes from."""
+        # An older version wrote it: whatever it may be of keeps it, until somebody wants it and its units
+        # are known.
         live = self._live.get(key)
         return policies_behind(live, self._entries.get(key)) if live else frozenset()
 
@@ -93,12 +101,14 @@ class Owners:
         """Those of the object's namespace, in the half that its kind of object is for, and meshes where a
         policy about meshes is behind it."""
         writer = self._writers.get(live.key)
+        # By what the object decides and not by its kind: some kinds do either.
         half = "access" if writer and writer.decides(decode(live.body)) in GUARDING else "routing"
         found = self._halves.get((live.key.namespace, half), frozenset())
         return found | self._meshes if is_mesh_wide(policies_of(live)) else found
 
     @cached_property
     def _meshes(self) -> frozenset[UnitKey]:
+        # A mesh that is not found has no facts, but it is held, and its objects are still there.
         held = (key for key in self._built.held_units if key.half == "mesh")
         return frozenset((*held, *(mesh_key(self._facts.cluster, one.name) for one in self._facts.meshes)))
 
@@ -129,23 +139,37 @@ def hold(
     a unit that an object only may be of."""
     if not (built.held_units or built.settled):
         return Adapted(built=built)
-    held, narrowing = set(built.held), dict(built.narrowing)
+    held, narrowing, manifests = set(built.held), dict(built.narrowing), dict(built.manifests)
     decided: set[ObjectKey] = set()
-    for key in entries:
+    for key, entry in entries.items():
         units = owners.of(key)
         manifest = built.manifests.get(key)
+        # What its unit wants again is compared as ever; only what no unit wants is kept for those that are
+        # held.
         keeping = units & built.held_units - frozenset(manifest.units if manifest else ())
-        if keeping:
+        if keeping and manifest and not (entry.ownership.is_object or manifest.ownership.is_object):
+            manifests[key] = owners.with_kept(manifest, entry)
+        elif keeping:
             held.add(key)
             if key not in narrowing and keeping <= built.sound.keys():
                 withheld = frozenset[str]().union(*(built.sound[unit] for unit in keeping))
                 narrowing[key] = Narrowing(wanted=None, withheld=withheld)
+            # It is of nobody known. What policies that are gone granted is withdrawn; what those in force
+            # grant may be the held unit's, and stays.
             elif key not in narrowing and built.complete and owners.may_be_access(key):
                 withheld = owners.policies(key).intersection(in_force)
                 narrowing[key] = Narrowing(wanted=None, withheld=withheld)
+        # While a mesh is in doubt nothing is deleted, but for objects of Services all of whose pods are in
+        # others.
         elif built.settled and owners.is_known(key) and _is_settled(units, built):
             decided.add(key)
-    made = replace(built, held=frozenset(held), decided=frozenset(decided), narrowing=narrowing)
+    made = replace(
+        built,
+        held=frozenset(held),
+        decided=frozenset(decided),
+        narrowing=narrowing,
+        manifests=manifests,
+    )
     return Adapted(built=made)
 
 

@@ -14,7 +14,7 @@ from gitmesh.model.manifests import Build, Narrowing
 from gitmesh.model.units import RoutingUnit
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.holding import is_mesh_wide
-from gitmesh.planning.ownership import is_ours, policies_behind
+from gitmesh.planning.ownership import ours_in, policies_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,9 +39,10 @@ def keep_back(
     mine = {
         key: live
         for key, live in observed.live.items()
-        if is_ours(live, built.cluster, ledger, rebuilt=rebuilt)
+        if ours_in(live, built.cluster, ledger, rebuilt=rebuilt)
     }
     entries = ledger.entries
+    # Only where something would be lost: a policy that never acted on more is not worth a hold.
     losing = {
         key: lost for key, live in mine.items() if (lost := _lost(live, entries.get(key), built, waiting))
     }
@@ -54,8 +55,10 @@ def keep_back(
         for unit in owners.known(key)
         if (is_mesh_wide(lost) if unit.half == "mesh" else (unit.namespace, unit.name) in facts.service_index)
     }
+    # A route of another destination may lead to a subset of a held one, which does not get that subset now.
     units = _with_dependants(concerned, built.units)
     owned = {key: owners.of(key) & units for key in owners.owned(units)}
+    # What is held for an error already knows more of what is withheld, so that wins.
     narrowing = {**_narrowing(losing, owned, built), **built.narrowing}
     told = tuple(one for one in gone if any(one.policy in lost for lost in losing.values()))
     made = replace(
@@ -108,6 +111,7 @@ def _with_dependants(units: Iterable[UnitKey], decided: Iterable[Unit]) -> froze
         for policy in unit.policies:
             acting.setdefault(policy, set()).add(key)
     found, waiting = set(units), list(units)
+    # To the end of the chain, each unit once: subsets of subsets may be routed to in a circle.
     while waiting:
         more = {key for policy in asking.get(waiting.pop(), ()) for key in acting.get(policy, ())} - found
         found |= more

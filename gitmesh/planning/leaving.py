@@ -37,6 +37,7 @@ def wanted_again(manifest: Manifest, live: Live, cluster: str, *, otherwise: boo
     """
     text = f"{live.key} in {cluster} {waits(live.finalizers)}; it is made again once it is gone"
     text += ", and until then admits other callers than the policies do" if otherwise else ""
+    # The finalizer may keep it for ever, and as long as it stands it admits whom the policies do not.
     severity = Severity.ERROR if otherwise else None
     return finding(
         LEAVING,
@@ -49,6 +50,7 @@ def wanted_again(manifest: Manifest, live: Live, cluster: str, *, otherwise: boo
 
 def unwanted_still(change: Change, state: str, cluster: str) -> Diagnostic:
     """An object that nobody wants any more is in force until it is gone; `state` as `waits` says it."""
+    # Of access a removed object that is still in force is a door that was believed closed.
     severity = Severity.ERROR if change.decides in GUARDING else Severity.WARNING
     text = f"{change.key} in {cluster} {state}; until then it is in force"
     return finding(

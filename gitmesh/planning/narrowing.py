@@ -16,7 +16,7 @@ from gitmesh.model.admission import Effect
 from gitmesh.model.objects import decode
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.electing import Writers
-from gitmesh.planning.ownership import is_ours, policies_behind
+from gitmesh.planning.ownership import fields_in, is_ours, policies_behind
 from gitmesh.planning.retaining import (
     as_manifest,
     parts_in,
@@ -76,14 +76,21 @@ class _Narrowing:
     def narrowed(self, key: ObjectKey, one: Narrowing, live: Live | None) -> Manifest | None:
         """The object as it is to be; None where it stays as it is, or away."""
         translator = self.writers[key]
+        if live is not None and fields_in(live, self.ledger):
+            return None  # what a field holds is all of it or nothing: there is no part to take away
         wanted = decode(one.wanted.body) if one.wanted else None
+        # Nothing of ours is there that could be narrowed. What narrows by being made, as a Deny does, is
+        # made.
         if live is None or live.deleting or not self._is_ours(live):
             return one.wanted if translator.narrowed(None, wanted, frozenset()) is not None else None
         behind = policies_behind(live, self.ledger.entries.get(key))
+        # What a source that cannot be read granted is not withdrawn: it may well still say so.
         withheld = one.withheld | self._unread(behind)
         if wanted is None and withheld.isdisjoint(behind):
             # Nobody decides who may call: all may as far as is wanted, so what is live is the narrower.
             return None
+        # Which rules are whose is needed before the comparison: those of faulty policies stay, those of
+        # others follow.
         owners = self._owners(live, behind, withheld)
         # An Allow ends what a default exempts, a withheld one too: that is no wish where it is not live.
         wanted = decode(without_items(one.wanted, self._exempting - behind).body) if one.wanted else None
@@ -98,7 +105,11 @@ class _Narrowing:
         if spec is None or (spec == spec_of(body) and not (denies and wanted)):
             return None
         policies = (*(one.wanted.policies if one.wanted else ()), *(behind & withheld))
-        made = with_spec(one.wanted or as_manifest(live, translator), spec, tuple(sorted({*policies})))
+        made = with_spec(
+            one.wanted or as_manifest(live, translator, self.ledger.entries.get(key)),
+            spec,
+            tuple(sorted({*policies})),
+        )
         return with_owners(made, owners or {}, self.policies)
 
     def _unread(self, behind: frozenset[str]) -> frozenset[str]:
@@ -125,6 +136,8 @@ class _Narrowing:
         if self.revisions.absent:
             found = dict.fromkeys(parts_of_absent(entry, self.revisions), ())
         for source, policies in entry.parts.items():
+            # Rules of a source without policy: written by a version that did not tell policies of one
+            # source apart.
             if source in self.revisions.in_force_sources and "" in policies:
                 return None
             for policy in sorted(withheld & policies.keys()):
@@ -152,6 +165,7 @@ class _Narrowing:
             self._tell(text, one, Severity.WARNING)
 
     def _tell(self, text: str, one: Narrowing, severity: Severity) -> None:
+        # One policy is named: the finding is about the object, and mending any error changes what is said.
         for policy in (self.policies[name] for name in sorted(one.withheld & self.policies.keys())[:1]):
             text = f"{text}, until the errors of {policy.id} are mended"
             given: dict[str, Any] = {"policy": policy.id, "cluster": self.cluster, "severity": severity}

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.admission import GUARDING, NARROWING, Effect
-from gitmesh.model.objects import ObjectKey, canonical, decode
+from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Change, Turn
-from gitmesh.planning.rows import is_same
+from gitmesh.planning.moves import Move, body_in, staged, state_between
+from gitmesh.planning.rows import in_state, is_same
 
 if TYPE_CHECKING:
     from gitmesh.model.objects import Body
@@ -32,29 +34,6 @@ _NOBODY = "grants nothing until what is refused has changed"
 _WIDER = "it admits more, so it waits until who may call has changed"
 
 
-class Move(NamedTuple):
-    """A change of an object that decides who may call. `refuses`: the object comes to narrow. `between` is
-    the spec on the way, None where one write is enough; `passes`: that admits more, and proxies must have
-    learnt of it before the object goes on.
-    """
-
-    row: Change
-    effect: Effect
-    refuses: bool
-    between: Mapping[str, Any] | None
-    passes: bool
-
-    @property
-    def grants(self) -> bool:
-        """Whether it is one of those that add up."""
-        return not self.refuses and self.effect in (Effect.NARROWS, Effect.WIDENS, Effect.BOTH)
-
-    @property
-    def narrows(self) -> bool:
-        """Whether some who were admitted may not be any more."""
-        return self.effect in NARROWING
-
-
 class Ordering:
     """The steps of one plan, and the findings on those that wait a tick."""
 
@@ -64,14 +43,21 @@ class Ordering:
         self.rows = [row for row in rows if row.writes]
         self.moves = {row.key: self._move(row) for row in self.rows if row.decides in GUARDING}
         self.away = self._away(rows)
+        # A mode of mTLS that widens waits for these: whoever is told by identity must be told apart until
+        # then.
         access = [move for move in self.moves.values() if move.row.decides == "access"]
         self.changes_access = any(move.effect is not Effect.NEITHER for move in access)
+        # On its way through a state that admits more, as a mode of mTLS goes by Permissive. Until that is
+        # past, only what refuses is written.
         self.passing = [
             move.row.key for move in self.moves.values() if move.passes and move.effect is not Effect.WIDENS
         ]
         self.granting = frozenset(move.row.key.namespace for move in access if move.grants)
+        # Sorted once here, since these keys stand in what steps rely on, and plans are equal byte for byte.
         narrowing = sorted(move.row.key for move in self.moves.values() if move.narrows)
         self.everywhere = tuple(key for key in narrowing if self._is_everywhere(self.moves[key]))
+        # By namespace, so that a step looks at its neighbours and not at all others: that would be
+        # quadratic.
         found: dict[str, list[ObjectKey]] = defaultdict(list)
         for key in narrowing:
             found[key.namespace].append(key)
@@ -87,6 +73,7 @@ class Ordering:
         if row.decides not in GUARDING:
             return Turn.ROUTES
         writer = self.scenery.writers[row.key]
+        # Compared with nothing, as the object is gone by then.
         effect = writer.effect(None, decode(body))
         if effect is Effect.CLOSES:
             return Turn.CLOSES
@@ -108,7 +95,9 @@ class Ordering:
         roots = {mesh.root_namespace for mesh in self.scenery.built.meshes} - {""}
         kept = (row.key for row in rows if self._is_kept_away(row, roots))
         found = sorted((*kept, *self._staying()), reverse=True)
+        # Only who may write a mesh's root namespace can write what is about all pods.
         everywhere = [key for key in found if key.namespace in roots]
+        # Found in reverse, so that the first by name of each namespace is the one that is told.
         away = {key.namespace: key for key in found}
         return {**away, "": everywhere[-1]} if everywhere else away
 
@@ -121,36 +110,46 @@ class Ordering:
             return False
         if row.action not in (Action.CONFLICT, Action.HELD) and not row.staged:
             return False
+        # A tenant who puts an object of his own in our place must not be able to hold up what others are
+        # denied.
         tenants = row.action is Action.CONFLICT and row.key.namespace not in roots
-        before = None if tenants else _body(row.before)
-        return self.scenery.writers[row.key].effect(before, decode(wanted.body)) in NARROWING
+        before = body_in(row.before)
+        after = wanted.ownership.onto(decode(wanted.body), before)
+        # Of somebody else's object the rest is as it is: there is no state without it.
+        there = None if tenants and wanted.ownership.is_object else before
+        return self.scenery.writers[row.key].effect(there, after) in NARROWING
 
     def _staying(self) -> Iterator[ObjectKey]:
         """Ours that nobody wants and this plan does not delete, for whatever reason: it is protected, too
         many would go, its finalizers wait, or the ledger that tells what may go is lost."""
         built, live = self.scenery.built, self.scenery.observed.live
-        going = {row.key for row in self.rows if row.action is Action.DELETE}
+        going = {row.key for row in self.rows if row.withdraws}
         ours = (
             key for key in live.keys() - built.manifests.keys() - built.held - going if self._is_ours(key)
         )
         for key in ours:
-            if self.scenery.writers[key].effect(decode(live[key].body), None) in NARROWING:
+            before, mine = decode(live[key].body), self.scenery.ours_in(live[key])
+            rest = mine.rest(before) if mine else None
+            if self.scenery.writers[key].effect(before, rest) in NARROWING:
                 yield key
 
     def _is_ours(self, key: ObjectKey) -> bool:
         return (
-            self.scenery.ours(self.scenery.observed.live[key]) and self.scenery.writers.get(key) is not None
+            self.scenery.ours_in(self.scenery.observed.live[key]) is not None
+            and self.scenery.writers.get(key) is not None
         )
 
     # --- what a change does
 
     def _move(self, row: Change) -> Move:
         writer = self.scenery.writers[row.key]
-        before, after = _body(row.before), _body(row.body)
+        before, after = body_in(row.before), body_in(row.body)
         between = writer.between(before, after, frozenset())
         passes = between is not None and self._widens(row, before, between)
+        # A proxy may still work by one of these, so the state between is needed for the step from there,
+        # too.
         for earlier in () if passes else self.scenery.before.get(row.key, ()):
-            version = _body(earlier.body) if earlier else None
+            version = body_in(earlier.body) if earlier else None
             state = writer.between(version, after, frozenset()) if version or after else None
             if state is not None and self._widens(row, version, state):
                 between, passes = state, True
@@ -162,16 +161,16 @@ class Ordering:
             passes=passes,
         )
 
-    def _widens(self, row: Change, before: Body | None, spec: Mapping[str, Any]) -> bool:
+    def _widens(self, row: Change, before: Body | None, state: Mapping[str, Any]) -> bool:
         effect = self.scenery.writers[row.key].effect
-        return effect(before, {**decode(row.body or row.before), "spec": spec}) is Effect.WIDENS
+        return effect(before, decode(in_state(row, state))) is Effect.WIDENS
 
     # --- when it is made
 
     def _steps(self, row: Change) -> Iterator[Change]:
         move = self.moves.get(row.key)
         if move is None:
-            yield replace(row, turn=Turn.LEAVES if row.action is Action.DELETE else Turn.ROUTES)
+            yield replace(row, turn=Turn.LEAVES if row.withdraws else Turn.ROUTES)
         elif row.decides == "trust":
             yield self._of_trust(move)
         elif self.passing and move.effect is not Effect.NEITHER and not self._only_refuses(move):
@@ -181,6 +180,8 @@ class Ordering:
 
     def _of_trust(self, move: Move) -> Change:
         if move.effect in (Effect.WIDENS, Effect.OPENS):
+            # Access is told by identities, and without mTLS there are none: the weaker mode comes when that
+            # has changed.
             if self.changes_access:
                 return self._waits(move.row, _WIDER)
             turn = Turn.ENDS
@@ -201,25 +202,37 @@ class Ordering:
         return self._waits(move.row, note)
 
     def _of_access(self, move: Move) -> Iterator[Change]:
-        row, deletes = move.row, move.row.action is Action.DELETE
+        row, deletes = move.row, move.row.withdraws
         other = self.away.get(row.key.namespace) or self.away.get("")
         away = f"refuses what it refused until {other} is as it is wanted" if other else ""
         match move.effect:
             case Effect.CLOSES:
+                # It waits for no grant: one that cannot be written would keep all others' pods open. And
+                # no grant waits for it: one that follows a Service to other pods leaves the old ones open
+                # until this is written, but nothing selected those in the revision before either, and by
+                # waiting the new ones would be closed to callers whom both revisions admit. No one object can
+                # select old and new: the labels they share may be on pods that others guard.
                 if move.between is not None and row.key.namespace in self.granting:
-                    yield _between(move, Turn.PREPARES, "keeps who may call until all grants are there")
+                    yield state_between(move, Turn.PREPARES, "keeps who may call until all grants are there")
                 yield replace(row, turn=Turn.CLOSES)
             case Effect.OPENS:
+                # One object speaks for all pods, so its end waits for every refusal that is still to be
+                # written, in whichever namespace: pods there would be open to callers whom both revisions
+                # refuse. Only for one whose write fails, though, which is the server's word, and not for one
+                # that somebody else's object keeps away: a tenant could hold the whole mesh like that.
                 narrowing = tuple(key for keys in self.narrowing.values() for key in keys)
                 yield replace(row, turn=Turn.OPENS, relies_on=(*row.relies_on, *narrowing))
             case Effect.NEITHER if deletes:
                 yield replace(row, turn=Turn.ENDS)
+            # Deleting the last grant may open the pods, where the first one closed them to all others.
             case Effect.BOTH if deletes and not move.refuses:
                 yield self._withdrawn(row)
             case _ if not move.refuses:
-                if move.effect is Effect.BOTH and move.between is not None and self._hangs_together(row):
-                    yield _between(move, Turn.PREPARES, _NOBODY)
+                if move.effect is Effect.BOTH and move.between is not None and self._is_refused(row):
+                    yield state_between(move, Turn.PREPARES, _NOBODY)
                 yield replace(row, turn=Turn.WITHDRAWS if deletes else Turn.GRANTS)
+            # Both old and new are refused for as long as something that should refuse is kept from its
+            # place.
             case Effect.BOTH if away and move.between is not None:
                 yield self._halfway(move, Turn.REFUSES, away)
             case Effect.WIDENS | Effect.BOTH if away:
@@ -227,20 +240,46 @@ class Ordering:
             case Effect.WIDENS:
                 yield self._released(row)
             case Effect.BOTH if move.between is not None and self._hangs_together(row):
-                yield _between(move, Turn.REFUSES, _BOTH)
+                yield state_between(move, Turn.REFUSES, _BOTH)
                 yield replace(self._released(row), note=_NEW)
+            # What only refuses more is in nobody's way.
             case _:
                 yield replace(row, turn=Turn.REFUSES)
 
     def _withdrawn(self, row: Change) -> Change:
         """A grant that goes and may leave its pods open to all, as the first of its kind closed them: not
         before there is what is to close them, or to refuse."""
-        missing = self.away.get("")
-        if missing is not None and self._closes(missing):
+        missing = self._missed(row.key.namespace)
+        if missing is not None:
             return self._waits(row, f"closes what it grants until {missing} is as it is wanted")
         near = (self.moves[key] for key in self._near(row))
         closing = tuple(one.row.key for one in near if one.refuses or self._is_everywhere(one))
         return replace(row, turn=Turn.WITHDRAWS, relies_on=(*row.relies_on, *closing))
+
+    def _missed(self, namespace: str) -> ObjectKey | None:
+        """What is to close or to refuse there when a grant has gone, and is kept away.
+
+        A refusal may be missed by whom the grant alone kept out, so the grant stays, with those whom it
+        admitted until now; where all is closed anyway nobody comes in, and it goes. What keeps a refusal away
+        may be a tenant's: it is missed in that namespace alone.
+        """
+        everywhere = self.away.get("")
+        if everywhere is not None and self._closes(everywhere):
+            return everywhere
+        return None if self._stays_closed else self.away.get(namespace)
+
+    @cached_property
+    def _stays_closed(self) -> bool:
+        """Whether every mesh has what closes all of it by existing, and keeps it."""
+        live, roots = self.scenery.observed.live, {mesh.root_namespace for mesh in self.scenery.built.meshes}
+        there = (key for key in self.scenery.built.manifests if key.namespace in roots and key in live)
+        closed = {
+            key.namespace
+            for key in there
+            if key not in self.moves
+            and self.scenery.writers[key].effect(None, decode(live[key].body)) is Effect.CLOSES
+        }
+        return closed == roots
 
     def _closes(self, key: ObjectKey) -> bool:
         wanted = self.scenery.built.manifests.get(key)
@@ -256,13 +295,21 @@ class Ordering:
     def _hangs_together(self, row: Change) -> bool:
         return any(key != row.key for key in self._near(row))
 
+    def _is_refused(self, row: Change) -> bool:
+        """Whether something comes to refuse otherwise at the pods of a grant, perhaps. What closes them or
+        grants otherwise is no reason to rest, in which nobody is let in whom both revisions do."""
+        return any(self.moves[key].refuses for key in self._near(row))
+
     def _released(self, row: Change) -> Change:
         return replace(row, turn=Turn.RELEASES, relies_on=(*row.relies_on, *self._near(row)))
 
     def _halfway(self, move: Move, turn: Turn, note: str) -> Change:
         """The state between for this tick; what it is already stays."""
-        step = _between(move, turn, note)
-        if is_same(decode(step.body or b""), decode(step.before or step.body or b""), step.forbidden):
+        step = state_between(move, turn, note)
+        body, before = decode(step.body or b""), decode(step.before or step.body or b"")
+        # It is there already: writing it each tick while it waits would be a write in a state that is to be
+        # quiet.
+        if is_same(body, before, step.forbidden, step.ownership):
             return self._waits(move.row, note)
         self._say(step, note)
         return replace(step, staged=True)
@@ -273,20 +320,3 @@ class Ordering:
 
     def _say(self, row: Change, note: str) -> None:
         self.diagnostics.append(staged(row, note, self.scenery.cluster))
-
-
-def _between(move: Move, turn: Turn, note: str) -> Change:
-    row = move.row
-    body = canonical({**decode(row.body or row.before), "spec": move.between})
-    action = Action.UPDATE if row.action is Action.DELETE else row.action
-    return replace(row, action=action, body=body, turn=turn, note=note)
-
-
-def _body(content: bytes | None) -> Body | None:
-    return decode(content) if content else None
-
-
-def staged(row: Change, note: str, cluster: str) -> Diagnostic:
-    """The finding on a change that takes more than one tick."""
-    policy = row.policies[0] if row.policies else ""
-    return finding("GM406", f"{row.key} in {cluster}: {note}", policy=policy, cluster=cluster)

@@ -40,7 +40,8 @@ def unseen(ledger: Ledger, observed: Observed) -> list[ObjectKey]:
 
 def unvouched(plan: Plan, built: Build, observed: Observed, ledger: Ledger) -> list[ObjectKey]:
     """Wanted objects that a plan leaves as they are by what a reading says and the ledger does not: they are
-    as wanted, though we wrote something else last, or bear our marks, though we know nothing of them. What
+    as wanted, though we wrote something else last, or bear our marks, though we know nothing of them, or have
+    a field of ours as somebody else set it. What
     others rely on must be there (law 2), and a list may be from before."""
     return [
         change.key
@@ -48,13 +49,14 @@ def unvouched(plan: Plan, built: Build, observed: Observed, ledger: Ledger) -> l
         if (manifest := built.manifests.get(change.key))
         and (live := observed.live.get(change.key))
         and _is_doubted(change, manifest, ledger.entries.get(change.key))
-        and is_marked(live, plan.cluster, ledger.instance)
+        and (is_marked(live, plan.cluster, ledger.instance) or not manifest.ownership.is_object)
     ]
 
 
 def _is_doubted(change: Change, manifest: Manifest, entry: Entry | None) -> bool:
     if change.action is Action.CONFLICT:
         return entry is None
+    # What is kept as the ledger has it was written by us so: reading and ledger bear each other out.
     return change.action is Action.KEEP and not (change.staged or (entry and entry.digest == manifest.digest))
 
 
@@ -83,6 +85,8 @@ def by_name(
     if not keys or (asked and asked[0] is observed and asked[1] == known):
         return observed
     found = _as_found(observed, keys, cluster.find(keys))
+    # Remembered only where nothing moved: a reading that was corrected is another value in the next cycle
+    # anyhow.
     if found is observed:
         memo[why] = (observed, known)
     return found
@@ -97,6 +101,7 @@ def ask_again(memo: MutableMapping[Any, Any]) -> None:
 
 def _as_found(observed: Observed, keys: Iterable[ObjectKey], found: Mapping[ObjectKey, Live]) -> Observed:
     """A reading in which these objects are as they were found by name; itself where that is what it says."""
+    # By identity: `find` gives back the very object of the list where it says the same.
     moved = {key for key in keys if found.get(key) is not observed.live.get(key)}
     if not moved:
         return observed

@@ -12,7 +12,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,11 +20,12 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.admission import GUARDING, Effect
 from gitmesh.model.links import UNLINKED, Links, Ref
-from gitmesh.model.objects import ObjectKey, canonical, decode
-from gitmesh.model.plan import Action, Change, Live
-from gitmesh.planning.ordering import staged
+from gitmesh.model.objects import ObjectKey, decode
+from gitmesh.model.plan import Action, Change
+from gitmesh.planning.linking import LinkPair, LinkReader
+from gitmesh.planning.moves import staged
 from gitmesh.planning.ownership import behind
-from gitmesh.planning.rows import is_same
+from gitmesh.planning.rows import in_state, is_same
 from gitmesh.planning.unwanted import NOT_ENFORCED
 
 if TYPE_CHECKING:
@@ -42,52 +43,27 @@ class Relied(Struct, frozen=True, kw_only=True):
 
 def relied(rows: Sequence[Change], scenery: Scenery) -> Relied:
     """The rows, with those staged or held that would take away what is used, or use what is not there."""
-    reader = _Reader(scenery)
+    reader = LinkReader(scenery)
     changing = {
-        row.key: _Pair(reader.links(row.key, row.before), reader.links(row.key, row.body))
+        row.key: LinkPair(reader.links(row.key, row.before), reader.links(row.key, row.body))
         for row in rows
         if row.writes
     }
+    # Most plans touch nothing that is linked; reading all live objects for them would be paid in each tick.
     if not any(pair.before or pair.after for pair in changing.values()):
         return Relied(rows=tuple(rows))
     return _Relying(rows, changing, scenery, reader).relied()
-
-
-class _Pair(NamedTuple):
-    """What a row's object provides and uses before and after its write."""
-
-    before: Links
-    after: Links
-
-
-class _Reader:
-    """Asks translators for links."""
-
-    def __init__(self, scenery: Scenery) -> None:
-        self._writers, self._meshes, self._memo = scenery.writers, scenery.built.meshes, scenery.memo
-
-    def links(self, key: ObjectKey, content: bytes | None) -> Links:
-        """Of an object with this content; of none where there is no content."""
-        writer = self._writers.get(key)
-        return writer.links(decode(content), self._meshes) if writer and content else UNLINKED
-
-    def of_all(self, lives: Mapping[ObjectKey, Live]) -> Mapping[ObjectKey, Links]:
-        """Of live objects; of those that did not move since the last time as they were then."""
-        meshes, known = self._memo.get("links", ((), {}))
-        old: Mapping[ObjectKey, tuple[Live, Links]] = known if meshes == self._meshes else {}
-        seen: dict[ObjectKey, tuple[Live, Links]] = {}
-        for key, live in lives.items():
-            found = old.get(key)
-            seen[key] = found if found and found[0] is live else (live, self.links(key, live.body))
-        self._memo["links"] = (self._meshes, seen)
-        return {key: links for key, (_, links) in seen.items()}
 
 
 class _Relying:
     """`changing` is what the rows that write do to links: a row that becomes another changes it."""
 
     def __init__(
-        self, rows: Sequence[Change], changing: dict[ObjectKey, _Pair], scenery: Scenery, reader: _Reader
+        self,
+        rows: Sequence[Change],
+        changing: dict[ObjectKey, LinkPair],
+        scenery: Scenery,
+        reader: LinkReader,
     ) -> None:
         self.rows, self.changing, self.scenery, self.reader = list(rows), changing, scenery, reader
         self.live = scenery.observed.live
@@ -100,6 +76,7 @@ class _Relying:
         used, strangers = self._used()
         self.rows = [self._without_losses(row, used, strangers) for row in self.rows]
         waiting = -1
+        # Ends: each round holds at least one row more, and there are no more than the plan has.
         while len(self.waiting) > waiting:  # what waits provides nothing new either
             waiting, offers = len(self.waiting), self._offers()
             self.rows = [self._after_needs(row, offers) for row in self.rows]
@@ -111,8 +88,7 @@ class _Relying:
 
     def _versions(self, key: ObjectKey) -> Iterator[Links]:
         """What an object is to others, by each state of it by which a proxy may work."""
-        live = self.live.get(key)
-        yield self.of_live[key] if live else UNLINKED
+        yield self.of_live.get(key, UNLINKED)
         for earlier in self.scenery.before.get(key, ()):
             yield self.reader.links(key, earlier.body) if earlier else UNLINKED
 
@@ -121,6 +97,8 @@ class _Relying:
         found: set[Ref] = set()
         for key, live in self.live.items():
             if self.of_live[key].provides and not live.deleting:
+                # Of all versions that a proxy may work by: what only the newest one offers is not known to
+                # all of them.
                 found |= frozenset.intersection(*(links.provides for links in self._versions(key)))
         return frozenset(found)
 
@@ -129,15 +107,24 @@ class _Relying:
         ours: dict[Ref, set[ObjectKey]] = defaultdict(set)
         strangers: dict[Ref, set[ObjectKey]] = defaultdict(set)
         for key in self.live.keys() | self.scenery.before.keys():
-            live = self.live.get(key)
-            into = strangers if live and not self.scenery.ours(live) else ours
+            # A stranger's use is told and binds nothing, else anybody could keep our objects alive.
+            theirs = self._theirs(key)
             for links in self._versions(key):
                 for ref in links.uses:
-                    into[ref].add(key)
+                    (strangers if ref in theirs else ours)[ref].add(key)
+        # What is about to use it counts: the same plan could bring the user and take what it uses.
         for key, pair in self.changing.items():
             for ref in pair.after.uses:
                 ours[ref].add(key)
         return ours, strangers
+
+    def _theirs(self, key: ObjectKey) -> frozenset[Ref]:
+        """What an object uses by what of it is somebody else's."""
+        live = self.live.get(key)
+        part = self.scenery.strangers_part(live) if live and self.of_live[key].uses else None
+        if part is None:
+            return frozenset()
+        return self.of_live[key].uses if part is live else self.reader.links(key, part.body).uses
 
     def _offers(self) -> Mapping[Ref, set[ObjectKey]]:
         """What is there once the rows are written, and by which objects."""
@@ -170,12 +157,11 @@ class _Relying:
         spec = self.scenery.writers[row.key].between(decode(row.before), after, kept)
         note = f"{_named(kept)} stays until nothing live needs it"
         self.diagnostics.append(staged(row, note, self.scenery.cluster))
-        state = {**decode(row.body or row.before), "spec": spec}
-        if spec is None or is_same(state, decode(row.before), row.forbidden):
+        body = in_state(row, spec or {})
+        if spec is None or is_same(decode(body), decode(row.before), row.forbidden, row.ownership):
             return replace(row, action=Action.KEEP, body=None, fields=(), note=note, staged=True)
-        body = canonical(state)
         self.changing[row.key] = self.changing[row.key]._replace(after=self.reader.links(row.key, body))
-        action = Action.UPDATE if row.action is Action.DELETE else row.action
+        action = Action.UPDATE if row.withdraws else row.action
         return replace(row, action=action, body=body, note=note, staged=True)
 
     def _tell_strangers(
@@ -192,10 +178,14 @@ class _Relying:
         """The row behind those that bring what it uses; held where nothing does."""
         if not row.writes or row.body is None or not self.changing[row.key].after.uses:
             return row
+        # What closes never waits (law 2): a missing target makes a Deny no less needed.
         if self._only_narrows(row):
             return row
         before, after = self.changing[row.key]
+        # What it used before and lacks already is no reason to hold it: the new version is no worse.
         lacking = after.uses - offers.keys() - before.uses
+        # Access waits for what is wanted beside it. A grant on something that nobody will ever make would
+        # wait for ever, and what it replaces would stay in force.
         if row.decides in GUARDING and lacking:
             lacking &= self._wanted_refs
         lacking -= {ref for ref in lacking if self.scenery.elsewhere.offers(ref)}
@@ -235,6 +225,8 @@ class _Relying:
             level = 1 + max(levels.values(), default=0)
             levels |= dict.fromkeys(free, level)
             relying = {key: those for key, those in relying.items() if key not in levels}
+        # Whom nobody relies on only waits for a circle and is none of it: the next round holds it for what it
+        # lacks.
         while ends := relying.keys() - frozenset().union(*relying.values()):
             relying = {key: those for key, those in relying.items() if key not in ends}
         return [self._in_turn(row, relying.get(row.key), levels) for row in self.rows]
@@ -246,7 +238,7 @@ class _Relying:
             return self._held(row, f"{min(circle)}, which waits for it")
         pair = self.changing.get(row.key)
         # What was used goes after what used it.
-        leaves_last = row.action is Action.DELETE and pair is not None and bool(pair.before.provides)
+        leaves_last = row.withdraws and pair is not None and bool(pair.before.provides)
         level = levels.get(row.key, int(leaves_last))
         return row if level == row.level else replace(row, level=level)
 

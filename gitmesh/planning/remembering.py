@@ -37,6 +37,8 @@ def known_elsewhere(cluster: str, ledgers: Iterable[Ledger]) -> tuple[Mesh, ...]
     """The meshes of a cluster as the ledgers remember them that know any; none where they differ: who may
     write one of them does not say who the callers of another cluster are."""
     known = [found for ledger in ledgers if (found := ledger.meshes.get(cluster, ()))]
+    # A majority would not do: identities of callers are made of this, and one writer of one ledger is
+    # enough to lie.
     return known[0] if known and all(found == known[0] for found in known) else ()
 
 
@@ -54,6 +56,8 @@ def _known(mesh: Mesh, translator: Translator | None) -> Mesh:
         namespace=mesh.namespace,
         root_namespace=mesh.root_namespace,
         trust_domain=mesh.trust_domain,
+        # Only what names are made of: other settings change often, and each change would write every
+        # ledger.
         settings={name: value for name, value in mesh.settings.items() if name in naming},
     )
 
@@ -68,7 +72,10 @@ def holds_of(
     texts = {**approved, **{finding.hold: finding.message for finding in findings if finding.hold}}
     return {
         name: Hold(
-            text=text, since=known[name].since if name in known else int(now), approved=name in approved
+            # The age is the hold's, not the cycle's: people and metrics ask how long something has waited.
+            text=text,
+            since=known[name].since if name in known else int(now),
+            approved=name in approved,
         )
         for name, text in sorted(texts.items())
     }

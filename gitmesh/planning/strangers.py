@@ -10,21 +10,26 @@ from msgspec.structs import replace
 
 from gitmesh.discovery.facts_codec import with_digest
 from gitmesh.errors import ClusterError
-from gitmesh.model.facts import ROLLING_LABELS, Caveat
+from gitmesh.model.facts import Caveat
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ObjectKey, decode
+from gitmesh.model.workloads import ROLLING_LABELS
 from gitmesh.planning.electing import of_kinds
-from gitmesh.planning.ownership import is_ours
+from gitmesh.planning.ownership import fields_in, strangers_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 
-    from gitmesh.model.facts import ClusterFacts, Mesh, Pairs, Remembered
+    from gitmesh.model.facts import ClusterFacts, Mesh, Remembered
+    from gitmesh.model.ownership import Ownership
     from gitmesh.model.plan import Live, Observed
     from gitmesh.model.strangers import Stranger
+    from gitmesh.model.workloads import Pairs
     from gitmesh.ports import Cluster, Translator
 
 
+_Known: TypeAlias = "tuple[Live, Ownership | None, _Reduced]"
+"""An object, what of it was ours, and what the rest was reduced to."""
 _Reduced: TypeAlias = "tuple[Stranger | None, ...]"
 """Nothing where an object does nothing to anybody; None where that could not be told."""
 
@@ -53,6 +58,7 @@ def told_apart(
     """
     found = with_strangers(facts, observed, stored, translators, memo)
     wanted = frozenset(_rolling(found))
+    # Nearly always: no second reading, which would be paid in each cycle.
     if wanted == remembered.selectors:
         return found
     memo["selectors"] = wanted
@@ -90,9 +96,12 @@ def with_strangers(
         kept: ClusterFacts = found[1]
         return kept
     read = dict(_read(facts, observed, stored, translators, memo))
+    # Saved facts bring their own; where a cluster is live, what was read just now is the newer.
     known = {**{one.key: one for one in facts.strangers}, **{key: one for key, one in read.items() if one}}
     strangers = tuple(known[key] for key in sorted(known))
     unread = tuple(_unread(key) for key, one in sorted(read.items()) if one is None)
+    # The very same value again, although the lists were read anew: everything behind it is remembered by
+    # identity.
     if found and found[0][0] is facts and found[1].strangers == strangers:
         made: ClusterFacts = found[1]
     elif strangers != facts.strangers or unread:
@@ -120,18 +129,25 @@ def _read(
     """
     by_kind, rebuilt = of_kinds(translators, facts.meshes), stored.corrupt or not stored.version
     meshes, known = memo.get("reduced", ((), {}))
-    old: Mapping[ObjectKey, tuple[Live, _Reduced]] = known if meshes == facts.meshes else {}
-    seen: dict[ObjectKey, tuple[Live, _Reduced]] = {}
+    old: Mapping[ObjectKey, _Known] = known if meshes == facts.meshes else {}
+    seen: dict[ObjectKey, _Known] = {}
     for key, live in observed.live.items():
         translator = by_kind.get(key[:2])
-        if translator is None or is_ours(live, facts.cluster, stored.ledger, rebuilt=rebuilt):
+        if translator is None:
             continue
-        before = old.get(key)
-        if before is None or before[0] is not live:
+        theirs = strangers_part(live, facts.cluster, stored.ledger, rebuilt=rebuilt)
+        # What we own is never a fact: what we decided must not become a reason for what we decide.
+        if theirs is None:
+            continue
+        before, fields = old.get(key), None if theirs is live else fields_in(live, stored.ledger)
+        # Readings share what did not change, so identity is a comparison of thousands of bodies for
+        # nothing.
+        if before is None or before[0] is not live or before[1] != fields:
             own = facts.meshes_of(translator.name)
-            before = (live, _reduced(translator, key, live, own) if own else ())
+            # A kind of a mesh that is not here does nothing to anybody here.
+            before = (live, fields, _reduced(translator, key, theirs, own) if own else ())
         seen[key] = before
-        yield from ((key, one) for one in before[1])
+        yield from ((key, one) for one in before[2])
     memo["reduced"] = (facts.meshes, seen)
 
 

@@ -15,10 +15,12 @@ from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.base import Disabled
+from gitmesh.model.conditions import RequestMatch, SourceCondition
 from gitmesh.model.features import FEATURES, Support, support_of
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided, RequestMatch, Route, RoutingUnit, SourceCondition
+from gitmesh.model.routes import Decided, Route
+from gitmesh.model.units import RoutingUnit
 
 if TYPE_CHECKING:
     from gitmesh.model.facts import ClusterFacts, Mesh
@@ -62,8 +64,11 @@ def _lacks(
         return
     needed = f"{translator.name.title()} {support.since}"
     for mesh in meshes:
+        # An unknown version lets it through: a refusal would hold routing for a tag that cannot be read,
+        # and what the API server does not know it refuses itself.
         if (version := _version(mesh.version)) and version < _version(support.since):
             text = f"{feature} needs {needed}; mesh {mesh.name} is {mesh.version}"
+            # Clients may be in any mesh of the cluster, so what one of them cannot do no destination gets.
             where = mesh.name if support.side == "server" else ""
             yield Lack(feature=feature, mesh=where, code="GM302", text=text)
     kind, _, path = support.needs.partition(":")
@@ -84,6 +89,7 @@ def unsupported(unit: RoutingUnit, lacking: Sequence[Lack], meshes: Sequence[Mes
     """A finding on each thing that the unit asks for in vain."""
     # Of several reasons the first is told.
     vain = {one.feature: one for one in reversed(lacking) if one.mesh in ("", *unit.meshes)}
+    # A dict as an ordered set: a policy that is laid out in many rows is told once, at its line.
     found: dict[Diagnostic, None] = {}
     for feature, origin in wishes(unit) if vain else ():
         if feature in vain:
@@ -185,6 +191,7 @@ def _of_path(name: str, path: Any, match: RequestMatch) -> Iterator[str]:
 
 def _of_setting(name: str, decided: Decided) -> Iterator[Wish]:
     value, origin = decided.value, decided.origin
+    # Looked at first, and though these clients have the mesh's own: others get it.
     if decided.fallback is not None:
         yield from _of_setting(name, decided.fallback)
     if isinstance(value, Disabled):

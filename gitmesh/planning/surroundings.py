@@ -28,6 +28,8 @@ def surrounded(
         for name, one in sorted(translators.items())
         if (meshes := facts.meshes_of(name))
     ]
+    # Without mTLS a client that insists on it is refused, so what strangers' objects say of that comes to
+    # matter.
     plain = frozenset(
         unit.mesh.name
         for unit in units
@@ -49,4 +51,6 @@ def _surrounded(
         ways=tuple(sorted(one for each in found for one in each.ways)),
         plaintext=isinstance(unit, RoutingUnit) and not plain.isdisjoint(unit.meshes),
     )
+    # The same unit where nothing stands around it, for translations are remembered by what they were made
+    # of.
     return unit if around == unit.around else replace(unit, around=around)

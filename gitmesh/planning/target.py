@@ -41,11 +41,14 @@ def evidence(
     outweigh the ledgers.
     """
     recorded = mine or source.accepted()
+    # Where history may be rewritten, descent proves nothing: our own record is all there is.
     if recorded and allow_rewind:
         return Proven(last=recorded)
     named = sorted({ledger.sources.get(source.name, "") for ledger in ledgers} - {"", recorded})
     proven = [commit for commit in named if source.leads_to(commit)]
     strange = tuple(commit for commit in named if commit not in proven)
+    # A record on disk vouches only while the branch was read as well: another machine may have accepted
+    # more since, and its ledger then names what this one has never seen.
     if strange and not (recorded if seen else mine):
         return Proven(contested=strange)
     return Proven(last=newest([recorded, *proven] if recorded else proven, source.descends), ignored=strange)

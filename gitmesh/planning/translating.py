@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.empty import EMPTY, no_items
+from gitmesh.model.empty import EMPTY, NOBODY, no_items
 from gitmesh.model.manifests import Fragment, Manifest
 from gitmesh.model.objects import ObjectKey, canonical, digest
 from gitmesh.model.units import AccessUnit, DestinationUnit, MeshUnit, RoutingUnit
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
     from gitmesh.model.facts import ClusterFacts, Mesh
-    from gitmesh.model.units import Unit, UnitKey
+    from gitmesh.model.objects import Body
+    from gitmesh.model.units import Unit
     from gitmesh.ports import Translator
 
 
@@ -58,6 +59,8 @@ class Translating(Struct, frozen=True, kw_only=True):
         """
         if isinstance(unit, MeshUnit):
             return True
+        # A mesh that is only presumed has no known proxies, so it is no reason to write routes beside
+        # another's.
         if isinstance(unit, RoutingUnit) and not all(mesh.presumed for mesh in self.meshes):
             return True
         known = {mesh.name for mesh in self.facts.meshes}.intersection(unit.meshes)
@@ -67,6 +70,8 @@ class Translating(Struct, frozen=True, kw_only=True):
     def built(self, unit: Unit) -> Built:
         """The objects of a unit; those of the last time while nothing moved that they depend on."""
         withheld = unit.withheld if isinstance(unit, AccessUnit) else ()
+        # A unit may be translated twice in a cycle, whole and without its faulty policies: each has its own
+        # place.
         slot = (self.translator.name, unit.key, bool(withheld))
         around = unit.around if isinstance(unit, DestinationUnit) else None
         inputs = (unit.digest, withheld, around, self.context, self.instance)
@@ -80,6 +85,8 @@ class Translating(Struct, frozen=True, kw_only=True):
         """Without routing that asks for what the mesh does not have, or for nothing."""
         if not isinstance(unit, RoutingUnit):
             return self._asked(unit)
+        # Access may want a destination of which routing says nothing: there is then no object, not an empty
+        # one.
         if unit.is_silent:
             return Built()
         lacking = unsupported(unit, self.lacking, self.meshes)
@@ -88,14 +95,14 @@ class Translating(Struct, frozen=True, kw_only=True):
     def _asked(self, unit: Unit) -> Built:
         try:
             translation = self.translator.translate(unit, self.meshes, self.facts)
-        except Exception as error:  # noqa: BLE001 - a plug-in's defect on one unit must not end the work on all others
+            manifests = tuple(
+                _manifest(one, unit, self.instance, self.translator) for one in translation.fragments
+            )
+        # A plug-in's defect on one unit must not end the work on all others.
+        except Exception as error:  # noqa: BLE001
             return Built(diagnostics=(_defect(unit, self.translator, error),), held=True)
-        units = (unit.key,)
-        manifests = (
-            _manifest(one, unit, units, self.instance, self.translator) for one in translation.fragments
-        )
         return Built(
-            manifests=tuple(manifests),
+            manifests=manifests,
             diagnostics=translation.diagnostics,
             held=translation.held,
             stays=translation.stays,
@@ -127,25 +134,15 @@ def _defect(unit: Unit, translator: Translator, error: Exception) -> Diagnostic:
     )
 
 
-def _manifest(
-    fragment: Fragment, unit: Unit, units: tuple[UnitKey, ...], instance: str, translator: Translator
-) -> Manifest:
+def _manifest(fragment: Fragment, unit: Unit, instance: str, translator: Translator) -> Manifest:
+    """Raises ValueError where the fragment does not fit to its own ownership: what is not ours would be
+    written, or what is ours would be fought over.
+    """
     policies = tuple(sorted(fragment.policies or unit.policies))
-    labels, annotations = marks(units[0].written, instance, fragment.key, policies)
-    metadata: dict[str, Any] = {
-        "name": fragment.key.name,
-        "labels": {**fragment.labels, **labels},
-        "annotations": annotations,
-    }
-    if fragment.key.namespace:
-        metadata["namespace"] = fragment.key.namespace
-    api_version = f"{fragment.key.group}/{fragment.version}" if fragment.key.group else fragment.version
-    whole = {
-        "apiVersion": api_version,
-        "kind": fragment.key.kind,
-        "metadata": metadata,
-        "spec": fragment.spec,
-    }
+    # Before anything is written: what a plug-in says of itself is believed only as far as it fits.
+    if misfit := fragment.ownership.misfit(fragment.body):
+        raise ValueError(f"{fragment.key}: {misfit}")
+    whole = _marked(fragment, unit.key.written, instance, policies)
     body, decides = canonical(whole), translator.decides(whole)
     return Manifest(
         key=fragment.key,
@@ -154,12 +151,29 @@ def _manifest(
         body=body,
         digest=digest(body),
         policies=policies,
-        units=units,
+        units=(unit.key,),
         apart=fragment.apart,
         fields=fragment.fields,
         owners=fragment.owners or EMPTY,
         writer=translator.name,
-        forbidden=translator.opt_out_keys,
+        # What hides somebody else's object from the mesh is its owner's to say.
+        forbidden=translator.opt_out_keys if fragment.ownership.is_object else NOBODY,
         contested=fragment.contested,
         part=fragment.part,
+        ownership=fragment.ownership,
     )
+
+
+def _marked(fragment: Fragment, cluster: str, instance: str, policies: tuple[str, ...]) -> Body:
+    """The object with our marks, where it is ours; somebody else's bears none."""
+    body = fragment.body
+    if not fragment.ownership.is_object:
+        return body
+    labels, annotations = marks(cluster, instance, fragment.key, policies)
+    # Our marks win over a translator's labels: without them the object would be nobody's.
+    metadata = {
+        **body["metadata"],
+        "labels": {**fragment.labels, **labels},
+        "annotations": {**fragment.annotations, **annotations},
+    }
+    return {**body, "metadata": metadata}

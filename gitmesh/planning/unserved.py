@@ -19,7 +19,7 @@ from gitmesh.model.manifests import Narrowing
 from gitmesh.model.objects import decode
 from gitmesh.planning.adapted import Adapted, named
 from gitmesh.planning.electing import Writers
-from gitmesh.planning.ownership import is_ours, policies_of
+from gitmesh.planning.ownership import ours_in, policies_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,14 +44,16 @@ def stand(
     """Hold the objects of ours that decide who may call pods that run, where nothing wants them for want of a
     Service alone; the same build where there are none."""
     unwanted = ledger.entries.keys() - built.manifests.keys() - built.held - built.stays.keys()
+    # Of a cluster in doubt everything is held already, and told.
     if not unwanted or built.doubtful:
         return Adapted(built=built)
     by_key = Writers(translators, built.meshes, ledger.entries)
     lives = [live for key in sorted(unwanted) if (live := observed.live.get(key)) and not live.deleting]
     found: dict[str, list[Live]] = defaultdict(list)
     for live in lives:
-        if is_ours(live, built.cluster, ledger, rebuilt=False) and _guards(
-            live, facts, revisions, by_key[live.key]
+        # With a lost ledger nothing is deleted, so nothing has to be held for this.
+        if ours_in(live, built.cluster, ledger, rebuilt=False) and _guards(
+            live, _behind(live, ledger), facts, revisions, by_key[live.key]
         ):
             found[live.key.namespace].append(live)
     doubted = {
@@ -62,23 +64,30 @@ def stand(
     if not doubted:
         return Adapted(built=built)
     kept = {live.key: live for those in doubted.values() for live in those}
-    narrowing = {**built.narrowing, **{key: _narrowing(live, revisions) for key, live in kept.items()}}
-    told = tuple(_told(built.cluster, name, those, revisions) for name, those in doubted.items())
-    made = replace(built, held=built.held.union(kept), narrowing=narrowing)
+    narrowing = {
+        key: Narrowing(wanted=None, withheld=_behind(live, ledger) & revisions.homes.keys())
+        for key, live in kept.items()
+    }
+    told = tuple(_told(built.cluster, name, those, ledger, revisions) for name, those in doubted.items())
+    # What policies said that are no more goes in spite of it.
+    made = replace(built, held=built.held.union(kept), narrowing={**built.narrowing, **narrowing})
     return Adapted(built=made, diagnostics=told)
 
 
-def _narrowing(live: Live, revisions: Revisions) -> Narrowing:
-    """What policies said that are no more goes in spite of it."""
-    behind = frozenset(policies_of(live))
-    return Narrowing(wanted=None, withheld=behind & revisions.homes.keys())
+def _behind(live: Live, ledger: Ledger) -> frozenset[str]:
+    return frozenset(policies_of(live, ledger.entries.get(live.key)))
 
 
-def _guards(live: Live, facts: ClusterFacts, revisions: Revisions, translator: Translator) -> bool:
+def _guards(
+    live: Live,
+    behind: frozenset[str],
+    facts: ClusterFacts,
+    revisions: Revisions,
+    translator: Translator,
+) -> bool:
     """Whether the object decides who may call pods that run and are behind no Service, and a policy in force
-    is behind it.
+    is `behind` it.
     """
-    behind = frozenset(policies_of(live))
     if translator.decides(decode(live.body)) not in GUARDING or not any(
         policy.id in behind and _may_mean(policy, live.key.namespace, facts.cluster)
         for policy in revisions.policies
@@ -90,6 +99,7 @@ def _guards(live: Live, facts: ClusterFacts, revisions: Revisions, translator: T
     pods = [
         one
         for one in facts.workloads_by_namespace.get(live.key.namespace, ())
+        # Only pods that run can be called; a label that is not known may be the one, so it counts.
         if one.pods and one.may_carry(labels)
     ]
     selectors = [
@@ -117,9 +127,11 @@ def _hold(cluster: str, namespace: str, lives: Sequence[Live]) -> str:
     return hold_id(cluster, "unserved", namespace, *(str(live.key) for live in lives))
 
 
-def _told(cluster: str, namespace: str, lives: Sequence[Live], revisions: Revisions) -> Diagnostic:
+def _told(
+    cluster: str, namespace: str, lives: Sequence[Live], ledger: Ledger, revisions: Revisions
+) -> Diagnostic:
     behind = {policy.id: policy for policy in revisions.policies}
-    first = min(name for live in lives for name in policies_of(live) if name in behind)
+    first = min(name for live in lives for name in _behind(live, ledger) if name in behind)
     text = (
         f"no Service of cluster {cluster} is for pods in namespace {namespace} any more that still run; what"
         f" decides who may call them stays: {named(live.key for live in lives)}"

@@ -11,13 +11,15 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.admission import GUARDING
-from gitmesh.model.objects import digest
+from gitmesh.model.objects import canonical, decode, digest
+from gitmesh.model.ownership import WHOLE
 from gitmesh.model.plan import Action
 from gitmesh.planning.leaving import held_still, unwanted_still, waits
 from gitmesh.planning.ownership import PRUNE, RECONCILE
-from gitmesh.planning.rows import held_row, live_row
+from gitmesh.planning.rows import held_row, live_row, released_row
 
 if TYPE_CHECKING:
+    from gitmesh.model.ledger import Entry
     from gitmesh.model.plan import Change, Live
     from gitmesh.planning.scenery import Scenery
 
@@ -32,6 +34,7 @@ class Unwanted:
         self.built, self.observed, self.consent = scenery.built, scenery.observed, scenery.consent
         self.cluster, self.ledger, self.rebuilt = scenery.cluster, scenery.ledger, scenery.rebuilt
         self.writers, self.ours, self.decides = scenery.writers, scenery.ours, scenery.decides
+        self.ours_in = scenery.ours_in
         self.diagnostics: list[Diagnostic] = []
 
     def deletions(self) -> list[Change]:
@@ -41,6 +44,7 @@ class Unwanted:
         seem unwanted. What other meshes have is decided all the same: a tenant's pod that keeps a revision
         from being forgotten keeps no grant.
         """
+        # A rebuilt ledger lists what bears our marks, and marks can be copied: nothing goes on their word.
         if self.rebuilt:
             return []
         found_meshes = {mesh.translator for mesh in self.built.meshes}
@@ -50,13 +54,18 @@ class Unwanted:
             - self.built.held
             - self.built.stays.keys()
         )
+        # In a reading in part what seems unwanted may only be unread; `decided` is what no doubt concerns.
         if not self.built.complete:
             unwanted &= self.built.decided
         doomed = (self.observed.live.get(key) for key in sorted(unwanted))
         return [
             self._delete(live)
             for live in doomed
-            if live and not live.deleting and self.ours(live) and self.writers[live.key].name in found_meshes
+            # A control plane that is down for a moment must not take its objects along.
+            if live
+            and not live.deleting
+            and self.ours_in(live)
+            and self.writers[live.key].name in found_meshes
         ]
 
     def staying(self) -> list[Change]:
@@ -67,7 +76,7 @@ class Unwanted:
             self.observed.live.get(key)
             for key in sorted(self.built.stays.keys() - self.built.manifests.keys() - self.built.held)
         )
-        found = [live for live in lives if live and not live.deleting and self.ours(live)]
+        found = [live for live in lives if live and not live.deleting and self.ours_in(live)]
         self.diagnostics += [self._stays(live) for live in found]
         return [
             live_row(
@@ -82,7 +91,8 @@ class Unwanted:
 
     def _stays(self, live: Live) -> Diagnostic:
         said, entry = self.built.stays[live.key], self.ledger.entries.get(live.key)
-        if entry is None or not entry.digest or entry.digest == digest(live.body):
+        # Without a digest it is not known what we wrote, so nobody can be said to have changed it.
+        if entry is None or not entry.digest or entry.digest == _digest(live, entry):
             return said
         return replace(
             said,
@@ -101,7 +111,7 @@ class Unwanted:
         return [
             held_row(live, self.built, self.decides(live))
             for live in found
-            if live and not live.deleting and self.ours(live)
+            if live and not live.deleting and self.ours_in(live)
         ]
 
     def leaving(self) -> list[Change]:
@@ -127,6 +137,7 @@ class Unwanted:
         if any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect):
             return self._not_pruned(live, "prune.protect lists it", Severity.ERROR if guards else None)
         if live.annotations.get(PRUNE) == "disabled" or live.annotations.get(RECONCILE) == "disabled":
+            # Whoever may annotate an object could else keep a grant that was withdrawn.
             if not guards:
                 return self._not_pruned(live, "its annotation forbids it", None)
             text = (
@@ -134,9 +145,19 @@ class Unwanted:
                 " and goes all the same"
             )
             self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=Severity.WARNING))
-        return live_row(Action.DELETE, live, self.built, "no policy wants it any more", self.decides(live))
+        note, mine = "no policy wants it any more", self.ours_in(live)
+        if mine is not None and not mine.is_object:
+            return released_row(live, mine, self.ledger, note, self.decides(live))
+        return live_row(Action.DELETE, live, self.built, note, self.decides(live))
 
     def _not_pruned(self, live: Live, why: str, severity: Severity | None) -> Change:
         text = f"{live.key} in {self.cluster} is not pruned: {why}{f'; {NOT_ENFORCED}' if severity else ''}"
         self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=severity))
         return live_row(Action.KEEP, live, self.built, why, self.decides(live))
+
+
+def _digest(live: Live, entry: Entry) -> str:
+    """The hash of what of a live object is ours."""
+    if entry.ownership == WHOLE:
+        return digest(live.body)
+    return digest(canonical(entry.ownership.part(decode(live.body))))

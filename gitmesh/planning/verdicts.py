@@ -79,9 +79,11 @@ def verdicts(
     """The verdicts at the time of the cluster's own clock (None = nothing runs there); the last ones again
     while nothing moved.
     """
+    # A directory cluster has no mesh behind it: silence there is no consent.
     if clock is None:
         return _NOBODY
     found = memo.get("verdicts")
+    # Nothing moved, but time may have turned a silence into consent.
     if found is not None and evidence.is_same(found[0]) and clock() < found[1].due:
         last: Verdicts = found[1]
         return last
@@ -138,8 +140,11 @@ class _Judge:
         return Verdicts(of=of, findings=tuple(self.findings), due=self.due)
 
     def _of(self, key: ObjectKey) -> tuple[Verdict, str]:
+        # The refusal first: what the object's status says is about the content that was there before.
         if key in self.refused:
             return Verdict.REJECTED, self.refused[key]
+        # A status read before this write is about other content; only the answer to the write itself
+        # counts.
         if key in self.written:
             return self._warned(key) or _UNKNOWN
         if key in self.unsettled:
@@ -166,6 +171,8 @@ class _Judge:
         """Nothing was said against it: after a while that is consent, where there is somebody who would
         object.
         """
+        # By the time that stands on the object and not by ours, so that a restart does not begin to wait
+        # anew.
         if seconds is None or not live.written:
             return _UNKNOWN
         end = live.written + seconds

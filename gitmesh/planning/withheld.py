@@ -23,6 +23,7 @@ def withheld(
     policies: Sequence[Policy], builds: Mapping[str, Build], said: Iterable[Diagnostic]
 ) -> Iterator[Diagnostic]:
     """The policies that wait in a build and have no finding there."""
+    # Of a cluster that is held as a whole its own finding says so; a line for each policy would bury it.
     waiting = {name: built.waiting for name, built in builds.items() if not built.doubtful}
     return _untold(policies, waiting, said, "what it acts on is held by other findings")
 
@@ -60,6 +61,7 @@ def _untold(
     told = {
         (diagnostic.policy, cluster)
         for diagnostic in said
+        # A finding without a cluster is about the policy wherever it acts.
         for cluster in ((diagnostic.cluster,) if diagnostic.cluster else waiting)
     }
     for cluster, names in sorted(waiting.items()):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from gitmesh.model.facts import Service
+from gitmesh.model.services import Service
 from gitmesh.reasoning.answers import Admission, Answer, Basis, Ruling
 from gitmesh.reasoning.questions import Known, Pair, Question
 from gitmesh.reasoning.rulings import AtPair

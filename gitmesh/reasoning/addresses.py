@@ -10,7 +10,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from gitmesh.model.units import Caller
+from gitmesh.model.grants import Caller
 from gitmesh.reasoning.callers import is_at, is_inside
 from gitmesh.reasoning.values import MOST, UntoldError, Value, cut, spoken, terms
 

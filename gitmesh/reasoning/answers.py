@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Workload
 from gitmesh.model.policies import Origin
+from gitmesh.model.workloads import Workload
 
 
 class Answer(StrEnum):

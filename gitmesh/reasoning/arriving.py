@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.facts import Service
+from gitmesh.model.conditions import RequestMatch
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import HeaderOps, PathRewrite, Redirect, Rewrite
-from gitmesh.model.units import RequestMatch, Target
+from gitmesh.model.routes import Target
+from gitmesh.model.services import Service
 from gitmesh.reasoning.questions import Known, Question
 from gitmesh.reasoning.routing import Found, Routing, route
 

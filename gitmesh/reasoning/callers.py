@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from gitmesh.model.units import Caller, Principal
+from gitmesh.model.grants import Caller, Principal
 from gitmesh.reasoning.questions import Client
 
 _network = lru_cache(maxsize=4096)(ipaddress.ip_network)

@@ -14,8 +14,8 @@ from typing import Generic, Protocol, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.facts import ServicePort
-from gitmesh.model.units import Caller, Operation
+from gitmesh.model.grants import Caller, Operation
+from gitmesh.model.services import ServicePort
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Admission
 from gitmesh.reasoning.questions import Client, Known, Question, ServiceKey

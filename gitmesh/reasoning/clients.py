@@ -14,7 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.model.comparison import NAMELESS
-from gitmesh.model.units import Caller, Principal, SourceCondition
+from gitmesh.model.conditions import SourceCondition
+from gitmesh.model.grants import Caller, Principal
 from gitmesh.reasoning import addresses
 from gitmesh.reasoning.addresses import regions
 from gitmesh.reasoning.callers import is_meant, is_named

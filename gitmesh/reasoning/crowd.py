@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.units import Principal
+from gitmesh.model.grants import Principal
 from gitmesh.reasoning.population import Resident
 from gitmesh.reasoning.questions import Approach, Client
 from gitmesh.reasoning.strangers import key_of
@@ -122,4 +122,5 @@ def principal_key(principal: Principal) -> IdentityKey:
 
 def _principals(client: Client) -> set[IdentityKey]:
     """Every principal that means the client: of each part its own, or any."""
-    return set(product(*(("", part or "") for part in identity(client))))  # type: ignore[arg-type]  # of three parts
+    # Of three parts.
+    return set(product(*(("", part or "") for part in identity(client))))  # type: ignore[arg-type]

@@ -10,10 +10,13 @@ from functools import cached_property
 from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, first_of
-from gitmesh.model.facts import ClusterFacts, Service
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.grants import Access
 from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, AccessUnit, MeshUnit, Route, RoutingUnit, Target, Unit
+from gitmesh.model.routes import Route, Target
+from gitmesh.model.services import Service
+from gitmesh.model.units import AccessUnit, MeshUnit, RoutingUnit, Unit
 from gitmesh.reasoning.arriving import leads
 from gitmesh.reasoning.guards import Guarding, default_of
 from gitmesh.reasoning.population import population

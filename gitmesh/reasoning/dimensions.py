@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.model.units import NamedCondition, Operation
+from gitmesh.model.conditions import NamedCondition
+from gitmesh.model.grants import Operation
 from gitmesh.reasoning.operations import is_host, like
 from gitmesh.reasoning.values import MOST, UntoldError, Value, cut, samples, strange
 from gitmesh.resolution.conditions import holds

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Service, Workload
-from gitmesh.model.units import Access, Caller, MeshUnit, Operation
+from gitmesh.model.grants import Access, Caller, Operation
+from gitmesh.model.services import Service
+from gitmesh.model.units import MeshUnit
+from gitmesh.model.workloads import Workload
 from gitmesh.reasoning.questions import Known, Pair, ServiceKey
 
 _Rules = frozenset[tuple[frozenset[Caller], Operation]]

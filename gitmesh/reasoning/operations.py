@@ -4,7 +4,7 @@ case).
 
 from __future__ import annotations
 
-from gitmesh.model.units import Operation
+from gitmesh.model.grants import Operation
 from gitmesh.reasoning.questions import Question
 from gitmesh.resolution.matching import named_holds
 

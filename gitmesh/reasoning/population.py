@@ -8,7 +8,8 @@ from functools import partial
 from msgspec import Struct
 
 from gitmesh.model.comparison import NAMELESS
-from gitmesh.model.facts import ClusterFacts, Workload
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.workloads import Workload
 from gitmesh.reasoning.questions import Client
 from gitmesh.reasoning.strangers import key_of
 

@@ -10,10 +10,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, first_of
-from gitmesh.model.facts import ClusterFacts, Probe, Workload
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import MeshUnit
+from gitmesh.model.workloads import Probe, Workload
 from gitmesh.reasoning.access import ruled
 from gitmesh.reasoning.answers import Answer, Basis, Ruling
 from gitmesh.reasoning.foreign import mode_of

@@ -7,10 +7,12 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from gitmesh.model.facts import ClusterFacts, Service, Shape, Workload
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import ObjectKey
+from gitmesh.model.services import Service
 from gitmesh.model.strangers import ForeignGuard
 from gitmesh.model.units import AccessUnit, Half, MeshUnit, RoutingUnit, Unit, UnitKey, half_key, mesh_key
+from gitmesh.model.workloads import Shape, Workload
 from gitmesh.resolution.index import Index, targets
 from gitmesh.resolution.matching import Request
 

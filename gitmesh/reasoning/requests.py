@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.model.units import Operation
+from gitmesh.model.grants import Operation
 from gitmesh.reasoning.dimensions import HOST, METHOD, PATH, Dimension, dimensions, rule_of
 from gitmesh.reasoning.sentences import sentences
 from gitmesh.reasoning.values import MOST, UntoldError, terms

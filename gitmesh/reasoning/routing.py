@@ -11,12 +11,14 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitmesh.model.base import Disabled
+from gitmesh.model.conditions import RequestMatch
 from gitmesh.model.connections import Tls
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.policies import Origin
+from gitmesh.model.routes import Decided, Route, Target
 from gitmesh.model.strangers import Override
 from gitmesh.model.traffic import CONNECTION_FIELDS
-from gitmesh.model.units import Decided, RequestMatch, Route, RoutingUnit, Target
+from gitmesh.model.units import RoutingUnit
 from gitmesh.reasoning.questions import Known, Question
 from gitmesh.resolution.matching import Request, matches, source_holds
 

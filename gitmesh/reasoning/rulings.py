@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from gitmesh.model.grants import Access, Caller, Exemption, Grant, Operation
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, Caller, Exemption, Grant, Operation
 from gitmesh.reasoning import foreign
 from gitmesh.reasoning.answers import Answer, Basis, Refused, Ruling
 from gitmesh.reasoning.callers import is_meant, without_address

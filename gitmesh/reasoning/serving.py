@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from gitmesh.model.facts import Service
+from gitmesh.model.services import Service
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Admission, Answer, Basis, Led, Ruling
 from gitmesh.reasoning.arriving import End, ends

@@ -12,18 +12,13 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from gitmesh.model.base import Disabled
+from gitmesh.model.conditions import SourceCondition
 from gitmesh.model.connections import Tls
-from gitmesh.model.facts import Service, ServicePort, WorkloadKey
-from gitmesh.model.units import (
-    Access,
-    Caller,
-    Decided,
-    Grant,
-    MeshUnit,
-    Operation,
-    RoutingUnit,
-    SourceCondition,
-)
+from gitmesh.model.grants import Access, Caller, Grant, Operation
+from gitmesh.model.routes import Decided
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.units import MeshUnit, RoutingUnit
+from gitmesh.model.workloads import WorkloadKey
 from gitmesh.reasoning.questions import Approach, ForeignWords, Known, Pair, ServiceKey
 from gitmesh.reasoning.ways import ways_of
 

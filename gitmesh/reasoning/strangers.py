@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any, TypeAlias
 
-from gitmesh.model.units import Principal, SourceCondition
+from gitmesh.model.conditions import SourceCondition
+from gitmesh.model.grants import Principal
 from gitmesh.reasoning.questions import Client
 from gitmesh.reasoning.values import MOST, UntoldError
 

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from gitmesh.model.grants import Caller
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Caller
 from gitmesh.reasoning.answers import Answer, Ruling
 from gitmesh.reasoning.classes import Askers, Cell, ClassRow, Destination
 from gitmesh.reasoning.clients import Clients, interest
@@ -101,7 +101,8 @@ class _One:
         self.samples = (client,)
         self._name = name
 
-    def may_mean(self, number: int, callers: tuple[Caller, ...], deny: bool) -> bool:  # noqa: ARG002  it is asked in any case
+    # It is asked in any case.
+    def may_mean(self, number: int, callers: tuple[Caller, ...], deny: bool) -> bool:  # noqa: ARG002
         """It may."""
         return True
 

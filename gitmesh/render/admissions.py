@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Workload, WorkloadKey, by_controller
+from gitmesh.model.workloads import Workload, WorkloadKey, by_controller
 from gitmesh.reasoning.answers import Admission, Led, Ruling
 from gitmesh.render.answers import (
     ROLES,

@@ -21,7 +21,8 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from gitmesh import __version__
-from gitmesh.codes import CODES, Code
+from gitmesh.codes import CODES
+from gitmesh.codes.code import Code
 from gitmesh.diagnostics import Diagnostic, Location, Severity
 from gitmesh.render.document import Document
 from gitmesh.render.escape import printable

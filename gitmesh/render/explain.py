@@ -6,7 +6,8 @@ import difflib
 import re
 from collections.abc import Mapping
 
-from gitmesh.codes import CODES, Code
+from gitmesh.codes import CODES
+from gitmesh.codes.code import Code
 from gitmesh.model.examples import EXAMPLES
 from gitmesh.parsing.schema import Field
 from gitmesh.render.paint import Paint, plain
@@ -22,7 +23,7 @@ def find_code(topic: str) -> Code | None:
 
 def code_text(code: Code, paint: Paint = plain) -> str:
     """Everything that the register says of a code."""
-    parts = [("Cause", code.cause), ("Fix", code.fix), ("Bad", code.bad), ("Good", code.good)]
+    parts = [("Cause", code.cause), ("Fix", code.fix)]
     body = "".join(f"\n{paint('strong', title)}\n{_indented(text)}\n" for title, text in parts if text)
     return f"{paint('strong', f'{code.code} {code.name}')} ({code.severity}): {code.summary}\n{body}"
 

@@ -81,7 +81,15 @@ def _rows(report: Report) -> list[str]:
     ]
 
 
-_COLUMNS = (Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT, Action.CONFLICT, Action.HELD)
+_COLUMNS = (
+    (Action.CREATE,),
+    (Action.UPDATE, Action.RELEASE),
+    (Action.DELETE,),
+    (Action.ADOPT,),
+    (Action.CONFLICT,),
+    (Action.HELD,),
+)
+"""Whose fields are taken off stays, so it is among those that change."""
 
 
 def _row(result: ClusterResult, here: list[Diagnostic], *, done: bool) -> str:
@@ -91,7 +99,7 @@ def _row(result: ClusterResult, here: list[Diagnostic], *, done: bool) -> str:
         else "unknown"
     )
     totals = tally(result, done=done) if result.plan else None
-    counts = [str(totals[action]) if totals else "?" for action in _COLUMNS]
+    counts = [str(sum(totals[one] for one in column)) if totals else "?" for column in _COLUMNS]
     cells = [
         markdown(result.name),
         markdown(meshes or "none"),

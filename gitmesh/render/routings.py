@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin
+from gitmesh.model.routes import Decided, Target
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, ROUTING_FIELDS
-from gitmesh.model.units import Decided, Target
 from gitmesh.reasoning.routing import Found, Routing
 from gitmesh.render.answers import (
     Answers,

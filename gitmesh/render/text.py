@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gitmesh.model.facts import ClusterFacts, Workload, by_controller
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.report import Report, Stage
+from gitmesh.model.workloads import Workload, by_controller
 from gitmesh.render.escape import printable
 from gitmesh.render.findings import findings_text
 from gitmesh.render.paint import Paint, plain

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.empty import sealed
-from gitmesh.model.facts import by_controller
+from gitmesh.model.grants import Access, Exemption, Grant, PodsApart
 from gitmesh.model.policies import Origin, Policy
-from gitmesh.model.units import Access, Exemption, Grant, PodsApart
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.model.workloads import by_controller
 from gitmesh.resolution.grants import Grants, access_spec, spoken
 from gitmesh.resolution.guards import GuardedPorts
 from gitmesh.resolution.identities import Trust
@@ -45,6 +45,7 @@ class Resolved(Struct, frozen=True, kw_only=True):
 
 def resolve_access(situation: AccessInput, trust: Trust, index: Index) -> Resolved:
     """Decide who may call the destination."""
+    # Meshes guard pods by their labels; endpoints that are made by hand have none.
     if not situation.service.selector:
         return Resolved(access=None, diagnostics=tuple(no_selector(situation)))
     return _Decision(situation, trust, index).resolved()
@@ -82,10 +83,15 @@ class _Decision:
             unresolved_targets=unresolved,
             governed_ports=tuple(sorted(covered)),
             default=default,
+            # An Allow ends what the default exempts: it says who may call, and nobody else may.
             exempt=self._exemption(covered) if default == "Deny" and not allows else None,
             mixed=tuple(sorted(set(self._mixed(own, default, guards)))),
+            # Where the default denies, or numbers are unknown, nothing is left open that would have to be
+            # told apart.
             apart=self._apart(guards) if allows and default != "Deny" and not unresolved else (),
             shut_by=guards.shut_by,
+            # What the ports carry matters only where some rule tells requests apart; it is dear to find
+            # out.
             spoken=spoken(at_hand, self.index) if self.grants.asks_http else {},
         )
         self._tell_shut(access)
@@ -94,6 +100,7 @@ class _Decision:
         return Resolved(
             access=access,
             diagnostics=tuple(self.diagnostics),
+            # Policies that were broken before hold their destinations by themselves.
             held=self.doubtful or not self.withheld <= at_hand.broken,
             withheld=sealed(self.withheld),
             sound=self._sound(access) if self.withheld and not self.doubtful else None,
@@ -107,6 +114,8 @@ class _Decision:
         guards = GuardedPorts(self.situation, self.index, governed=governed)
         covered = guards.numbers(self.situation.service.selector)
         exempt = self._exemption(covered) if access.default == "Deny" and not governed else None
+        # Without those policies' part, but as governed as before: a faulty Allow must not open what it
+        # closed.
         known = replace(access, governed_ports=tuple(sorted(covered)), exempt=exempt).without(self.withheld)
         withheld = [one.origin() for one in self.situation.policies if one.id in self.withheld]
         if known.governed or not withheld or covered.isdisjoint(known.targets):
@@ -208,6 +217,8 @@ class _Decision:
             kin = all_targets(service, shapes)
             for workload in shapes:
                 lacking = frozenset(own) - all_targets(service, [workload])
+                # A number that only another pod of the same controller has is nothing here: the two are one
+                # rollout apart.
                 lacking -= kin - guards.there(workload)
                 yield from lacking if default == "Deny" else lacking & guards.of_others(workload)
 
@@ -236,11 +247,15 @@ class _Decision:
         ports = [
             port for reference in exempt.ports or () if (port := port_of(self.situation.service, reference))
         ]
+        # Exempt is open to all, so a number that means another port on some pod is left out, as in an
+        # Allow.
         numbers = all_targets_of(ports, self.situation.bearers) - self.grants.ambiguous(
             owner, ("access_exempt", "ports"), ports
         )
         if exempt.ports is None and covered:
             numbers = all_targets(self.situation.service, self.situation.bearers)
+        # Nothing is left that an Allow of another Service does not guard: there would be an exemption of no
+        # port, which reads as one of all.
         if (exempt.ports is not None or covered) and not numbers - covered:
             return None
         who = self.trust.identities(exempt.sources, owner.namespace, deny=False) if exempt.sources else None
@@ -261,5 +276,6 @@ def _mesh(policy: Policy) -> VirtualMeshSpec:
 
 def _default(owners: Sequence[Policy | None]) -> Default:
     """Pods in several meshes get the strictest of their defaults."""
+    # In a cluster without a mesh there is no owner to ask.
     given = {_mesh(owner).access_default if owner else "MeshDefault" for owner in owners} or {"MeshDefault"}
     return next(default for default in _STRICTEST if default in given)

@@ -99,6 +99,7 @@ def _prefix_replacements(policy: Policy) -> Iterator[Diagnostic]:
     spec = policy.spec
     assert isinstance(spec, TrafficPolicySpec)
     matches = spec.matches or ()
+    # An exact path or an expression has no prefix that could be replaced.
     if matches and all(match.path and (match.path.prefix or match.path.string_prefix) for match in matches):
         return
     for name in ("rewrite", "redirect"):
@@ -168,6 +169,7 @@ def _contradictions(policies: Sequence[Policy], clusters: Mapping[str, object]) 
     for policy in policies:
         assert isinstance(policy.spec, TrafficPolicySpec)
         for item in policy.spec.destinations:
+            # A name with labels may select nothing: without facts it is no certain contradiction.
             if item.name and not item.labels:
                 for namespace in item.namespaces or (policy.namespace,):
                     named.setdefault((namespace, item.name), []).append((policy, item))
@@ -196,7 +198,9 @@ def _on_destination(
         acting = {
             policy.id: policy for policy, item in selecting if not item.clusters or cluster in item.clusters
         }
+        # Where some `sources` name clusters, rules differ from cluster to cluster with the same policies.
         told = tuple(acting) if not any(map(_told_by_cluster, acting.values())) else (*acting, cluster)
+        # Hundreds of clusters may have the same policies; one comparison answers for all of them.
         if len(acting) > 1 and told not in seen:
             seen.add(told)
             yield from _in_cluster("/".join(key), cluster, acting, slots)
@@ -211,6 +215,7 @@ def _in_cluster(
     destination: str, cluster: str, acting: Mapping[str, Policy], slots: Mapping[str, Mapping[Slot, object]]
 ) -> Iterator[Diagnostic]:
     sized = [(policy, _extent(policy, slots[name])) for name, policy in acting.items()]
+    # Before any rule is made: the rules themselves are what costs.
     if comparisons(size for _, size in sized) > MOST_COMPARISONS:
         yield too_many(sized, destination, "")
         return
@@ -240,6 +245,7 @@ def _symbolic(port: int | str) -> int:
     """A number for a port name that is no port's number: whether a name and a number are one port only facts
     can tell.
     """
+    # Negative, so that it meets itself and no number.
     return port if isinstance(port, int) else -int.from_bytes(port.encode())
 
 
@@ -253,7 +259,9 @@ def _too_many_callers(policy: Policy) -> Iterator[Diagnostic]:
         1 + len(s.namespaces or ()) + len(s.service_accounts or ()) + len(s.ip_blocks or ())
         for s in spec.sources
     )
+    # Without `rules` there is one: every request.
     rules = len(spec.rules or (None,))
+    # A single rule costs what was typed; only the product of two lists grows beyond it.
     if rules > 1 and names * rules > MOST_CALLERS:
         text = (
             f"{rules:,} rules for {names:,} callers are more than {MOST_CALLERS:,} together, and meshes write"

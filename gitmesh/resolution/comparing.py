@@ -104,6 +104,8 @@ def contradictions(a: Rule, b: Rule) -> list[tuple[Slot, Slot]]:
     """Slots to which the two give different values, as each of them names it."""
     found = [(slot, slot) for slot in sorted(a.slots) if slot in b.slots and a.slots[slot] != b.slots[slot]]
     for one, other, turn in ((a, b, 1), (b, a, -1)):
+        # `headers: {disabled: true}` contradicts every header that the other one changes, one such pair is
+        # enough.
         if NO_MORE_HEADERS in one.slots and NO_MORE_HEADERS not in other.slots:
             pairs = [(NO_MORE_HEADERS, slot)[::turn] for slot in sorted(other.slots) if slot[0] == "headers"]
             found += [(first, second) for first, second in pairs[:1]]
@@ -116,6 +118,7 @@ def conflicts(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule, Slot, Slot]]:
 
     `rules` are in precedence. Of each pair the one whose policy comes first by name is given first.
     """
+    # Only rules of equal precedence can be at odds: of others the greater one wins.
     for _, group in groupby(rules, key=lambda rule: rule.key):
         equal = sorted(group, key=Rule.sort_key)
         for position, a in enumerate(equal):

@@ -13,8 +13,8 @@ from functools import lru_cache
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitmesh.model.conditions import TextCondition
 from gitmesh.model.expressions import fullmatch
-from gitmesh.model.units import TextCondition
 
 _FOLD = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _SPECIAL = frozenset("\\.+*?()|[]{}^$")
@@ -58,6 +58,7 @@ def holds(condition: TextCondition, value: str, *, path: bool) -> bool:
     if condition.form == "suffix":
         return value.endswith(wanted)
     if path and condition.form == "prefix":
+        # Gateway API, HTTPRouteMatch PathPrefix: whole path elements, and a trailing slash does not count.
         base = wanted.rstrip("/")
         return not base or value == base or value.startswith(base + "/")
     return value.startswith(wanted)
@@ -70,10 +71,13 @@ def implies(a: TextCondition, b: TextCondition, *, path: bool) -> bool:
     if b.form == "regex":
         return a.form == "exact" and _decidable(a, b) and holds(b, a.value, path=path)
     if a.form == "regex":
+        # Implication of expressions is not decided; that all values begin with certain text is, and often
+        # enough.
         lead = _lead(a)
         return bool(lead.value) and b.form != "exact" and implies(lead, b, path=path)
     if _sensitive(a) and _sensitive(b):
         return _literal_implies(a, b, path)
+    # If `b` minds case and has letters, a value of `a` may be spelled in a way that `b` does not take.
     either_case = not _sensitive(b) or _caseless(b)
     if not either_case and not _caseless(a):
         return False
@@ -90,6 +94,7 @@ def excludes(a: TextCondition, b: TextCondition, *, path: bool) -> bool:
             return not holds(regex, exact.value, path=path)
     a, b = (_lead(c) if c.form == "regex" else c for c in (a, b))
     if not (_sensitive(a) and _sensitive(b)):
+        # Folding makes more values equal, so what is apart after it is apart before it.
         a, b = _folded(a), _folded(b)
     return _literal_excludes(a, b, path)
 
@@ -157,6 +162,7 @@ def _literal_implies(a: TextCondition, b: TextCondition, path: bool) -> bool:
     (left, left_segments), (right, right_segments) = _base(a, path), _base(b, path)
     if not right_segments:
         return left.startswith(right)
+    # `/foo` as characters also means `/foobar`, so it implies the segments `/foo` only where more follows.
     return left.startswith(right + "/") or (left_segments and left == right)
 
 
@@ -177,6 +183,7 @@ def _literal_excludes(a: TextCondition, b: TextCondition, path: bool) -> bool:
 def _lead(regex: TextCondition) -> TextCondition:
     """The literal text with which every value of the expression begins, "" where none is certain."""
     pattern = regex.value.removeprefix("^")
+    # An alternative, a flag or a quotation may change what the text before it means: no certain beginning.
     text = "" if "|" in pattern or "(?" in pattern or "\\Q" in pattern else _literal_start(pattern)
     return TextCondition(form="stringPrefix", value=text, ignore_case=regex.ignore_case)
 
@@ -209,11 +216,16 @@ def _lead_and_suffix(lead: TextCondition, suffix: TextCondition, path: bool) -> 
     whole = [text] if segments and text.endswith(end) else []
     start = text + "/" if segments else text
     whole += [
-        start + end[size:] for size in range(1, min(len(start), len(end)) + 1) if start.endswith(end[:size])
+        # `/ab` and `ba` meet in `/aba`, too: both conditions may share characters, which `.*` between them
+        # misses.
+        start + end[size:]
+        for size in range(1, min(len(start), len(end)) + 1)
+        if start.endswith(end[:size])
     ]
     pattern = "|".join([f"{_quoted(start)}.*{_quoted(end)}", *map(_quoted, sorted(set(whole)))])
     return (
         TextCondition(form="regex", value=pattern, ignore_case=ignore)
+        # Longer ones no mesh takes, so it is told as inexpressible instead of being refused in the cluster.
         if len(pattern) <= _LONGEST_EXPRESSION
         else None
     )

@@ -9,11 +9,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity
+from gitmesh.model.conditions import RequestMatch, SourceCondition
 from gitmesh.model.connections import Tls
-from gitmesh.model.facts import Service, Workload
 from gitmesh.model.policies import Origin
+from gitmesh.model.routes import Decided
+from gitmesh.model.services import Service
 from gitmesh.model.traffic import CONNECTION_FIELDS
-from gitmesh.model.units import Decided, RequestMatch, SourceCondition
+from gitmesh.model.workloads import Workload
 from gitmesh.resolution.index import targets
 from gitmesh.resolution.matching import implies
 from gitmesh.resolution.rules import Rule
@@ -98,6 +100,8 @@ def refused_connections(
         if not any(meeting):
             continue
         origin, mode = decided.origin, decided.value.mode
+        # An error holds the routing, so it takes certainty: every pod refuses, and the policy names this
+        # Service.
         certain = all(meeting) and mode != _PERHAPS and origin.policy in named
         where = strict[next(w.mesh for w, refuses in zip(workloads, meeting, strict=True) if refuses)]
         unless = " unless the certificate is one of the mesh's" if mode == _PERHAPS else ""

@@ -10,11 +10,13 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.empty import sealed
-from gitmesh.model.facts import Service, Workload
+from gitmesh.model.grants import Access
 from gitmesh.model.policies import Origin, Policy
+from gitmesh.model.services import Service
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Access, AccessUnit, Half, RoutingUnit
+from gitmesh.model.units import AccessUnit, Half, RoutingUnit
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.model.workloads import Workload
 from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.connections import REFUSED, refused_connections
 from gitmesh.resolution.index import Index
@@ -58,6 +60,7 @@ class DestinationFacts(Struct, frozen=True, kw_only=True):
     def routing(self, traffic: Traffic, printed: str) -> RoutingUnit:
         """How requests go to it; `printed` is the digest of what the traffic says."""
         said = {"routes": traffic.routes, "settings": traffic.settings, "ended": traffic.ended}
+        # From digests of its parts: printing the whole unit again would cost more than deciding it.
         own = digest((self.digest, RoutingUnit.__name__, printed, traffic.policies))
         return self._made(RoutingUnit, {**said, "policies": traffic.policies, "digest": own})
 
@@ -131,6 +134,8 @@ class _Cluster:
             self.access_inputs.broken,
             self.scene.members.claimed,
         )
+        # An object of its own stands for all of it: comparing one identity per destination is what makes a
+        # quiet cycle quick.
         return self.remembered.get(self.name, inputs) or self.remembered.put(self.name, inputs, object())
 
     def destinations(self) -> Mapping[ServiceKey, DecidedDestination]:
@@ -157,6 +162,7 @@ class _Cluster:
         inputs = (self.around, tokens)
         done: DecidedDestination | None = self.remembered.get((self.name, key), inputs)
         if done is not None:
+            # The second answer was not asked for, but is still true: it must outlive this cycle.
             self.remembered.keep((self.name, key, "alone"))
             return done
         done = self._compared(self.index.facts.service_index[key], tokens)
@@ -264,6 +270,8 @@ class _Cluster:
             access=self._access(here, decision, guarding, sharing=sharing),
             traffic=traffic,
             held=_halves(traffic.held, access.held),
+            # Only this: routing that is held for nothing else comes back as soon as the mode of mTLS is
+            # another.
             refused={one.code for one in traffic.diagnostics if one.is_error} == {REFUSED},
             sound=self._access(here, sound, guarding, sharing=sharing, withheld=withheld),
             diagnostics=(*traffic.diagnostics, *access.diagnostics),

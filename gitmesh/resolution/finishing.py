@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.policies import Origin, Policy
-from gitmesh.model.units import HALVES, AccessUnit, Half, RoutingUnit, Subset, UnitKey, half_key
+from gitmesh.model.routes import Subset
+from gitmesh.model.units import HALVES, AccessUnit, Half, RoutingUnit, UnitKey, half_key
 from gitmesh.resolution.deciding import DecidedDestination, ground
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.laying import Need
@@ -33,6 +34,7 @@ class UnitAssembler:
         self.held = {
             half: named[half] | {key for key, one in done.items() if half in one.held} for half in HALVES
         }
+        # Only routing: who may call hangs on nobody's subset, so access is not held along with it.
         self._spread(self.held["routing"])
 
     def _spread(self, held: set[ServiceKey]) -> None:
@@ -97,6 +99,7 @@ class UnitAssembler:
     def _needs(self) -> dict[ServiceKey, list[Subset]]:
         origins: dict[tuple[ServiceKey, tuple[tuple[str, str], ...]], set[Origin]] = {}
         for key, one in self.done.items():
+            # A held route is not written, so what it would need is not made for it.
             for need in one.traffic.needs if key not in self.held["routing"] else ():
                 origins.setdefault((need.service, need.labels), set()).add(need.origin)
         found: dict[ServiceKey, list[Subset]] = {}
@@ -113,6 +116,7 @@ class UnitAssembler:
         alone = done.routing if done else None
         if not subsets:
             return alone
+        # `Same` compares by identity: the unit is large, and was remembered itself.
         inputs = (index, Same(alone), subsets)
         unit: RoutingUnit | None = remembered.get((self.cluster, key), inputs)
         if unit is None:

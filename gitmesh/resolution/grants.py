@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterator, Mapping
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
-from gitmesh.model.facts import ServicePort
+from gitmesh.model.conditions import NamedCondition, TextCondition
+from gitmesh.model.grants import Grant, Operation
 from gitmesh.model.policies import Policy, YamlPath
-from gitmesh.model.units import Grant, NamedCondition, Operation, TextCondition
+from gitmesh.model.services import ServicePort
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, all_targets, all_targets_of, port_of, targets
 from gitmesh.resolution.selection import missing_port
@@ -71,6 +72,8 @@ class Grants:
             found = targets(port, self.situation.bearers)
             ports.add(port)
             numbers |= found
+            # No pod has that name of a port: a rule without numbers would mean every port, so the name is
+            # kept and the translator closes.
             unresolved |= set() if found else {str(port.target)}
         # Never wider: what a number means on other pods is left out of an Allow, and stays in a Deny.
         ambiguous = self.ambiguous(policy, ("rules", number, "ports"), ports)
@@ -89,6 +92,7 @@ class Grants:
             headers=tuple(sorted({_header(header) for header in rule.headers or ()})),
             ports=tuple(sorted({port.number for port in ports})),
             unresolved_ports=tuple(sorted(unresolved)),
+            # A Deny that looks into requests would let through what it cannot look into.
             raw=access_spec(policy).action == "Deny" and rule.asks_http and rule.non_http != "Ignore",
             origin=policy.origin("rules", number),
         )
@@ -135,6 +139,7 @@ def _header(rule: HeaderRule) -> NamedCondition:
 
 def _by_path(policy: Policy, number: int, rule: AccessRule) -> Iterator[Diagnostic]:
     for position, path in enumerate(rule.paths or ()):
+        # Of every path there is nothing to normalise.
         if path != "*":
             at = ("rules", number, "paths", position)
             text = f"this Deny depends on how the mesh normalises paths before it compares {path}"

@@ -15,9 +15,10 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Service, Workload
+from gitmesh.model.grants import PodsApart
 from gitmesh.model.objects import ObjectKey
-from gitmesh.model.units import PodsApart
+from gitmesh.model.services import Service
+from gitmesh.model.workloads import Workload
 from gitmesh.resolution.index import Index, all_targets
 from gitmesh.resolution.situation import AccessInput
 
@@ -57,6 +58,7 @@ class GuardedPorts:
         return frozenset(
             number
             for service in self._services
+            # A label that is not given may have any value: pods that come later may have that one.
             if all(labels.get(key, value) == value for key, value in service.selector.items())
             for number in self._numbers[service.key]
         )
@@ -101,9 +103,12 @@ class GuardedPorts:
                 continue
             labels = self._index.facts.telling(workload)
             place, covered = tuple(labels.items()), self.numbers(labels)
+            # Bounded: each part is an object of its own, and labels of pods are anybody's to choose.
             opens = (shut or meant - covered) and len(found) < MOST_APART
             if opens and place not in found and not self._shut_by(labels):
                 found[place] = covered
+            # What is closed beyond what the policies mean is told, and not opened: narrower errs on the
+            # closed side.
             left = there & (meant & covered if place in found else meant)
             closed += [ClosedPorts(workload=workload, numbers=left)] if left else []
         parts = (

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from gitmesh.model.grants import Caller, Principal
 from gitmesh.model.selectors import IdentitySelector
-from gitmesh.model.units import Caller, Principal
 from gitmesh.resolution.index import Index, KnownClusters
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -53,6 +53,7 @@ class Trust:
 
     def anywhere(self, deny: bool) -> tuple[tuple[str, ...], str]:
         """(trust domains of an identity without a cluster, what of it cannot be said)."""
+        # A Deny must also mean who comes from a mesh that is not managed here; an Allow must not.
         trusted = ("",) if deny else self._all
         return trusted, "" if trusted else "no managed mesh has a known trust domain"
 
@@ -71,6 +72,8 @@ class Trust:
             for d, names in having.items()
             if len(names) > 1
         ]
+        # A trust domain that two clusters share cannot tell their callers apart, so neither of them is
+        # named by it.
         return tuple(domain for domain, names in having.items() if len(names) == 1), "; ".join(reasons)
 
 
@@ -101,6 +104,8 @@ def _caller(item: IdentitySelector, namespace: str, trust: Trust, deny: bool) ->
     principals, reasons = _principals(item, namespace, trust, deny)
     named = bool(item.service_accounts or item.namespaces or item.clusters)
     return Caller(
+        # Named, though nothing may be left to name: the caller then is nobody, while an address alone would
+        # admit all at it.
         kind="principals" if named else "address",
         principals=tuple(sorted(set(principals), key=repr)),
         ip_blocks=tuple(sorted(set(item.ip_blocks or ()))),

@@ -9,8 +9,10 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts, Service, ServicePort, Shape, Workload
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.selectors import DestinationSelector
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import ROLLING_LABELS, Shape, Workload
 
 Key = tuple[str, str]
 
@@ -52,11 +54,13 @@ class Index:
             found = (self.service(namespace, item.name) for namespace in namespaces or (default_namespace,))
             return [service for service in found if service]
         if item.labels:
+            # Any one label finds candidates; the sorted first, so that the work is the same at every run.
             pair = next(iter(sorted(item.labels.items())))
             return [s for s in self._by_label.get(pair, ()) if not namespaces or s.namespace in namespaces]
         if namespaces:
             return [
                 s
+                # A namespace that is named twice must not give its Services twice.
                 for namespace in set(namespaces)
                 for s in self.facts.services_by_namespace.get(namespace, ())
             ]
@@ -82,6 +86,7 @@ class Index:
     def _carrying(self, namespace: str, wanted: Mapping[str, str]) -> Iterator[Workload]:
         """The workloads that have all of these labels; none where none are wanted."""
         pairs = (self._workloads_by_label.get((namespace, *pair), []) for pair in sorted(wanted.items()))
+        # By the rarest label: the fewest workloads have to be looked at.
         return (w for w in min(pairs, key=len, default=[]) if wanted.items() <= w.labels.items())
 
     def bearing(self, service: Service) -> tuple[Workload, ...]:
@@ -112,6 +117,7 @@ class Index:
         """(namespace, key of a label) -> the workloads with pods of which its value is not known."""
         index: dict[Key, list[Workload]] = {}
         for workload in self.facts.workloads:
+            # A template without pods has no value yet for what controllers set, and no Service means it.
             for key in workload.dropped if workload.pods else ():
                 index.setdefault((workload.namespace, key), []).append(workload)
         return index
@@ -197,6 +203,8 @@ class Index:
     def _find_compatible(self, service: Service) -> Iterator[Service]:
         for keys, services in self._keysets.get(service.namespace, {}).items():
             shared = keys.intersection(service.selector)
+            # Services are grouped by the keys they select by: comparing each with each would be quadratic
+            # in a namespace.
             group = self._peers.get((service.namespace, keys, shared))
             if group is None:
                 group = self._peers[service.namespace, keys, shared] = _grouped(services, shared)
@@ -271,6 +279,7 @@ def targets(port: ServicePort, workloads: Iterable[Workload]) -> frozenset[int]:
     none at all.
     """
     if isinstance(port.target, int):
+        # Kubernetes, ServicePort.targetPort: without one it is the port itself.
         return frozenset([port.target or port.number])
     return frozenset(number for workload in workloads for number in workload.numbers(port.target))
 

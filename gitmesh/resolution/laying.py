@@ -13,11 +13,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import ClusterFacts, Service
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.requests import DestinationRef, Mirror, SplitTarget
-from gitmesh.model.units import Decided, Laid, Target
+from gitmesh.model.routes import Decided, Laid, Target
+from gitmesh.model.services import Service
 from gitmesh.ports import Translator
 from gitmesh.resolution.index import Index, KnownClusters, port_of
 from gitmesh.resolution.routes import Row
@@ -91,12 +92,17 @@ class LaidOn:
             self._say("GM301", f"{field} to Service {name} can have no effect: {why}", policy, field, mesh)
         return not why
 
+    def tell(self, code: str, text: str, policy: Policy, *path: str | int, hint: str = "") -> None:
+        """Say something of a policy's field on this Service."""
+        self.diagnostics.append(policy.origin(*path).finding(code, text, cluster=self.cluster, hint=hint))
+
     def _why_not(self, field: str, value: object, port: int, policy: Policy) -> tuple[str, str]:
         ports = tuple(one for one in self.service.ports if port in (0, one.number))
         laid = Laid(field=field, value=value, service=self.service, ports=ports)
         try:
             return self.effects.why_not(laid)
-        except Exception as error:  # noqa: BLE001 - a plug-in's defect on one Service must not end the work on all others
+        # A plug-in's defect on one Service must not end the work on all others.
+        except Exception as error:  # noqa: BLE001
             name = f"{self.service.namespace}/{self.service.name}"
             text = f"a translator fell over {camel(field)} of Service {name}: its routing is left as it is"
             self._say("GM313", text, policy, field, detail=f"{type(error).__name__}: {error}")
@@ -106,6 +112,7 @@ class LaidOn:
         self, code: str, text: str, policy: Policy, field: str, mesh: str = "", detail: str = ""
     ) -> None:
         said = policy.origin(field).finding(code, text, cluster=self.cluster, mesh=mesh, detail=detail)
+        # Rows of one policy ask the same of the same target.
         if said not in self.diagnostics:
             self.diagnostics.append(said)
 
@@ -153,19 +160,20 @@ class Targets:
         reference = item.destination
         namespace = reference.namespace or self.service.namespace
         service = self.index.service(namespace, reference.name)
+        # It may be in what was not read: a wrong "does not exist" would be an error, and this only holds.
         if service is None and not self.index.facts.complete:
             self.unsure = True
             text = (
                 f"the facts of cluster {self.cluster} are incomplete, so it is not known whether"
                 f" {namespace}/{reference.name} is there"
             )
-            self._say("GM216", text, policy, *path, "name")
+            self.laid.tell("GM216", text, policy, *path, "name")
             return None
         if service is None:
             world = KnownClusters({self.cluster: self.index})
             hint = near_service(world, (namespace,), reference.name)
             text = f"Service {namespace}/{reference.name} does not exist in cluster {self.cluster}"
-            self._say("GM208", text, policy, *path, "name", hint=hint)
+            self.laid.tell("GM208", text, policy, *path, "name", hint=hint)
             return None
         port = self._target_port(row, policy, path, reference, service)
         subset = tuple(sorted((reference.subset or {}).items()))
@@ -191,8 +199,9 @@ class Targets:
                     missing_port(policy, (*path, "port"), service, reference.port, self.cluster)
                 )
             return port.number if port else None
-        # One port is meant whatever was asked for; of several, the one that was, where every one is there.
-        if len(service.ports) == 1:
+        # One port of another Service is meant whatever was asked for; of several, the one that was, where all
+        # are there. The Service itself keeps it always: it may get a port that is not known here.
+        if len(service.ports) == 1 and service.key != self.service.key:
             return service.ports[0].number
         requested = {row.match.port} if row.match.port else {port.number for port in self.service.ports}
         if requested and requested <= {port.number for port in service.ports}:
@@ -201,7 +210,7 @@ class Targets:
             f"Service {service.namespace}/{service.name} does not have every port of {self._name}; name the"
             " port that is meant"
         )
-        self._say("GM218", text, policy, *path)
+        self.laid.tell("GM218", text, policy, *path)
         return None
 
     def _need(
@@ -215,15 +224,12 @@ class Targets:
         wanted = dict(labels)
         if self.index.facts.complete and not any(w.may_carry(wanted) for w in self.index.behind(service)):
             shown = ", ".join(f"{key}={value}" for key, value in labels)
-            self._say(
+            self.laid.tell(
                 "GM209",
                 f"no pod behind Service {service.namespace}/{service.name} carries {shown}",
                 policy,
                 *path,
             )
-
-    def _say(self, code: str, text: str, policy: Policy, *path: str | int, hint: str = "") -> None:
-        self.diagnostics.append(policy.origin(*path).finding(code, text, cluster=self.cluster, hint=hint))
 
 
 def _decider(row: Row, decided: Decided) -> Policy:

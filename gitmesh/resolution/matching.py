@@ -13,7 +13,7 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.resolution.conditions import Disjoint, Inexpressible, excludes, holds, meet, normal_path
 from gitmesh.resolution.conditions import implies as text_implies
 
@@ -132,6 +132,7 @@ def _conjunction(a: RequestMatch, b: RequestMatch) -> Conjunction:
         part for part in (path, authority, headers, query) if isinstance(part, Disjoint | Inexpressible)
     ]
     if failed:
+        # What nobody can meet needs no match, so it does not matter that a part of it could not be written.
         return next((part for part in failed if isinstance(part, Disjoint)), failed[0])
     assert not isinstance(path, Disjoint | Inexpressible)
     assert not isinstance(authority, Disjoint | Inexpressible)
@@ -190,6 +191,8 @@ def _merged(conditions: Iterable[NamedCondition]) -> tuple[NamedCondition, ...] 
         if isinstance(merged, Disjoint):
             return merged
         if isinstance(merged, Inexpressible):
+            # Not yet the answer: a later name may show that no request meets both, and then nothing needs
+            # to be written.
             failed.append(merged)
         else:
             found += merged
@@ -202,6 +205,8 @@ def _of_one_name(
     positive: TextCondition | Inexpressible | None = None
     refused = sorted({c.condition for c in conditions if c.invert})
     required = sorted({c.condition for c in conditions if not c.invert})
+    # Before conjunction is tried: that nobody can meet both is certain even where the conjunction cannot be
+    # written.
     if any(text_implies(yes, no, path=False) for yes in required for no in refused):
         return Disjoint()
     for wanted in required:
@@ -224,6 +229,8 @@ def _with_refused(
     """Negative conditions that say something beside the positive one and beside each other."""
     if positive is not None and any(text_implies(positive, no, path=False) for no in refused):
         return Disjoint()
+    # What the positive condition rules out anyway need not be refused; fewer conditions can be said by more
+    # meshes.
     useful = [no for no in refused if positive is None or not excludes(positive, no, path=False)]
     widest = [
         no
@@ -231,6 +238,7 @@ def _with_refused(
         if not any(no != other and text_implies(no, other, path=False) for other in useful)
     ]
     if len(widest) > 1:
+        # Meshes keep negative conditions by name as well, and a name has one.
         return Inexpressible(f"{name}: more than one inverted condition cannot be written in one match")
     found = [] if positive is None else [NamedCondition(name=name, condition=positive)]
     return [*found, *(NamedCondition(name=name, condition=no, invert=True) for no in widest)]
@@ -267,6 +275,7 @@ def _source(a: SourceCondition, b: SourceCondition) -> SourceCondition | None:
 def _common(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...] | None:
     if not a or not b:
         return a or b
+    # None and not empty, for an empty list of names means everybody.
     return tuple(sorted(set(a) & set(b))) or None
 
 

@@ -53,6 +53,7 @@ def memberships(
             held |= lacking
             pending |= {(cluster, policy.id) for cluster, _ in lacking}
             diagnostics += chosen.findings()
+    # Two items of one policy may name the same mesh: that is no contradiction.
     twice = {mesh: owners for mesh, owners in claims.items() if len({policy.id for policy, _ in owners}) > 1}
     diagnostics += [
         diagnostic for mesh, owners in sorted(twice.items()) for diagnostic in _twice(mesh, owners)
@@ -168,6 +169,7 @@ class _Reference:
 
     def held(self) -> Iterator[MeshId]:
         name = self.reference.name
+        # An item without a name claims what is there, so nothing that is missing can be held for it.
         if name is not None:
             yield from ((cluster, name) for cluster in self.world.unknown(self.clusters))
             yield from (
@@ -177,6 +179,7 @@ class _Reference:
             )
 
     def findings(self) -> Iterator[Diagnostic]:
+        # While facts are missing, a mesh that is not seen may be there: nothing is said of its name.
         if any(self.meshes()) or self.world.may_hide(self.clusters) or not self.world.known(self.clusters):
             return
         at = self.policy.at("meshes", self.number)
@@ -203,6 +206,7 @@ class _Reference:
 
 
 def _twice(mesh: MeshId, owners: Sequence[tuple[Policy, int]]) -> Iterator[Diagnostic]:
+    # Reversed, so that the first item of each policy is the one that stays.
     first = {policy.id: (policy, number) for policy, number in reversed(owners)}
     for policy, number in first.values():
         others = ", ".join(

@@ -9,11 +9,13 @@ from hashlib import sha256
 
 from msgspec.structs import replace
 
-from gitmesh.model.facts import Mesh, Workload, by_controller
+from gitmesh.model.facts import Mesh
 from gitmesh.model.policies import Policy
+from gitmesh.model.routes import Decided
 from gitmesh.model.selectors import WorkloadSelector
-from gitmesh.model.units import Decided, MeshUnit, RootReader
+from gitmesh.model.units import MeshUnit, RootReader
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.model.workloads import Workload, by_controller
 from gitmesh.resolution.index import Index, Key, all_targets
 from gitmesh.resolution.membership import MeshOwners, root_of, spec_of
 
@@ -46,15 +48,19 @@ def _unit(
     gateways = [w for w in own if _is_gateway(w, spec, cluster)]
     places = {gateway.namespace for gateway in gateways}
     around = sorted(
-        (w for w in index.facts.workloads if w.mesh and w.namespace in places), key=lambda w: w.shape
+        # Of any mesh: an object that selects by labels in a namespace means their pods as well.
+        (w for w in index.facts.workloads if w.mesh and w.namespace in places),
+        key=lambda w: w.shape,
     )
     governed_ports = {key: _guarded(shapes, index, governed) for key, shapes in by_controller(around).items()}
+    # Once the VirtualMesh lists its gateways there is no doubt: what it leaves out is none.
     doubtful = tuple(w for w in own if w.router and w not in gateways and spec.gateways is None)
     unit = MeshUnit(
         cluster=cluster,
         mesh=mesh,
         gateways=tuple(gateways),
         doubtful=doubtful,
+        # Only where it is asked for: it changes with gateways of other clusters, and the digest with it.
         vouched=membership.vouched[policy.id] if doubtful else (),
         governed_ports={key: ports for key, ports in governed_ports.items() if ports},
         neighbours=tuple(workload for workload in around if workload not in gateways),

@@ -98,6 +98,8 @@ class Memory:
         found = self._old.get(place)
         if found is None or found[0] != inputs:
             return None
+        # Only what is asked for again outlives this run: otherwise memory would keep every policy that ever
+        # was.
         self._new[place] = found
         return found[1]
 
@@ -165,7 +167,10 @@ class _Preparation:
             crowded=_crowded(acting),
             translators=translators,
             domains=tuple(
-                (c, i and tuple((m.name, m.trust_domain) for m in i.facts.meshes)) for c, i in indexes
+                # The trust domains of all clusters: a new mesh anywhere may make an identity here
+                # ambiguous.
+                (c, i and tuple((m.name, m.trust_domain) for m in i.facts.meshes))
+                for c, i in indexes
             ),
         )
 
@@ -183,6 +188,8 @@ class _Preparation:
             slots = slots_of(policy) if isinstance(policy.spec, TrafficPolicySpec) else {}
             size = extent(policy.spec, slots) if isinstance(policy.spec, TrafficPolicySpec) else 0
             parts = parts_of(policy) if isinstance(policy.spec, TrafficPolicySpec) else NO_PARTS
+            # Places, too: a policy that only moved down in its file decides the same, but its findings
+            # stand elsewhere.
             token = (policy.id, policy.digest, places(policy))
             marked = FingerprintedPolicy(policy=policy, token=token, slots=slots, parts=parts, extent=size)
             remembered.put(policy.id, inputs, marked)
@@ -238,6 +245,8 @@ def _crowded(
             costs[cluster, key] = comparisons(one.extent for one, _ in marked if one.extent)
     left = total = sum(costs.values())
     found: dict[str, dict[ServiceKey, Diagnostic]] = {}
+    # The costliest first: as few destinations as can be go undecided, and which ones depends on no order of
+    # files.
     for cluster, key in sorted(costs, key=lambda place: (-costs[place], place)):
         if costs[cluster, key] <= MOST_COMPARISONS and left <= MOST_IN_ALL:
             break

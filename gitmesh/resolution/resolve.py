@@ -21,12 +21,7 @@ from gitmesh.resolution.finishing import UnitAssembler
 from gitmesh.resolution.index import KnownClusters
 from gitmesh.resolution.membership import held_keys
 from gitmesh.resolution.meshes import mesh_units
-from gitmesh.resolution.preparing import (
-    Memory,
-    ResolutionInput,
-    ServiceKey,
-    prepared,
-)
+from gitmesh.resolution.preparing import Memory, ResolutionInput, ServiceKey, prepared
 from gitmesh.resolution.routing import RuleId
 from gitmesh.resolution.sharing import SharedDecisions
 
@@ -100,6 +95,7 @@ class _Resolving:
         ]
         waiting: dict[str, frozenset[str]] = {}
         decided: list[DecidedDestination] = []
+        # One for all clusters of the run: clusters that are alike hold each decision once.
         pool = SharedDecisions()
         for cluster, index in sorted(self.world.indexes.items()):
             done = destinations(self.scene, cluster, index, self.memo["destination"], pool) if index else {}
@@ -137,6 +133,8 @@ class _Resolving:
         for cluster, policy in self.scene.members.pending:
             found[cluster].add(policy)
         for policy, selection in self.scene.selections.items():
+            # A policy that names a client that is nowhere may be wrong everywhere, so it withdraws nothing
+            # anywhere.
             for cluster in found if selection.broken else selection.pending:
                 found[cluster].add(policy)
         return {cluster: frozenset(policies) for cluster, policies in found.items()}
@@ -171,6 +169,7 @@ class _Resolving:
         return named
 
     def _unknown(self) -> Iterator[Diagnostic]:
+        # Without policies nothing is left as it is, so there is nothing to say.
         if self.scene.marked:
             for cluster in self.world.unknown():
                 yield finding(
@@ -197,6 +196,7 @@ def _shadowed(done: Iterable[DecidedDestination], scene: ResolutionInput) -> Ite
             losers[rule] = min(origins, losers.get(rule, origins))
     for rule in sorted(losers.keys() - wins, key=repr):
         mine, winner = losers[rule]
+        # A cluster whose facts are unknown may have the destination on which this rule does decide.
         if not _may_act_unseen(scene.marked[rule[0]].policy, scene.world):
             text = f"this rule never decides anything: {winner.policy} ({winner.at}) decides all that it sets"
             yield mine.finding("GM211", text)

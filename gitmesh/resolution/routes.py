@@ -13,10 +13,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from gitmesh.model.conditions import RequestMatch
 from gitmesh.model.empty import EMPTY
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import HeaderOps, Headers, PathRewrite
-from gitmesh.model.units import Decided, RequestMatch
+from gitmesh.model.routes import Decided
 from gitmesh.resolution.comparing import MOST_COMPARISONS
 from gitmesh.resolution.matching import Inexpressible, conjunction, implies, overlaps
 from gitmesh.resolution.rules import Rule
@@ -121,6 +122,7 @@ class _Builder(Struct):
             self.rows.append(own)
 
     def _joined(self, row: Row, rule: Rule) -> Iterator[Row]:
+        # The rule adds nothing to these requests, so they need no row of their own with it.
         if all(covers(row.decided, slot) for slot in rule.slots):
             yield row
             return
@@ -130,6 +132,8 @@ class _Builder(Struct):
             return
         both = conjunction(row.match, rule.match)
         if isinstance(both, Inexpressible):
+            # Told, and the row left as it is: requests that both mean would get the greater rule's values
+            # only.
             self.problems.append((row.rules[-1], rule, both.reason))
         elif isinstance(both, RequestMatch):
             new = row.plus(rule, both)
@@ -164,6 +168,8 @@ def _without_redundant(rows: Sequence[Row], work: _Work) -> list[Row]:
     kept: list[tuple[Row, Mapping[Slot, object]]] = []
     for row in reversed(rows):
         effect = row.effect()
+        # A row of one rule with something to say stays even where a later row says the same: it is what
+        # findings and provenance point to.
         if (effect and not row.joined) or not _falls_through(row, effect, kept, work):
             kept.append((row, effect))
     return [row for row, _ in reversed(kept)]
@@ -179,6 +185,7 @@ def _falls_through(
                 return True
             continue
         work.spend(row, other.match)
+        # A row between that gives some of these requests something else would catch them first.
         if overlaps(row.match, other.match):
             return False
     return not effect
@@ -197,6 +204,7 @@ def row_fields(row: Row) -> tuple[dict[str, Decided], tuple[tuple[Rule, Slot], .
     failed: list[tuple[Rule, Slot]] = []
     for slot, rule in sorted(row.decided.items(), key=lambda item: item[0]):
         value = rule.slots[slot]
+        # Headers are merged by name across rules, below; every other field is one rule's.
         if is_disabled(value) or slot[0] == "headers":
             continue
         name = slot_path(rule.policy, slot)[0] if slot == ROUTING else slot[0]
@@ -224,6 +232,7 @@ def replacement(new: str, rule: RequestMatch, row: RequestMatch) -> PathRewrite 
         return PathRewrite(replacePrefixMatch=new)
     base = old.value.rstrip("/") if old.form == "prefix" else old.value
     rest = path.value[len(base) :]
+    # The rest is copied from the match, but a request may have it in another case.
     if path.ignore_case and rest.lower() != rest.upper():
         return None
     text = (new.rstrip("/") if old.form == "prefix" and rest else new) + rest

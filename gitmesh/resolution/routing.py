@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.empty import EMPTY, no_items, sealed
-from gitmesh.model.facts import Service
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
+from gitmesh.model.routes import Decided, Ended, Route
+from gitmesh.model.services import Service
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Decided, Ended, Route
 from gitmesh.resolution.comparing import conflict_findings, shadows
 from gitmesh.resolution.connections import CONNECTION, beyond, settings
 from gitmesh.resolution.index import Index, port_of
@@ -117,12 +117,11 @@ class _Destination:
                     f"{camel(name)} of Service {self.name} is decided for more than {MOST_CONJUNCTIONS}"
                     " groups of clients"
                 )
-                self._say("GM212", text, policy, name)
+                self.laid.tell("GM212", text, policy, name)
+                # Nothing at all: with a part of the chain the clients behind it would have a value that no
+                # policy gives them.
                 return {}
         return found
-
-    def _say(self, code: str, text: str, policy: Policy, *path: str | int, hint: str = "") -> None:
-        self.diagnostics.append(policy.origin(*path).finding(code, text, cluster=self.cluster, hint=hint))
 
     def _rules(self, acting: Acting) -> Iterator[Rule]:
         spec = _traffic(acting.policy)
@@ -142,14 +141,17 @@ class _Destination:
                 left = self.laid.left(rule, named=acting.form == BY_NAME)
                 yield from (left,) if left else ()
             elif isinstance(rule, Disjoint):
-                self._say(
+                self.laid.tell(
                     "GM211",
                     "no request can meet this match: its conditions exclude each other",
                     acting.policy,
                     *path,
                 )
             elif isinstance(rule, Inexpressible):
-                self._say("GM301", f"no mesh can express this match: {rule.reason}", acting.policy, *path)
+                self.laid.tell(
+                    "GM301", f"no mesh can express this match: {rule.reason}", acting.policy, *path
+                )
+        # Only now: `missing` is filled while the rules above are made.
         for number, match in enumerate(spec.matches or ()):
             if match.port is not None and match.port in missing:
                 self.diagnostics.append(
@@ -179,11 +181,11 @@ class _Destination:
                 f"rules for Service {self.name} overlap more than {MOST_CONJUNCTIONS} times; this one adds to"
                 " them"
             )
-            self._say("GM212", text, least.policy, *path)
+            self.laid.tell("GM212", text, least.policy, *path)
         for greater, lesser, reason in table.inexpressible:
             path = () if lesser.number is None else ("matches", lesser.number)
             other = greater.place()
-            self._say(
+            self.laid.tell(
                 "GM301",
                 f"requests that also match {other.policy} ({other.at}) cannot be matched: {reason}",
                 lesser.policy,
@@ -198,7 +200,7 @@ class _Destination:
                 "for some requests the replaced prefix cannot be told, because another rule matches their"
                 " path in another form"
             )
-            self._say("GM301", text, rule.policy, *slot_path(rule.policy, slot))
+            self.laid.tell("GM301", text, rule.policy, *slot_path(rule.policy, slot))
         split, mirror = fields.get("split"), fields.get("mirror")
         return Route(
             match=row.match,

@@ -9,11 +9,12 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.model.matches import HeaderMatch, Match, PathMatch, QueryParamMatch, StringMatch
 from gitmesh.model.policies import Origin, Policy
+from gitmesh.model.routes import Ended
 from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Ended, NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.resolution.matching import Conjunction, normal
 from gitmesh.resolution.slots import MATCHES, NO_PARTS, WHOLE, Parts, Slot, is_disabled, slot_path
 
@@ -84,6 +85,7 @@ def rules_of(
     assert isinstance(spec, TrafficPolicySpec)
     for number, match in enumerate(spec.matches) if spec.matches else ((None, None),):
         for place, source in enumerate(spec.sources or (None,)):
+            # Left out, and not made a match that nobody meets: the other items of `sources` still act.
             if source is not None and (place in idle or (source.clusters and cluster not in source.clusters)):
                 continue
             request = normal(request_match(match, source, port))
@@ -107,6 +109,7 @@ def request_match(
     return RequestMatch(
         path=None if match.path is None else _text(match.path, match.path.ignore_case),
         headers=tuple(
+            # Names of headers have no case (RFC 9110, 5.1); those of query parameters have.
             NamedCondition(name=h.name.lower(), condition=_text(h), invert=h.invert)
             for h in match.headers or ()
         ),
@@ -176,6 +179,8 @@ def path_rank(path: PathMatch | None) -> tuple[int, int]:
     if path is None:
         return (0, 0)
     if path.prefix is not None:
+        # The Gateway API ranks prefixes by their number of characters (HTTPRouteRule, matches), and `/foo/`
+        # and `/foo` mean the same paths.
         return (4, len(path.prefix.rstrip("/") or "/"))
     if path.string_prefix is not None:
         return (3, len(path.string_prefix))

@@ -12,12 +12,13 @@ from msgspec import Struct
 from gitmesh.diagnostics import Diagnostic, hold_id, suggest
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.empty import EMPTY, no_items, sealed
-from gitmesh.model.facts import ROLLING_LABELS, Service
 from gitmesh.model.kinds import Spec
 from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
+from gitmesh.model.services import Service
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.model.workloads import ROLLING_LABELS
 from gitmesh.resolution.index import Index, KnownClusters
 from gitmesh.resolution.rules import destination_form
 from gitmesh.resolution.sources import (
@@ -66,6 +67,8 @@ def select(policy: Policy, world: KnownClusters) -> Selection:
         held |= set(one.held())
         pending |= one.pending()
         diagnostics += one.findings()
+        # Routes to a Service that is gone lead nowhere; access that goes with it opens its pods, which may
+        # still run.
         gone += one.gone() if isinstance(spec, AccessPolicySpec) else ()
     missing = tuple(missing_accounts(policy, spec, world))
     idle, unseen = idle_sources(policy, spec, world, services)
@@ -80,6 +83,8 @@ def select(policy: Policy, world: KnownClusters) -> Selection:
         services=_held_once(services),
         held=tuple(sorted(held)),
         pending=sealed(pending),
+        # A ServiceAccount that is nowhere is most likely a misspelled one, and the right one would lose its
+        # access or keep what it is denied.
         broken=bool(missing),
         idle=idle or EMPTY,
         gone=tuple(gone),
@@ -137,6 +142,7 @@ class _DestinationItem:
         if not self.item.name:
             return ()
         lacking = tuple(name for name, index in self.scope if not self._named(index))
+        # Without `clusters` the name means wherever it is: that some clusters lack it is no mistake.
         if self.item.clusters is None and len(lacking) < len(self.scope):
             return ()
         return lacking
@@ -203,6 +209,7 @@ class _DestinationItem:
             yield from lost or self._nothing()
 
     def _nothing(self) -> Iterator[Diagnostic]:
+        # `all` of nothing is what an empty cluster looks like.
         if not self.item.all and not any(self.found.values()):
             at = self.policy.origin("destinations", self.number)
             yield at.finding("GM209", "this selector finds no Service")
@@ -234,6 +241,8 @@ def near_service(
     near = suggest(name, {n for namespace, n in keys if namespace in namespaces})
     if near:
         return near
+    # The same name in another namespace is the usual mistake: a reference without one means the policy's
+    # own.
     elsewhere = [f"{namespace}/{n}" for namespace, n in keys if n == name]
     return f"did you mean {elsewhere[0]}?" if elsewhere else ""
 

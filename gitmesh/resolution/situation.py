@@ -9,10 +9,11 @@ from msgspec import Struct
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.empty import sealed
-from gitmesh.model.facts import Service, ServicePort, Workload, WorkloadKey, by_controller
 from gitmesh.model.policies import Policy
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.model.workloads import Workload, WorkloadKey, by_controller
 from gitmesh.resolution.index import Index, all_targets
 from gitmesh.resolution.preparing import FingerprintedPolicy, ResolutionInput
 from gitmesh.resolution.rules import BY_NAME
@@ -73,6 +74,7 @@ class AccessInputs:
             sorted(mesh.name for mesh in self.index.facts.meshes)
         )
         owners = tuple(self.scene.members.owner.get((self.cluster, mesh)) for mesh in meshes)
+        # A mesh-wide default alone is said by one object of the mesh; each destination need not repeat it.
         if not policies and not any(owner is not None and exempts(owner) for owner in owners):
             return None
         # Without a policy of its own there is nobody to tell that others share its decision.
@@ -166,6 +168,7 @@ def outside(situation: AccessInput) -> Iterator[Diagnostic]:
     """Pods without a proxy, and ports that proxies do not see."""
     behind = f"behind Service {situation.service.namespace}/{situation.service.name}"
     texts = []
+    # Controllers without pods guard nothing and leave nothing open.
     shapes = by_controller(workload for workload in situation.workloads if workload.pods)
     if bare := {key: found for key, found in shapes.items() if not all(one.mesh for one in found)}:
         shown = ", ".join(_pods(key, found) for key, found in bare.items())
@@ -208,6 +211,7 @@ def _is_meant(port: ServicePort, policy: Policy) -> bool:
     return (
         spec.action == "Allow"
         or not rules
+        # A Deny without ports means the port, too: who denies all believes that this one is closed.
         or any(ports is None or {port.number, port.name}.intersection(ports) for ports in named)
     )
 
@@ -234,6 +238,7 @@ def _unseen(situation: AccessInput) -> Iterator[str]:
         targets = sorted(all_targets(situation.service, [one]))
         if ports := [number for number in targets if not one.guards(number)]:
             name = f"{one.kind} {one.namespace}/{one.name}"
+            # Told by mesh: every workload of it is concerned, and a line for each would say the same.
             if one.guards_none:
                 none.setdefault(one.mesh, {})[name] = None
             else:

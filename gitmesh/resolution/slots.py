@@ -54,6 +54,8 @@ def _header_slots(headers: Headers) -> dict[Slot, object]:
         if ops is None:
             continue
         for name in {*(ops.set or ()), *(ops.add or ()), *(ops.remove or ())}:
+            # A slot for each header: two policies that change different headers do not contradict each
+            # other.
             slots["headers", side, name] = (
                 (ops.set or {}).get(name),
                 (ops.add or {}).get(name),
@@ -104,6 +106,7 @@ def slot_path(policy: Policy, slot: Slot) -> tuple[str, ...]:
     """The field of the slot below spec, by its Python names."""
     if slot == ROUTING:
         return next((name,) for name in ROUTING_FIELDS if getattr(policy.spec, name) is not None)
+    # ("headers", side, name): names of headers are users' keys, not fields of the policy.
     return slot[:2]
 
 
@@ -129,6 +132,7 @@ def canonical(value: Any, name: str = "") -> Any:
         return {key: canonical(value[key]) for key in sorted(value)}
     if isinstance(value, tuple):
         items = tuple(canonical(item) for item in value)
+        # By their text, as items of different types have no order of their own.
         return items if name in _ORDERED else tuple(sorted(items, key=repr))
     return value
 

@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 from gitmesh.diagnostics import Diagnostic, first_of, suggest
 from gitmesh.model.access import AccessPolicySpec
-from gitmesh.model.facts import Workload
 from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import IdentitySelector, ServiceAccountRef, WorkloadSelector
 from gitmesh.model.traffic import TrafficPolicySpec
+from gitmesh.model.workloads import Workload
 from gitmesh.resolution.index import Index, KnownClusters
 
 _MOST_NAMED = 8
@@ -54,6 +54,8 @@ def _out_of_reach(source: WorkloadSelector, index: Index) -> tuple[Workload, ...
         if _may_be_reached(workload):
             return ()
         found.append(workload)
+    # The candidates were found by labels that are known; a workload with dropped labels may be meant as
+    # well.
     if found and any(_may_be_reached(one) for one in _meant(source, index.facts.workloads)):
         return ()
     return tuple(sorted(found, key=lambda workload: workload.key))
@@ -95,10 +97,12 @@ def _unreached(policy: Policy, number: int, clients: Sequence[Workload], cluster
     """The finding on an item of `sources` of which all clients are out of reach."""
     shown = first_of((f"{one.kind} {one.namespace}/{one.name}" for one in clients), _MOST_NAMED)
     if _is_idle(clients):
+        # A gateway stays one, so these rules never act.
         code = "GM301"
         text = f"the policy does not act on requests of a gateway, which has routes of its own: {shown}"
         hint = "Say it where the routes of the gateway are said, or name clients with sidecars."
     else:
+        # A proxy may come with the next rollout, so the rules stay.
         code = "GM303"
         text = f"the policy acts on no client yet, as none that it means has a proxy of its own: {shown}"
         hint = "Give the clients proxies, or guard and route where the destination is."

@@ -9,8 +9,10 @@ from itertools import combinations
 from typing import TypeAlias
 
 from gitmesh.model.comparison import ProtectionChange
+from gitmesh.model.conditions import RequestMatch
 from gitmesh.model.connections import Tls
-from gitmesh.model.units import Decided, RequestMatch, RoutingUnit
+from gitmesh.model.routes import Decided
+from gitmesh.model.units import RoutingUnit
 from gitmesh.render.values import shown
 from gitmesh.resolution.matching import conjunction, implies
 from gitmesh.reviewing.requests import match_text

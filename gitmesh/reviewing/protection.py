@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from gitmesh.model.comparison import ProtectionChange
+from gitmesh.model.grants import Access, Grant
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, AccessUnit, Decided, Grant, MeshUnit, RoutingUnit
+from gitmesh.model.routes import Decided
+from gitmesh.model.units import AccessUnit, MeshUnit, RoutingUnit
 from gitmesh.render.values import counted
 from gitmesh.reviewing.connections import connection_changes
 

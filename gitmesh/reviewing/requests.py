@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.render.values import shown
 
 _FORMS = {

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from gitmesh.model.comparison import Comparison
 from gitmesh.model.report import Report, Stage
-from gitmesh.pipeline import Memo, Options, quiet, run
+from gitmesh.pipeline import quiet, run
+from gitmesh.planning.options import Memo, Options
 from gitmesh.ports import Fleet, Source, Translator
 from gitmesh.reviewing.compare import compare
 

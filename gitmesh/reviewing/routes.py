@@ -15,10 +15,12 @@ from typing import NamedTuple
 
 from gitmesh.model.base import Disabled
 from gitmesh.model.comparison import RouteChange
+from gitmesh.model.conditions import RequestMatch
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import Redirect
-from gitmesh.model.units import Decided, RequestMatch, Route, RoutingUnit, Target
+from gitmesh.model.routes import Decided, Route, Target
+from gitmesh.model.units import RoutingUnit
 from gitmesh.reasoning.values import UntoldError
 from gitmesh.render.answers import spelt
 from gitmesh.render.values import listed, shortened, shown

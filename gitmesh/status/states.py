@@ -75,6 +75,7 @@ class ClusterView:
             (self._result.verdicts, before._result.verdicts),
         ]
         for now, then in pairs:
+            # By identity first: of tens of thousands of objects nearly all are the ones of the run before.
             if now is not then:
                 moved |= {
                     key
@@ -152,6 +153,7 @@ def state_of(diagnostic: Diagnostic) -> State | None:
         return _STATES[diagnostic.code]
     if not diagnostic.is_error:
         return None
+    # Of no cluster in particular: the policy is wrong by itself, wherever it goes.
     static = diagnostic.code.startswith("GM2") and not diagnostic.cluster
     return State.INVALID if static else _BY_GROUP[diagnostic.code[2]]
 

@@ -169,9 +169,10 @@ class _Tree:
         }
 
     def _object_row(self, view: ClusterView, key: ObjectKey) -> str:
-        policies = view.manifests[key].policies
+        policies, ownership = view.manifests[key].policies, view.manifests[key].ownership
         places = tuple(self._sources.get(policy) for policy in policies)
-        return dump([object_row(key, policies, view.commit_of(key), places, view.verdict_of(key))])
+        commit, verdict = view.commit_of(key), view.verdict_of(key)
+        return dump([object_row(key, policies, commit, places, verdict, ownership)])
 
     def _facts(self, name: str, result: ClusterResult) -> bytes:
         """The facts as they were when they last meant something else."""

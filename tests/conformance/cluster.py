@@ -40,16 +40,17 @@ def _based(manifests: Sequence[Object], dataplane: Dataplane) -> Iterator[Object
         if one["kind"] == "Namespace" and dataplane == "ambient":
             labels = {**one["metadata"].get("labels", {}), **AMBIENT}
             yield {**one, "metadata": {**one["metadata"], "labels": labels}}
-            yield _programmed(waypoint_gateway(one["metadata"]["name"]))
+            yield _ready(waypoint_gateway(one["metadata"]["name"]))
             continue
         yield one
         if one["kind"] == "Deployment":
             yield _pod(one, dataplane)
 
 
-def _programmed(gateway: Object) -> Object:
+def _ready(gateway: Object) -> Object:
     """A Gateway as istiod leaves it when its waypoint is ready."""
-    return {**gateway, "status": {"conditions": [{"type": "Programmed", "status": "True"}]}}
+    conditions = [{"type": "Programmed", "status": "True"}]
+    return {**gateway, "status": {"conditions": conditions, "addresses": [{"value": "10.96.1.1"}]}}
 
 
 def _pod(deployment: Object, dataplane: Dataplane) -> Object:

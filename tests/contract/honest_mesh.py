@@ -15,11 +15,12 @@ from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.admission import Effect, Subject
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.features import FEATURES, Support, Supports
+from gitmesh.model.grants import Grant, Operation
 from gitmesh.model.links import Ref
 from gitmesh.model.manifests import Fragment, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import AccessUnit, Grant, MeshUnit, Operation, RoutingUnit, Unit
+from gitmesh.model.units import AccessUnit, MeshUnit, RoutingUnit, Unit
 from tests.fake_mesh import GROUP, FakeMesh, supported
 
 _KINDS = ("Way", "Guard", "Bar", "Whole")

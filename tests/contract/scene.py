@@ -9,9 +9,11 @@ from typing import Any
 import yaml
 from msgspec.structs import replace
 
-from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.features import decides_access
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.units import Unit
+from gitmesh.model.workloads import PortRange, Workload
 from gitmesh.ports import Translator
 from gitmesh.resolution.resolve import resolve
 from tests.factories import policies_of

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Workload
 from tests.lab import bookshop
 from tests.lab.bookshop import Dataplane
 from tests.lab.installation import ISTIO_VERSION, SYSTEM

@@ -95,7 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
             replied = script.after(asked, replied) or replied
         self._reply(fault, asked, replied)
 
-    do_GET = do_PATCH = do_DELETE = do_POST = do_PUT = do_HEAD = answer  # noqa: N815 - names that http.server calls
+    # Names that http.server calls.
+    do_GET = do_PATCH = do_DELETE = do_POST = do_PUT = do_HEAD = answer  # noqa: N815
 
     def _asked(self) -> Asked:
         body = self._body()

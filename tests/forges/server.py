@@ -12,7 +12,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -21,10 +21,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from msgspec import Struct
 
 from gitmesh.adapters.forge import forge
-from gitmesh.model.config import ForgeConfig
+from gitmesh.model.config_forge import ForgeConfig
 from gitmesh.ports import Forge
 from tests.forges.faults import Faults, Trouble
 from tests.forges.state import Hosted
+from tests.serving import LoopbackServer
 
 NOW = 1_700_000_000
 """The servers' time, in seconds since the epoch: what their Date headers say."""
@@ -123,14 +124,14 @@ class ForgeServer(Hosted):
         return [one for one in self.asked if method in ("", one.method) and part in one.path]
 
     def __enter__(self) -> Self:
-        self._http.start()
+        self._http.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.ending.set()
-        self._http.stop()
+        self._http.__exit__(kind, error, trace)
 
     # -- for the three ----------------------------------------------------------------------------------
 
@@ -281,23 +282,10 @@ class _ForgeHandler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-class _ForgeHttp(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _ForgeHttp(LoopbackServer):
     def __init__(self, forge: ForgeServer, tls: ssl.SSLContext | None) -> None:
-        super().__init__(("127.0.0.1", 0), _ForgeHandler)
+        super().__init__(_ForgeHandler, poll=0.01, tls=tls)
         self.forge, self.is_tls = forge, tls is not None
-        if tls is not None:
-            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Broken connections are what it is for."""

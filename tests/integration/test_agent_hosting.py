@@ -19,7 +19,7 @@ from gitmesh.cli.configuration import Setup
 from gitmesh.cli.hosting import ForgeParts, comparing
 from gitmesh.cli.session import translators
 from gitmesh.model.facts import ClusterFacts
-from gitmesh.pipeline import Memo
+from gitmesh.planning.options import Memo
 from tests.gitrepo import Repo
 from tests.shop import Shop, text_of, traffic
 

@@ -23,7 +23,7 @@ from gitmesh.agent.reviews import Reviewer
 from gitmesh.errors import SourceError
 from gitmesh.model.comparison import ClusterComparison, Comparison
 from gitmesh.model.report import Report, SourceResult
-from gitmesh.pipeline import Memo
+from gitmesh.planning.options import Memo
 from gitmesh.ports import Forge
 from tests.forges import Faults, ForgeAnswer, GiteaServer, Trouble
 from tests.gitrepo import Repo

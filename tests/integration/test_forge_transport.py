@@ -13,7 +13,7 @@ import pytest
 
 from gitmesh.adapters.forge import forge
 from gitmesh.errors import ForgeError
-from gitmesh.model.config import ForgeConfig
+from gitmesh.model.config_forge import ForgeConfig
 from gitmesh.ports import Forge
 from tests.forges import ForgeAnswer, GiteaServer
 from tests.integration.faultserver import (

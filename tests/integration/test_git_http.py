@@ -14,7 +14,8 @@ from gitmesh.adapters.git import repository as repository_module
 from gitmesh.adapters.kube.together import Ahead
 from gitmesh.adapters.statusbranch import StatusBranch
 from gitmesh.errors import SourceError
-from gitmesh.model.config import Author, SourceAuth
+from gitmesh.model.config import Author
+from gitmesh.model.config_sources import SourceAuth
 from gitmesh.model.report import Report, Stage
 from tests.gitrepo import Repo
 from tests.lab.githttp import RECEIVE, GitHttpServer

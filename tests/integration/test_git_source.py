@@ -20,7 +20,7 @@ from gitmesh.adapters.git.names import branch_problem
 from gitmesh.adapters.git.process import Done, Limits
 from gitmesh.adapters.git.repository import Repository
 from gitmesh.errors import SourceError
-from gitmesh.model.config import SourceAuth
+from gitmesh.model.config_sources import SourceAuth
 from gitmesh.model.snapshot import Snapshot
 from tests.gitrepo import Repo
 from tests.lab.fixtures import not_available

@@ -14,7 +14,7 @@ import yaml
 
 from gitmesh.adapters.kube.cluster import KubeCluster, connect
 from gitmesh.diagnostics import Severity
-from gitmesh.model.config import ClusterConfig
+from gitmesh.model.config_clusters import ClusterConfig
 from tests.integration.kube_support import KINDS, WRITER
 from tests.integration.test_kube_world_faults import Mixed, mixed
 from tests.lab.apiserver import ApiServer

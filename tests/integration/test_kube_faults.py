@@ -13,8 +13,9 @@ from itertools import count
 import pytest
 
 from gitmesh.adapters.kube import lists
-from gitmesh.adapters.kube.client import ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.credentials import Endpoint
+from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.store import LedgerStore
 from gitmesh.errors import ClusterError

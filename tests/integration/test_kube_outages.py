@@ -17,10 +17,11 @@ import pytest
 import yaml
 
 from gitmesh.adapters.kube.cluster import KubeCluster
-from gitmesh.adapters.kube.credentials import Endpoint, FileToken, StaticToken, in_cluster
+from gitmesh.adapters.kube.credentials import Endpoint, in_cluster
 from gitmesh.adapters.kube.deadline import Deadline
 from gitmesh.adapters.kube.events import EventPublisher
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
+from gitmesh.adapters.kube.tokens import FileToken, StaticToken
 from gitmesh.diagnostics import finding
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Entry, Ledger

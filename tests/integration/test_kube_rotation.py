@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 import yaml
 
-from gitmesh.adapters.kube.client import ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.cluster import KubeCluster, connect
-from gitmesh.adapters.kube.credentials import Endpoint, StaticToken, stamp
+from gitmesh.adapters.kube.credentials import Endpoint, stamp
+from gitmesh.adapters.kube.exchange import ApiRequest
+from gitmesh.adapters.kube.tokens import StaticToken
 from gitmesh.adapters.kube.transport import Pool
 from gitmesh.diagnostics import Severity
 from gitmesh.errors import ClusterError
-from gitmesh.model.config import ClusterConfig
+from gitmesh.model.config_clusters import ClusterConfig
 from tests.integration.faultserver import FaultServer, Handler, Reply
 from tests.integration.kube_support import KINDS, WRITER
 

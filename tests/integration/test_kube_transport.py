@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from gitmesh.adapters.kube.client import ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.credentials import Endpoint
+from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.errors import ClusterError
 from tests.lab.apiserver import ApiServer
 from tests.patience import GIVEN_UP

@@ -258,7 +258,7 @@ def test_something_is_shown_everywhere() -> None:
     assert {"README.md", "deploy/README.md", "policies-example/README.md", "docs/findings.md"} <= {
         shown.where for shown in OURS
     }
-    assert {"gitmesh/codes.py", "gitmesh/render/findings.py", "gitmesh/cli/commands/sync.py"} <= {
+    assert {"gitmesh/codes/sources.py", "gitmesh/render/findings.py", "gitmesh/cli/commands/sync.py"} <= {
         shown.where for shown in OURS
     }
     assert {filled(shown)[1] for shown in OURS if shown.where.startswith("gitmesh ")} == main.ENTRIES.keys()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.serving import LoopbackServer
 
 LOOPBACK = "127.0.0.1"
 ISTIO = {"apiGroups": ["networking.istio.io", "security.istio.io"], "apiVersions": ["*"], "resources": ["*"]}
@@ -37,7 +37,7 @@ class WebhookWords:
         return answer
 
 
-class Webhook:
+class Webhook(LoopbackServer):
     """Serves on a loopback port with the API server's own certificate, which is good for 127.0.0.1; stopped
     when the block ends.
     """
@@ -48,30 +48,14 @@ class Webhook:
         self._certificate = certs / "apiserver.crt"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._certificate, certs / "apiserver.key")
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), _handler(self))
-        self._server.daemon_threads = True
-        self._server.socket = context.wrap_socket(
-            self._server.socket, server_side=True, do_handshake_on_connect=False
-        )
-        self._thread = threading.Thread(target=self._server.serve_forever, name="webhook")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(_handler(self), tls=context)
 
     def configuration(self, *, policy: str = "Fail") -> dict[str, Any]:
         """The ValidatingWebhookConfiguration under Istio's own names."""
         webhook = {
             "name": "validation.istio.io",
             "clientConfig": {
-                "url": f"https://{LOOPBACK}:{self._server.server_address[1]}/validate",
+                "url": f"https://{LOOPBACK}:{self.server_port}/validate",
                 "caBundle": base64.b64encode(self._certificate.read_bytes()).decode(),
             },
             "rules": [{**ISTIO, "operations": ["CREATE", "UPDATE"]}],

@@ -6,11 +6,11 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 from tests.lab.process import LOOPBACK, wait_until
+from tests.serving import LoopbackServer
 
 _SECONDS = 60.0
 
@@ -34,33 +34,18 @@ class Delivery:
         return json.loads(self.body)
 
 
-class HookReceiver:
+class HookReceiver(LoopbackServer):
     """Answers every webhook with 204, and is stopped when the block ends."""
 
     def __init__(self) -> None:
         self._deliveries: list[Delivery] = []
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="hooks"
-        )
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(_handler(self))
 
     @property
     def url(self) -> str:
         """Where to deliver."""
-        return f"http://{LOOPBACK}:{self._server.server_address[1]}/hook"
+        return f"http://{LOOPBACK}:{self.server_port}/hook"
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:

@@ -13,9 +13,10 @@ from gitmesh_istio import ambient, destination, meshwide, strangers
 
 from gitmesh import pipeline
 from gitmesh.discovery import shapes
-from gitmesh.model.facts import ServicePort, Workload
 from gitmesh.model.links import UNLINKED
+from gitmesh.model.services import ServicePort
 from gitmesh.model.strangers import ALONE, EVERYBODY
+from gitmesh.model.workloads import Workload
 from gitmesh.reasoning import questions
 from gitmesh.resolution import access, grants, guards
 from gitmesh.resolution import index as pods

@@ -18,7 +18,7 @@ from gitmesh.model.ledger import Stored
 from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Report
-from gitmesh.pipeline import Memo
+from gitmesh.planning.options import Memo
 from gitmesh.planning.ownership import ADOPT
 from tests.belated import BelatedCluster
 from tests.properties.history import (

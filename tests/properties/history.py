@@ -21,7 +21,8 @@ from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Stage
 from gitmesh.model.snapshot import Snapshot
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.pipeline import run
+from gitmesh.planning.options import Memo, Options
 from gitmesh.plugins import load_translators
 from gitmesh.ports import Cluster
 from tests.factories import service, shop, snapshot_of, workload

@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 from hypothesis import assume, given, note
 
-from gitmesh.model.facts import ClusterFacts, Workload
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import decode
+from gitmesh.model.workloads import Workload
 from gitmesh.parsing.parse import parse
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Answer, Basis, Ruling

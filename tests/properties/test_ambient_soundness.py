@@ -12,8 +12,10 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import decode
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Workload
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Answer
 from gitmesh.reasoning.questions import Known

@@ -23,7 +23,8 @@ from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Change, Live
 from gitmesh.model.report import Report, Stage, State
 from gitmesh.model.snapshot import Snapshot
-from gitmesh.pipeline import Memo, run
+from gitmesh.pipeline import run
+from gitmesh.planning.options import Memo
 from gitmesh.planning.ownership import ADOPT, is_marked
 from gitmesh.planning.rows import is_same
 from tests.factories import snapshot_of

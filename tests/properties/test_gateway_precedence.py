@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Location
-from gitmesh.model.facts import ServicePort
+from gitmesh.model.conditions import NamedCondition, RequestMatch, TextCondition
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import DirectResponse, Headers
-from gitmesh.model.units import Decided, NamedCondition, RequestMatch, Route, RoutingUnit, TextCondition
+from gitmesh.model.routes import Decided, Route
+from gitmesh.model.services import ServicePort
+from gitmesh.model.units import RoutingUnit
 from gitmesh.resolution.matching import Request, matches
 from tests.contract.schemas import CRDS
 from tests.factories import service

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from gitmesh.model.objects import ObjectKey
-from gitmesh.pipeline import Memo
+from gitmesh.planning.options import Memo
 from tests.properties.history import ledger_of
 from tests.unit.test_holding import Renaming, older
 from tests.unit.test_pipeline import PipelineWorld, slow

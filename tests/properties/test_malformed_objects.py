@@ -17,10 +17,13 @@ from gitmesh.discovery.discover import assemble
 from gitmesh.discovery.facts_codec import dump_facts, load_facts, with_digest
 from gitmesh.discovery.reducer import Reducer
 from gitmesh.model.admission import Effect
-from gitmesh.model.facts import ClusterFacts, Service
+from gitmesh.model.conditions import RequestMatch
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import ObjectKey, canonical, decode
-from gitmesh.model.units import RequestMatch, Route, RoutingUnit, Subset
+from gitmesh.model.routes import Route, Subset
+from gitmesh.model.services import Service
+from gitmesh.model.units import RoutingUnit
 from gitmesh.ports import Translator
 from tests.properties.malformed import ODD, malformed
 from tests.rendered import rendered, translators

@@ -15,11 +15,14 @@ from hypothesis import strategies as st
 from gitmesh.adapters.fleet import LocalFleet
 from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.discovery.facts_codec import with_digest
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.objects import decode
 from gitmesh.model.plan import SETTLE
 from gitmesh.model.report import Report, Stage
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Workload
+from gitmesh.pipeline import run
+from gitmesh.planning.options import Memo, Options
 from tests.properties.history import History, document
 from tests.properties.test_access_soundness import calls, speaks
 from tests.rendered import translators

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitmesh.model.base import Disabled
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.model.policies import Policy
 from gitmesh.model.traffic import ROUTING_FIELDS, TrafficPolicySpec
-from gitmesh.model.units import NamedCondition, RequestMatch, RoutingUnit, SourceCondition, TextCondition
+from gitmesh.model.units import RoutingUnit
 from gitmesh.resolution.matching import Disjoint, Request, conjunction, implies, matches, normal
 from gitmesh.resolution.resolve import Resolution, resolve
 from tests.factories import shop, traffic
@@ -192,7 +193,7 @@ def _policies(draw: st.DrawFn) -> list[Policy]:
 
 
 def _world() -> Any:
-    from gitmesh.model.facts import ServicePort
+    from gitmesh.model.services import ServicePort
     from tests.factories import facts, service, workload
 
     ports = (

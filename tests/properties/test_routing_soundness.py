@@ -10,8 +10,10 @@ from typing import Any
 
 from hypothesis import assume, given, note
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.units import half_key
 from tests.rendered import Rendered, rendered
 from tests.soundness.access_documents import as_files
@@ -21,7 +23,7 @@ from tests.soundness.istio_routing import done, host
 from tests.soundness.profile import searching
 from tests.soundness.traffic_documents import REQUESTS, traffic_sets
 from tests.soundness.unified_fields import effect
-from tests.soundness.unified_routing import AmbiguousError, Decision, RoutedRequest, decided
+from tests.soundness.unified_routing import CONNECTION, AmbiguousError, Decision, RoutedRequest, decided
 
 Policies = list[dict[str, Any]]
 _REDIRECTS_BY_PREFIX = "1.31.0"
@@ -30,6 +32,7 @@ STRIDE = 7
 """Prime to the numbers of paths, hosts, headers and queries of the requests, so that every part has all of
 them.
 """
+NEW_PORT = ServicePort(number=99, name="new", target=99, protocol="http")
 
 parts = st.integers(0, STRIDE - 1)
 worlds = st.sampled_from(("1.30.3", _REDIRECTS_BY_PREFIX)).map(lambda version: bookshelf("east", version))
@@ -89,6 +92,39 @@ def test_every_request_is_treated_as_decided(facts: ClusterFacts, policies: Poli
 def happens(bodies: list[dict[str, Any]], one: RoutedRequest) -> Decision:
     """What Istio does. What no object speaks of goes where it was sent."""
     return {**(done(bodies, one) or expected([], one)), **connected(bodies, one, host(*one.service.key))}
+
+
+@searching(150)
+@given(worlds, traffic_sets(), parts, st.booleans())
+def test_a_port_that_comes_anew_is_served_before_anything_is_written(
+    facts: ClusterFacts, policies: Policies, part: int, several: bool
+) -> None:
+    """What is live was made for the ports of before. On a new one requests go as without us or, where that is
+    known already, as the policies say; on the others as they went."""
+    before = DESTINATION if several else replace(DESTINATION, ports=DESTINATION.ports[:1])
+    found = render(policies, with_service(facts, before))
+    if held(found):
+        return
+    note(json.dumps([*policies, *(body["spec"] for body in found.bodies)], indent=1))
+    after = replace(before, ports=(*before.ports, NEW_PORT))
+    then = with_service(facts, after)
+    for one in questions(then, after, REQUESTS[part::STRIDE]):
+        happened = done(found.bodies, one) or expected([], one)
+        if one.port == NEW_PORT.number:
+            assert happened in (expected([], one), routed(policies, one)), f"a new port is lost: {one}"
+        else:
+            assert happened == routed(policies, one), f"a new port changed another: {one}"
+
+
+def routed(policies: Policies, one: RoutedRequest) -> Decision:
+    """What is decided of requests, apart from connections."""
+    return {name: value for name, value in expected(policies, one).items() if name not in CONNECTION}
+
+
+def with_service(facts: ClusterFacts, changed: Service) -> ClusterFacts:
+    """The same cluster with this Service in place of the one of its name."""
+    services = (changed if one.key == changed.key else one for one in facts.services)
+    return replace(facts, services=tuple(services))
 
 
 @searching(100)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-_SOME = {"min_size": 1, "max_size": 2}
-_namespaces = st.lists(st.sampled_from(("shop", "bank")), unique=True, **_SOME)  # type: ignore[arg-type]  # sizes
-_clusters = st.lists(st.sampled_from(("east", "west")), unique=True, **_SOME)  # type: ignore[arg-type]  # sizes
-_blocks = st.lists(st.sampled_from(("10.0.0.0/8", "192.168.0.0/16", "10.0.0.9")), unique=True, **_SOME)  # type: ignore[arg-type]  # sizes
+T = TypeVar("T")
+
+
+def _some(items: st.SearchStrategy[T], *, unique: bool = False) -> st.SearchStrategy[list[T]]:
+    return st.lists(items, min_size=1, max_size=2, unique=unique)
+
+
+_namespaces = _some(st.sampled_from(("shop", "bank")), unique=True)
+_clusters = _some(st.sampled_from(("east", "west")), unique=True)
+_blocks = _some(st.sampled_from(("10.0.0.0/8", "192.168.0.0/16", "10.0.0.9")), unique=True)
 _addresses = {"ipBlocks": _blocks, "notIpBlocks": _blocks}
 _accounts = st.fixed_dictionaries(
     {"name": st.sampled_from(("default", "web"))},
@@ -44,11 +50,11 @@ _headers = st.builds(
 )
 _PORTS = (80, "http", 81, "admin", 82, 83, 84)
 _RULE = {
-    "paths": st.lists(st.sampled_from(("/api", "/api*", "*.php", "*", "/x{y}")), unique=True, **_SOME),  # type: ignore[arg-type]  # sizes
-    "methods": st.lists(st.sampled_from(("GET", "POST")), unique=True, **_SOME),  # type: ignore[arg-type]  # sizes
-    "ports": st.lists(st.sampled_from(_PORTS), **_SOME),  # type: ignore[arg-type]  # sizes
-    "hosts": st.lists(st.sampled_from(("r.shop", "r.*", "*.shop", "r.shop:80", "*")), unique=True, **_SOME),  # type: ignore[arg-type]  # sizes
-    "headers": st.lists(_headers, **_SOME),  # type: ignore[arg-type]  # sizes
+    "paths": _some(st.sampled_from(("/api", "/api*", "*.php", "*", "/x{y}")), unique=True),
+    "methods": _some(st.sampled_from(("GET", "POST")), unique=True),
+    "ports": _some(st.sampled_from(_PORTS)),
+    "hosts": _some(st.sampled_from(("r.shop", "r.*", "*.shop", "r.shop:80", "*")), unique=True),
+    "headers": _some(_headers),
 }
 _rules = st.fixed_dictionaries({}, optional=_RULE).filter(bool)
 

@@ -11,7 +11,9 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec.structs import replace as with_fields
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Workload
 from tests.soundness.istio import Istio, decides
 from tests.soundness.requests import ArrivingCall, AskedRequest, CallingPod
 

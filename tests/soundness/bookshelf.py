@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Workload
 from tests.factories import facts, service, workload
 from tests.soundness.requests import AskedRequest
 from tests.soundness.unified_routing import RoutedRequest

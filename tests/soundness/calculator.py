@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gitmesh.model.conditions import RequestMatch
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Policy
-from gitmesh.model.units import Decided, RequestMatch, Target
+from gitmesh.model.routes import Decided, Target
 from gitmesh.reasoning.questions import Client, Known, Question
 from gitmesh.reasoning.routing import Found, Routing, route
 from gitmesh.render.answers import spelt

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
-from gitmesh.model.facts import ClusterFacts, Service, Workload
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.services import Service
+from gitmesh.model.workloads import Workload
 from gitmesh.parsing.parse import parse
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Answer as Ruled

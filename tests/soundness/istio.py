@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
-from gitmesh.model.facts import Mesh, Shape
+from gitmesh.model.facts import Mesh
+from gitmesh.model.workloads import Shape
 from tests.soundness.requests import ArrivingCall
 
 Body = Mapping[str, Any]

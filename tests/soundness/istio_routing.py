@@ -29,7 +29,8 @@ _KNOWN = {
 
 def done(objects: Iterable[Body], asked: RoutedRequest) -> Decision:
     """What happens to the request, in the evaluator's normal form (unified_fields); {} where no object speaks
-    of its destination.
+    of its destination. A VirtualService without a route for the port and the client is none to them: istiod
+    gives them the routes of a Service without one (route.go, BuildHTTPRoutesForVirtualService).
     """
     bodies = list(objects)
     own = host(asked.service.namespace, asked.service.name)
@@ -43,9 +44,10 @@ def done(objects: Iterable[Body], asked: RoutedRequest) -> Decision:
     )
     if routes is None:
         return {}
-    taken = [
-        (route, match) for route in routes for match in route.get("match", [{}]) if _matches(match, asked)
-    ]
+    given = [(route, match) for route in routes for match in route.get("match", [{}]) if _given(match, asked)]
+    if not given:
+        return {}
+    taken = [(route, match) for route, match in given if _matches(match, asked)]
     assert taken, "a request that no policy matches keeps the mesh's own behaviour"
     return _told(*taken[0], _RoutingReader(bodies, asked))
 
@@ -230,18 +232,26 @@ def _cors(cors: Body, _match: Body, _path: str) -> dict[str, Any]:
     return dict(cors)
 
 
+def _given(match: Body, asked: RoutedRequest) -> bool:
+    """Whether the client's proxy is given the route, for the port that is asked for."""
+    client = asked.client
+    return bool(
+        match.get("port", asked.port) == asked.port
+        and match.get("sourceLabels", {}).items() <= client.labels.items()
+        and match.get("sourceNamespace", client.namespace) == client.namespace
+    )
+
+
 def _matches(match: Body, asked: RoutedRequest) -> bool:
+    """Whether the request takes a route that its client's proxy is given."""
     unknown = match.keys() - _KNOWN
     assert not unknown, f"the evaluator does not know {unknown}"
-    request, client = asked.request, asked.client
+    request = asked.request
     answers = [
         "uri" not in match
         or _text(match["uri"], request.path, ignore_case=match.get("ignoreUriCase", False)),
         "method" not in match or _text(match["method"], request.method),
-        match.get("port", asked.port) == asked.port,
         "authority" not in match or _text(match["authority"], request.host),
-        match.get("sourceLabels", {}).items() <= client.labels.items(),
-        match.get("sourceNamespace", client.namespace) == client.namespace,
         all(
             name in request.headers and _text(m, request.headers[name])
             for name, m in match.get("headers", {}).items()

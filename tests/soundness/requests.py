@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gitmesh.model.facts import Workload
+from gitmesh.model.workloads import Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

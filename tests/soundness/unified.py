@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Shape, Workload
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Shape, Workload
 from tests.soundness.requests import ArrivingCall, AskedRequest, CallingPod
 
 Document = Mapping[str, Any]

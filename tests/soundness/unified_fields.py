@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from gitmesh.model.facts import ClusterFacts, Service
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.services import Service
 
 Document: TypeAlias = Mapping[str, Any]
 

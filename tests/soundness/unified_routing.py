@@ -10,7 +10,9 @@ from typing import Any, TypeAlias
 
 import re2
 
-from gitmesh.model.facts import ClusterFacts, Service, Workload
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.services import Service
+from gitmesh.model.workloads import Workload
 from tests.soundness.requests import AskedRequest
 from tests.soundness.unified_fields import LookedAt, effect, headers
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Workload
 from tests.soundness.requests import AskedRequest, CallingPod
 
 NAMESPACES = ("shop", "bank")

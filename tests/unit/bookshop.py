@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gitmesh.model.facts import ClusterFacts, Mesh, PortRange
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live, Plan
 from gitmesh.model.units import Unit, UnitKey
+from gitmesh.model.workloads import PortRange
 from gitmesh.ports import ControlObjects, Membership, PodFact, Translator
 from tests.fake_mesh import FakeMesh
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gitmesh.model.report import Stage, State
-from gitmesh.pipeline import Memo
+from gitmesh.planning.options import Memo
 from tests.folders import Folders, allow, app, codes, deny, said, service, virtual_mesh
 from tests.properties.history import History
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, ServicePort
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.grants import Access, Principal
 from gitmesh.model.policies import Policy
-from gitmesh.model.units import Access, AccessUnit, Principal
+from gitmesh.model.services import ServicePort
+from gitmesh.model.units import AccessUnit
+from gitmesh.model.workloads import PortRange
 from gitmesh.resolution.resolve import Resolution, resolve
 from tests.factories import access, facts, policy, service, shop, workload
 from tests.rendered import rendered

@@ -9,7 +9,8 @@ from random import Random
 
 import pytest
 
-from gitmesh.model.units import Caller, NamedCondition, Operation, TextCondition
+from gitmesh.model.conditions import NamedCondition, TextCondition
+from gitmesh.model.grants import Caller, Operation
 from gitmesh.reasoning.addresses import regions
 from gitmesh.reasoning.callers import is_at
 from gitmesh.reasoning.operations import holds, is_host

@@ -9,9 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from gitmesh.model.comparison import AccessChange
-from gitmesh.model.facts import ClusterFacts, ServicePort
+from gitmesh.model.conditions import NamedCondition, TextCondition
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.grants import Operation
 from gitmesh.model.policies import Policy
-from gitmesh.model.units import NamedCondition, Operation, TextCondition
+from gitmesh.model.services import ServicePort
 from gitmesh.reasoning import classes, difference
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Admission

@@ -46,14 +46,19 @@ def ztunnel() -> Body:
     return thing("DaemonSet", "ztunnel", "istio-system", "apps/v1", {"app": "ztunnel"}, spec=spec)
 
 
-def gateway(status: str = "True") -> Body:
+def gateway(*, ready: bool = True, programmed: bool = True) -> Body:
+    """A waypoint; `ready`: it has an address, which istiod never takes back."""
+    address = {"addresses": [{"type": "Hostname", "value": "waypoint.shop.svc.cluster.local"}]}
     return thing(
         "Gateway",
         "waypoint",
         "shop",
         "gateway.networking.k8s.io/v1",
         spec={"gatewayClassName": "istio-waypoint"},
-        status={"conditions": [{"type": "Programmed", "status": status}]},
+        status={
+            "conditions": [{"type": "Programmed", "status": str(programmed)}],
+            **(address if ready else {}),
+        },
     )
 
 
@@ -68,8 +73,8 @@ def world(tmp_path: Path) -> Folders:
     return made
 
 
-def bind(world: Folders, status: str = "True") -> None:
-    world.put("east", "waypoint", gateway(status))
+def bind(world: Folders, *, ready: bool = True) -> None:
+    world.put("east", "waypoint", gateway(ready=ready))
     named = thing("Namespace", "shop", labels={MODE: "ambient", USE: "waypoint"})
     world.put("east", "namespaces", thing("Namespace", "istio-system"), named)
 
@@ -98,18 +103,40 @@ def test_requests_without_a_waypoint_are_closed_and_told(world: Folders) -> None
     assert world.spec("east", "api-allow")["rules"] == [{"to": [{"operation": {"notPorts": ["8080"]}}]}]
 
 
-@pytest.mark.parametrize("status", ["True", "False"])
-def test_a_waypoint_counts_once_it_is_programmed(world: Folders, status: str) -> None:
-    bind(world, status)
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_waypoint_counts_once_it_has_an_address(world: Folders, ready: bool) -> None:
+    bind(world, ready=ready)
     world.commit(READ, SLOW)
     report = world.settle()
-    if status == "False":
+    if not ready:
         assert codes(report) == ["GM317", "GM317"]
         told = said(report, "GM317")
-        assert all("waypoint shop/waypoint is not programmed" in one.message for one in told)
+        assert all("waypoint shop/waypoint has no address yet" in one.message for one in told)
         return
     assert codes(report) == []
     assert written(world) == [f"{ACCESS}/api-allow", f"{ACCESS}/api.waypoint-allow", f"{ROUTES}/api.80"]
+
+
+def test_a_waypoint_whose_pods_are_away_for_a_moment_keeps_everything(world: Folders) -> None:
+    """Its Gateway is not programmed meanwhile, and ztunnels send to it as before."""
+    bind(world)
+    world.commit(READ, SLOW)
+    world.settle()
+    before = world.live("east")
+    world.put("east", "waypoint", gateway(programmed=False))
+    report = world.run()
+    assert codes(report) == []
+    assert world.live("east") == before
+
+
+def test_a_waypoint_that_is_gone_is_admitted_no_more(world: Folders) -> None:
+    bind(world)
+    world.commit(READ)
+    world.settle()
+    world.drop("east", "waypoint")
+    assert codes(world.settle()) == ["GM317"]
+    assert written(world) == [f"{ACCESS}/api-allow"]
+    assert "principals" not in str(world.spec("east", "api-allow"))
 
 
 def test_it_settles_and_then_writes_nothing(world: Folders) -> None:

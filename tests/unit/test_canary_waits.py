@@ -100,9 +100,9 @@ def test_what_is_live_goes_on_when_the_next_subset_is_withheld(shop: Folders) ->
     for _ in range(3):
         report = step(shop)
     assert served(shop) == {"version-v1", "version-v2"}
-    assert [c.key.kind for c in report.clusters["east"].plan.changes if c.action is Action.HELD] == [  # type: ignore[union-attr]
-        "VirtualService"
-    ]
+    plan = report.clusters["east"].plan
+    assert plan is not None
+    assert [c.key.kind for c in plan.changes if c.action is Action.HELD] == ["VirtualService"]
     file.write_text(file.read_text().replace(paused, "annotations:\n", 1))
     for _ in range(4):
         step(shop)

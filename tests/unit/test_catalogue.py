@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ import yaml
 from click.testing import CliRunner
 
 from gitmesh.adapters.git import GitSource
-from gitmesh.adapters.kube.client import ApiRequest
+from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.cli.main import cli
 from gitmesh.errors import SourceError
 from gitmesh.parsing.parse import parse
 from tests.factories import snapshot_of
 from tests.properties.history import document
+from tests.serving import LoopbackServer
 from tests.unit.test_pipeline import PipelineWorld, actions, codes, slow
 
 ROOT = Path(__file__).parent.parent.parent
@@ -70,13 +70,8 @@ def redirecting(to: str) -> Iterator[tuple[str, list[str]]]:
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), CatalogueHandler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
+    with LoopbackServer(CatalogueHandler) as server:
+        yield f"http://127.0.0.1:{server.server_port}", asked
 
 
 def test_G19_git_does_not_follow_a_redirect(tmp_path: Path) -> None:

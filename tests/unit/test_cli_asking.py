@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gitmesh.discovery.facts_codec import dump_facts
-from gitmesh.model.facts import ServicePort
+from gitmesh.model.services import ServicePort
 from tests.factories import facts, service, workload
 from tests.unit.commandline import Run, runner
 

@@ -239,7 +239,8 @@ class _Stream:
 def test_colour_follows_flags_then_environment_then_the_terminal(
     choice: bool | None, terminal: bool, environment: dict[str, str], expected: bool
 ) -> None:
-    assert wants_color(choice, _Stream(terminal), environment) is expected  # type: ignore[arg-type]  # only isatty is asked
+    # Only isatty is asked.
+    assert wants_color(choice, _Stream(terminal), environment) is expected  # type: ignore[arg-type]
 
 
 def test_coloured_findings_only_when_asked(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +266,8 @@ def test_progress_shows_nothing_for_quick_work_and_cleans_up_after_slow_work() -
     line.close()
     assert slow.text.endswith("\r\x1b[2K")
     silent = _Stream(False)
-    line = Progress(silent, active=False, delay=0)  # type: ignore[arg-type]  # only write and flush are called
+    # Only write and flush are called.
+    line = Progress(silent, active=False, delay=0)  # type: ignore[arg-type]
     line("reading")
     line.close()
     assert silent.text == ""

@@ -10,8 +10,8 @@ import yaml
 from msgspec.structs import replace
 
 from gitmesh.discovery.facts_codec import dump_facts
-from gitmesh.model.facts import ServicePort
 from gitmesh.model.report import Report, Stage
+from gitmesh.model.services import ServicePort
 from gitmesh.model.strangers import ForeignGuard, ForeignRule, Stranger
 from gitmesh.reasoning.answers import Answer
 from gitmesh.reasoning.table import AccessRow

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.pretty import pprint
 
 from gitmesh.adapters.git.auth import GitAccess
-from gitmesh.adapters.kube.client import ApiAnswer, ApiRequest
-from gitmesh.adapters.kube.credentials import Certificate, Endpoint, Exec, StaticToken
+from gitmesh.adapters.kube.credentials import Endpoint
+from gitmesh.adapters.kube.exchange import ApiAnswer, ApiRequest
+from gitmesh.adapters.kube.tokens import Certificate, Exec, StaticToken
 from gitmesh.model.snapshot import File
 
 SECRET = "s3cr3t"

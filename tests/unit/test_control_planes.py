@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -305,7 +306,7 @@ def test_a_ledger_of_an_older_version_is_taken_over(world: Folders) -> None:
         for key in ("origins", "units", "parts", "kinds", "holds", "heals", "writers"):
             del document[key]
         document["schema"] = 1
-        entries: dict[str, dict[str, dict[str, list[object]]]] = document["entries"]  # type: ignore[assignment]
+        entries = cast("dict[str, dict[str, dict[str, list[object]]]]", document["entries"])
         for namespaces in entries.values():
             for names in namespaces.values():
                 for row in names.values():

@@ -11,7 +11,8 @@ from gitmesh.discovery.crd import schema_fields
 from gitmesh.discovery.discover import assemble
 from gitmesh.discovery.reducer import Reducer
 from gitmesh.discovery.rows import FACT_KINDS, ValidatorRow
-from gitmesh.model.facts import ClusterFacts, PortRange, Workload
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.workloads import PortRange, Workload
 from tests.unit.bookshop import (
     NETWORKING,
     PROXY,

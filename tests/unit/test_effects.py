@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.policies import Policy
 from gitmesh.model.report import State
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.reasoning.routing import Found, Routing
 from gitmesh.resolution.resolve import resolve
 from gitmesh.status.states import overall

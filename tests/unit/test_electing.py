@@ -20,8 +20,9 @@ from gitmesh.model.manifests import Translation
 from gitmesh.model.objects import decode
 from gitmesh.model.report import Report, Stage
 from gitmesh.model.units import Unit
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.pipeline import run
 from gitmesh.planning.ledger_codec import dump_ledger, load_ledger
+from gitmesh.planning.options import Memo, Options
 from tests.fake_mesh import FakeMesh, rule
 from tests.properties.history import History
 from tests.unit.test_pipeline import facts, slow

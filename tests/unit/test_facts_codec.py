@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from gitmesh.codec import CodecError
 from gitmesh.discovery.facts_codec import dump_facts, load_facts, with_digest
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.objects import ApiKind
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Workload
 from gitmesh.yaml_documents import read_documents
 from gitmesh.yaml_text import dump
 from tests.unit.bookshop import bookshop

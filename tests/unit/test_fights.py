@@ -12,7 +12,7 @@ import yaml
 from gitmesh.model.ledger import FIGHT
 from gitmesh.model.plan import Action
 from gitmesh.model.report import Report, State
-from gitmesh.pipeline import Memo
+from gitmesh.planning.options import Memo
 from tests.folders import Folders, allow, said
 from tests.properties.history import document
 

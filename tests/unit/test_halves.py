@@ -19,7 +19,8 @@ from gitmesh.model.manifests import Fragment, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, decode
 from gitmesh.model.report import Report, Stage
 from gitmesh.model.units import MeshUnit, Unit
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.pipeline import run
+from gitmesh.planning.options import Memo, Options
 from tests.factories import facts as facts_of
 from tests.factories import service, workload
 from tests.fake_mesh import GROUP, FakeMesh

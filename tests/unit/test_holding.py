@@ -15,8 +15,8 @@ from gitmesh.model.ledger import Entry, Ledger
 from gitmesh.model.manifests import Translation
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.units import Unit, UnitKey, half_key, mesh_key
-from gitmesh.pipeline import Memo
 from gitmesh.planning.ledger_codec import SCHEMA, dump_ledger, load_ledger
+from gitmesh.planning.options import Memo
 from tests.fake_mesh import FakeMesh, rule
 from tests.folders import Folders, allow, said, virtual_mesh
 from tests.properties.history import document, ledger_of, on

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitmesh.adapters.kube.cluster import connect
-from gitmesh.adapters.kube.credentials import FileToken, StaticToken, in_cluster
+from gitmesh.adapters.kube.credentials import in_cluster
 from gitmesh.adapters.kube.deadline import Closing, Deadline
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
+from gitmesh.adapters.kube.tokens import FileToken, StaticToken
 from gitmesh.errors import ClusterError
-from gitmesh.model.config import ClusterConfig
+from gitmesh.model.config_clusters import ClusterConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "s3cret-token-of-mine"

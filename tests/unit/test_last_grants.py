@@ -11,7 +11,18 @@ import pytest
 from gitmesh.adapters.treewriter import Writer
 from gitmesh.adapters.writing import StepError
 from gitmesh.model.plan import Change, Live
-from tests.folders import AUTHORIZATION, Folders, allow, authorization, deny, said, virtual_mesh
+from tests.folders import (
+    AUTHORIZATION,
+    Folders,
+    allow,
+    authorization,
+    deny,
+    said,
+    service,
+    thing,
+    virtual_mesh,
+)
+from tests.properties.history import document
 
 DEFAULT = "gitmesh-default-deny"
 
@@ -61,6 +72,69 @@ def test_it_stays_while_somebody_has_another_object_in_place_of_the_default(worl
     world.drop("east", "theirs")
     world.settle()
     assert f"shop/{AUTHORIZATION}/api-allow.yaml" not in world.live("east")
+
+
+THEIRS = {"action": "AUDIT", "rules": [{}]}
+
+
+def test_it_stays_while_somebody_has_another_object_in_place_of_a_refusal(world: Folders) -> None:
+    """Without the grant db would come in, whom neither revision admits."""
+    world.put("east", "theirs", authorization("api-deny", "shop", THEIRS))
+    world.commit(deny("no", "api", "db"))
+    report = world.settle()
+    assert "sa/web" in str(world.spec("east", "api-allow"))
+    assert ["api-deny" in one.message for one in said(report, "GM406")] == [True]
+    world.drop("east", "theirs")
+    world.settle()
+    assert "sa/db" in str(world.spec("east", "api-deny"))
+    assert f"shop/{AUTHORIZATION}/api-allow.yaml" not in world.live("east")
+
+
+def test_it_goes_where_a_default_closes_what_it_closed(world: Folders) -> None:
+    """The counter-proof: nobody comes in, so what was withdrawn is gone at once."""
+    world.commit(virtual_mesh(accessDefault="Deny"), allow("some", "api", "web"))
+    world.settle()
+    world.put("east", "theirs", authorization("api-deny", "shop", THEIRS))
+    world.commit(virtual_mesh(accessDefault="Deny"), deny("no", "api", "db"))
+    world.settle()
+    assert f"shop/{AUTHORIZATION}/api-allow.yaml" not in world.live("east")
+
+
+def test_it_waits_for_no_refusal_of_another_namespace(world: Folders) -> None:
+    """The counter-proof: what a tenant puts in the way holds nobody else's."""
+    world.put("east", "tenant", thing("Namespace", "web"), service("api", "web"))
+    world.put("east", "theirs", authorization("api-deny", "web", THEIRS))
+    sources = [{"serviceAccounts": [{"name": "db"}]}]
+    elsewhere = [{"name": "api", "namespaces": ["web"]}]
+    world.commit(document("AccessPolicy", "no", action="Deny", sources=sources, destinations=elsewhere))
+    assert said(world.settle(), "GM401")
+    assert f"shop/{AUTHORIZATION}/api-allow.yaml" not in world.live("east")
+
+
+def test_a_default_stays_while_a_refusal_anywhere_is_not_taken(
+    world: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it db would come in to api, whom both revisions refuse; one object is for all of the mesh."""
+    world.commit(virtual_mesh(accessDefault="Deny"), allow("some", "api", "web"))
+    world.settle()
+    world.commit(deny("no", "api", "db"))
+    with monkeypatch.context() as patched:
+        refuse(patched, "api-deny")
+        world.run()
+        assert f"istio-system/{AUTHORIZATION}/{DEFAULT}.yaml" in world.live("east")
+    world.settle()
+    assert f"istio-system/{AUTHORIZATION}/{DEFAULT}.yaml" not in world.live("east")
+
+
+def test_a_default_goes_though_a_tenant_is_in_the_way_of_a_refusal(world: Folders) -> None:
+    """The counter-proof: it is told, and open to whom it would refuse are the pods of that tenant alone."""
+    world.commit(virtual_mesh(accessDefault="Deny"), allow("some", "api", "web"))
+    world.settle()
+    world.put("east", "theirs", authorization("api-deny", "shop", THEIRS))
+    world.commit(deny("no", "api", "db"), allow("some", "api", "web"))
+    report = world.settle()
+    assert f"istio-system/{AUTHORIZATION}/{DEFAULT}.yaml" not in world.live("east")
+    assert said(report, "GM401")
 
 
 def test_it_goes_though_a_write_that_closes_nothing_fails(

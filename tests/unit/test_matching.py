@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.resolution.matching import (
     Disjoint,
     Inexpressible,
@@ -18,7 +18,8 @@ from gitmesh.resolution.matching import (
 
 
 def path(form: str, value: str, ignore_case: bool = False) -> RequestMatch:
-    found = normal(RequestMatch(path=TextCondition(form=form, value=value, ignore_case=ignore_case)))  # type: ignore[arg-type] # a test's word
+    meant = TextCondition(form=form, value=value, ignore_case=ignore_case)  # type: ignore[arg-type]
+    found = normal(RequestMatch(path=meant))
     assert isinstance(found, RequestMatch)
     return found
 

@@ -4,7 +4,7 @@ those of before, are open to whom policies refuse (design law 2).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -83,6 +83,69 @@ def test_a_grant_alone_goes_over_at_once(world: Folders) -> None:
     plan = world.run(until=Stage.PLAN).clusters["east"].plan
     assert plan is not None
     assert [change.key.name for change in plan.writes] == ["api-allow"]
+
+
+CALLERS = frozenset({"web", "db", "other"})
+
+
+def admitted(policies: Iterable[Body], pods: str) -> frozenset[str]:
+    """Who may call these pods, by the grants alone: one that selects them closes them to all others."""
+    mine = [
+        one["spec"]
+        for one in policies
+        if one["metadata"]["namespace"] != "shop"
+        or one["spec"]["selector"]["matchLabels"].items() <= PODS[pods].items()
+    ]
+    granted = {who for spec in mine for who in CALLERS if f"sa/{who}" in str(spec.get("rules"))}
+    return frozenset(granted) if mine else CALLERS
+
+
+@pytest.mark.parametrize("failing", ["", "gitmesh-default-deny"])
+@pytest.mark.parametrize("pods", ["green", "other"])
+def test_a_default_comes_with_the_move_and_nobody_loses_what_both_revisions_grant(
+    tmp_path: Path, pods: str, failing: str
+) -> None:
+    """Nor is anybody let in whom both refuse: the pods of before are open by the revision before, as the
+    Service is for them no more. Whatever fails then is made up for.
+    """
+    world = Folders(tmp_path, names=("east",))
+    world.put("east", "more", *(app("api", pod=name, labels=dict(labels)) for name, labels in PODS.items()))
+    select(world, "blue")
+    grant = allow("some", "api", "web", "db")
+    world.commit(grant)
+    world.settle()
+    select(world, pods)
+    world.commit(virtual_mesh(accessDefault="Deny"), grant)
+    plan = world.run(until=Stage.PLAN).clusters["east"].plan
+    assert plan is not None
+    granted = {place: frozenset({"web", "db"}) if place == pods else frozenset[str]() for place in PODS}
+    path = f"shop/{AUTHORIZATION}/api-allow.yaml"
+    live = {("shop", "api-allow"): yaml.safe_load(world.live("east")[path])}
+    for change in plan.writes:
+        if change.key.name != failing:
+            live[change.key.namespace, change.key.name] = decode(change.body or b"")
+        for place in PODS:
+            assert granted[place] <= admitted(live.values(), place), change
+    assert {place: admitted(live.values(), place) for place in PODS} == {
+        place: CALLERS if failing and place != pods else granted[place] for place in PODS
+    }
+    world.settle()
+    assert world.spec("east", "gitmesh-default-deny", "istio-system") == {}
+
+
+def test_grants_that_go_over_together_do_not_rest_for_each_other(tmp_path: Path) -> None:
+    """Nothing is refused: each is at the pods of now by its first write."""
+    world = Folders(tmp_path, names=("east",))
+    world.put("east", "more", app("api"), app("db"))
+    world.commit(allow("some", "api", "web"), allow("more", "db", "web"))
+    world.settle()
+    moved = service("api"), service("db")
+    for one, pods in zip(moved, ("db", "api"), strict=True):
+        one["spec"]["selector"] = {"app": pods}
+    world.put("east", "services", service("web"), *moved)
+    plan = world.run(until=Stage.PLAN).clusters["east"].plan
+    assert plan is not None
+    assert sorted(change.key.name for change in plan.writes) == ["api-allow", "db-allow"]
 
 
 def test_a_refusal_stays_where_it_is_while_the_grant_beside_it_cannot_go(world: Folders) -> None:

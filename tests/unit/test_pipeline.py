@@ -20,15 +20,18 @@ from gitmesh.discovery.facts_codec import with_digest
 from gitmesh.errors import ClusterError
 from gitmesh.model.admission import Effect, Subject
 from gitmesh.model.config import PruneConfig
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.links import Ref
 from gitmesh.model.manifests import Translation
 from gitmesh.model.objects import Body, ObjectKey, decode
 from gitmesh.model.plan import SETTLE, Action, Live, Outcome, Plan
 from gitmesh.model.report import MeshStatus, Report, Stage, State, Verdict
+from gitmesh.model.services import Service
 from gitmesh.model.units import RoutingUnit, Unit
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.model.workloads import Workload
+from gitmesh.pipeline import run
 from gitmesh.planning.fights import RETRY
+from gitmesh.planning.options import Memo, Options
 from gitmesh.planning.ownership import ADOPT
 from gitmesh.plugins import load_translators
 from gitmesh.status.states import policy_states

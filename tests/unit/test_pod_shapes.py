@@ -14,10 +14,11 @@ from gitmesh.discovery.discover import assemble
 from gitmesh.discovery.facts_codec import dump_facts, load_facts
 from gitmesh.discovery.reducer import Reducer
 from gitmesh.discovery.shapes import Selectors
-from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import half_key
-from gitmesh.pipeline import Memo
+from gitmesh.model.workloads import ROLLING_LABELS
+from gitmesh.planning.options import Memo
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Admission
 from gitmesh.reasoning.questions import Client, Question

@@ -10,7 +10,8 @@ from threading import Barrier, Event
 import pytest
 
 from gitmesh.adapters import polling
-from gitmesh.adapters.polling import JITTER, PATIENCE, Begun, Polled, pause, side_by_side
+from gitmesh.adapters.begun import Begun, side_by_side
+from gitmesh.adapters.polling import JITTER, PATIENCE, Polled, pause
 from gitmesh.errors import SourceError
 from gitmesh.model.snapshot import Snapshot
 from tests.factories import snapshot_of
@@ -106,7 +107,8 @@ def started() -> Iterator[Callable[..., Polled]]:
     made: list[Polled] = []
 
     def start(source: Fake, news: Callable[[], None] = no_news, **more: object) -> Polled:
-        polled = Polled(source, **{"interval": 3600.0, **more})  # type: ignore[arg-type]  # keywords of Polled
+        # Keywords of Polled.
+        polled = Polled(source, **{"interval": 3600.0, **more})  # type: ignore[arg-type]
         made.append(polled)
         polled.start(news)
         return polled

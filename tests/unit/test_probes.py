@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gitmesh.diagnostics import Diagnostic, Severity
-from gitmesh.model.facts import Probe
+from gitmesh.model.workloads import Probe
 from tests.folders import Body, Folders, allow, app, deny, istiod, said, service, thing, virtual_mesh
 
 LEFT = {"sidecar.istio.io/rewriteAppHTTPProbers": "false"}

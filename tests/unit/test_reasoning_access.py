@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from gitmesh.model.facts import PortRange, ServicePort
 from gitmesh.model.policies import Policy
+from gitmesh.model.services import ServicePort
+from gitmesh.model.workloads import PortRange
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Admission, Answer, Basis, Ruling
 from gitmesh.reasoning.questions import Client

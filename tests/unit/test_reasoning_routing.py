@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Policy
+from gitmesh.model.services import ServicePort
 from gitmesh.reasoning.questions import Client
 from gitmesh.reasoning.routing import Found, Routing, route
 from gitmesh.render.answers import spelt
@@ -65,7 +65,7 @@ def test_a_split_and_a_mirror_name_their_targets() -> None:
     ]
     found = answer(traffic("split", split=split, mirror=[{"destination": {"name": "ratings"}, "percent": 5}]))
     shares = [(item.destination.name, target.service.name, target.port) for item, target in _shares(found)]
-    assert sorted(shares) == [("ratings", "ratings", 80), ("reviews", "reviews", 80)]
+    assert sorted(shares) == [("ratings", "ratings", 80), ("reviews", "reviews", 0)]
     assert [target.service.name for target in found.mirrors] == ["ratings"]
 
 

@@ -6,9 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import finding
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.plan import Action
 from gitmesh.model.report import Report, SourceResult, Stage, Verdict
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Workload
 from gitmesh.render.document import plan_document
 from gitmesh.render.escape import markdown
 from gitmesh.render.findings import MOST_FINDINGS, findings_text

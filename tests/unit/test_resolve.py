@@ -6,9 +6,11 @@ from typing import Any
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.base import Disabled
-from gitmesh.model.facts import ClusterFacts, Mesh, ServicePort
+from gitmesh.model.conditions import SourceCondition
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.policies import Policy
-from gitmesh.model.units import AccessUnit, MeshUnit, RootReader, RoutingUnit, SourceCondition
+from gitmesh.model.services import ServicePort
+from gitmesh.model.units import AccessUnit, MeshUnit, RootReader, RoutingUnit
 from gitmesh.resolution.resolve import Resolution, resolve
 from tests.factories import access, facts, policy, service, shop, traffic, workload
 
@@ -201,7 +203,7 @@ def test_split_targets_subsets_and_warning() -> None:
     )
     route = unit_of(resolution).routes[0]
     assert {target.service.name: (target.port, target.subset) for target in route.targets} == {
-        "reviews": (80, (("v", "1"),)),
+        "reviews": (0, (("v", "1"),)),
         "ratings": (80, (("v", "2"),)),
     }
     assert [item.destination.name for item in route.fields["split"].value] == [

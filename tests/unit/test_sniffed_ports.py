@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gitmesh.model.facts import ClusterFacts, ServicePort
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Policy
+from gitmesh.model.services import ServicePort
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Answer
 from tests.asking import asked, known

@@ -9,12 +9,13 @@ import yaml
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Location, finding
-from gitmesh.model.facts import ClusterFacts, Mesh, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.ledger import Entry, Ledger
 from gitmesh.model.manifests import Build, Manifest
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change, FieldChange, Outcome, Plan
 from gitmesh.model.report import ClusterResult, Report, SourceResult, Stage, State, Verdict
+from gitmesh.model.workloads import Workload
 from gitmesh.status.documents import MOST_FINDINGS
 from gitmesh.status.tree import StatusMemo, heals, message, status_tree
 from tests.factories import policies_of

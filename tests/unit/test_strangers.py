@@ -17,7 +17,8 @@ from gitmesh.discovery.facts_codec import dump_facts, load_facts
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.report import Report, Stage
 from gitmesh.model.units import RoutingUnit
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.pipeline import run
+from gitmesh.planning.options import Memo, Options
 from gitmesh.plugins import load_translators
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Answer
@@ -40,7 +41,7 @@ from tests.properties.history import document
 RULE, ROUTE = "destinationrule.networking.istio.io", "virtualservice.networking.istio.io"
 NETWORKING = "networking.istio.io/v1"
 HOST = "api.shop.svc.cluster.local"
-WHOLE = [{"destination": {"host": HOST, "port": {"number": 80}}}]
+WHOLE = [{"destination": {"host": HOST}}]
 
 
 @pytest.fixture

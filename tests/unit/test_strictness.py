@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import ClusterFacts, PortRange, ServicePort
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Policy
+from gitmesh.model.services import ServicePort
 from gitmesh.model.units import half_key
+from gitmesh.model.workloads import PortRange
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Ruling
 from gitmesh.resolution.resolve import Resolution, resolve

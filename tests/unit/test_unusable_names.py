@@ -20,7 +20,8 @@ from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.objects import is_label
 from gitmesh.model.report import Stage, State
 from gitmesh.model.units import mesh_key
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.pipeline import run
+from gitmesh.planning.options import Memo, Options
 from gitmesh.plugins import load_translators
 from gitmesh.resolution.resolve import resolve
 from tests.factories import access, facts, policy, service, shop, traffic, workload

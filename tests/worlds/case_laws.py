@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gitmesh.model.facts import Service, Workload
+from gitmesh.model.services import Service
+from gitmesh.model.workloads import Workload
 from tests.soundness.istio_routing import host
 from tests.soundness.requests import ArrivingCall, AskedRequest, CallingPod
 from tests.soundness.unified import Document, pairs, selects

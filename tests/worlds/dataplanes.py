@@ -57,7 +57,7 @@ def _enrolled(random: Random, name: str, manner: Manner) -> Object:
 
 def _waypoint(random: Random, name: str, place: str) -> Object:
     labels = random.choice(({}, {}, {}, {_FOR: "service"}, {_FOR: "all"}, {_FOR: "workload"}))
-    return waypoint(name, place, labels, programmed=random.randrange(6) > 0)
+    return waypoint(name, place, labels, ready=random.randrange(6) > 0)
 
 
 def revisions(random: Random) -> World:

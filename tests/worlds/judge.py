@@ -9,7 +9,8 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import Service, ServicePort, Workload
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Workload
 from gitmesh.reasoning.questions import Known, Question
 from tests.soundness.calculator import admits
 from tests.soundness.requests import ArrivingCall, AskedRequest, CallingPod

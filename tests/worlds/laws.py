@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gitmesh.model.facts import Workload
 from gitmesh.model.report import State
+from gitmesh.model.workloads import Workload
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Answer
 from gitmesh.status.states import policy_states

@@ -125,8 +125,9 @@ def ztunnel() -> Object:
     )
 
 
-def waypoint(name: str, namespace: str, labels: Mapping[str, str], *, programmed: bool = True) -> Object:
-    """A Gateway that is a waypoint."""
+def waypoint(name: str, namespace: str, labels: Mapping[str, str], *, ready: bool = True) -> Object:
+    """A Gateway that is a waypoint; `ready`: istiod has given it an address."""
+    address = {"addresses": [{"type": "IPAddress", "value": "10.96.1.1"}]}
     return thing(
         "Gateway",
         name,
@@ -134,7 +135,10 @@ def waypoint(name: str, namespace: str, labels: Mapping[str, str], *, programmed
         "gateway.networking.k8s.io/v1",
         metadata={"labels": dict(labels)},
         spec={"gatewayClassName": "istio-waypoint"},
-        status={"conditions": [{"type": "Programmed", "status": str(programmed)}]},
+        status={
+            "conditions": [{"type": "Programmed", "status": str(ready)}],
+            **(address if ready else {}),
+        },
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from gitmesh.adapters.directory import DirectoryCluster
 from gitmesh.model.objects import decode
 from gitmesh.model.report import ClusterResult, Report, Stage
-from gitmesh.pipeline import Memo, Options, run
+from gitmesh.pipeline import run
+from gitmesh.planning.options import Memo, Options
 from gitmesh.planning.ownership import MANAGED_BY
 from gitmesh.plugins import load_translators
 from gitmesh.ports import Cluster

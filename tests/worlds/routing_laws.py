@@ -7,7 +7,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Iterator
 
-from gitmesh.model.facts import Service, Workload
+from gitmesh.model.services import Service
+from gitmesh.model.workloads import Workload
 from tests.soundness.istio_connection import connected
 from tests.soundness.istio_routing import done, host
 from tests.soundness.unified_routing import AmbiguousError, Decision, RoutedRequest, decided
@@ -42,10 +43,9 @@ def routes_lead_somewhere(judge: JudgedMoment) -> Iterator[str]:
 
 def treated_as_decided(judge: JudgedMoment) -> Iterator[str]:
     """Each client's requests get the timeout and connection settings that the policies decide, or a finding
-    speaks of a policy on the destination: what is held may say nothing of a port that is new."""
+    speaks of a policy on the destination. None is without an answer, whatever is told: a port that came after
+    what is held is served."""
     for service in judge.facts.services:
-        if is_told(judge, service):
-            continue
         for port in (port for port in service.ports if port.seen):
             for client in callers(judge):
                 asked = RoutedRequest(
@@ -57,7 +57,7 @@ def treated_as_decided(judge: JudgedMoment) -> Iterator[str]:
                     continue
                 happens = _happens(judge, asked)
                 for field in _FIELDS:
-                    if wanted.get(field) != happens.get(field):
+                    if wanted.get(field) != happens.get(field) and not is_told(judge, service):
                         text = f"{field} is {happens.get(field)}, decided is {wanted.get(field)}"
                         yield f"{client.namespace} -> {service.key}:{port.number}: {text}"
 

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import PortRange, Workload
 from tests.soundness.requests import AskedRequest, CallingPod
 from tests.soundness.unified import pairs
 from tests.worlds.drawing import ACCOUNTS, CLUSTER, INJECTED, LEFT_PROBES, MODE, NAMESPACES, UNSEEN, World

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Workload
 from tests.soundness.requests import CallingPod
 from tests.soundness.unified import pairs
 from tests.worlds.drawing import MODE, USE, World
@@ -80,5 +82,5 @@ class Waypoints:
 
 
 def _takes(gateway: Object) -> bool:
-    ready = gateway["status"]["conditions"][0]["status"] == "True"
+    ready = bool(gateway["status"].get("addresses"))
     return ready and gateway["metadata"]["labels"].get(_FOR, "service") in ("service", "all")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from gitmesh.model.config import ForgeConfig
+    from gitmesh.model.config_forge import ForgeConfig
     from gitmesh.ports import Forge
 
 __all__ = ["forge"]

@@ -49,6 +49,8 @@ class HttpAnswer(Struct, Generic[T], frozen=True, kw_only=True):
     def is_limit(self) -> bool:
         """Whether nothing was done because we ask too often: 429, or GitHub's 403."""
         if self.status == 403:
+            # GitHub says 403 of both, a limit and a missing right (REST API, 'Rate limits'): the headers
+            # tell them apart.
             spent = self.headers.get("x-ratelimit-remaining") == "0"
             return spent or "retry-after" in self.headers or "rate limit" in words_of(self.body).lower()
         return self.status == 429
@@ -71,6 +73,7 @@ class HttpAnswer(Struct, Generic[T], frozen=True, kw_only=True):
             now = parsedate_to_datetime(self.headers.get("date", "")).timestamp()
         except (ValueError, OverflowError):
             return _UNSAID_WAIT
+        # One more: both moments are whole seconds, so the reset may come up to one later than it seems.
         return _UNSAID_WAIT if reset is None else max(0.0, reset - now) + 1.0
 
     def next_page(self, query: Query) -> Query | None:
@@ -80,6 +83,7 @@ class HttpAnswer(Struct, Generic[T], frozen=True, kw_only=True):
         """
         link = _NEXT.search(self.headers.get("link", ""))
         if link is not None:
+            # Our own parameters first: a link that leaves one out still asks for what we asked for.
             return {**query, **dict(parse_qsl(urlsplit(link[1]).query))}
         page = self.headers.get("x-next-page", "").strip()
         return {**query, "page": page} if page.isascii() and page.isdigit() else None
@@ -103,6 +107,7 @@ def words_of(body: bytes) -> str:
 def _texts(value: object, depth: int) -> Iterator[str]:
     if isinstance(value, str):
         yield value
+    # The nesting is a stranger's: deep enough it would exhaust the stack here.
     elif isinstance(value, (dict, list)) and depth < _DEEPEST:
         for part in value.values() if isinstance(value, dict) else value:
             yield from _texts(part, depth + 1)

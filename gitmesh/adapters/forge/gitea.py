@@ -67,6 +67,7 @@ class _GiteaPull(Struct, frozen=True, kw_only=True):
                 if self.state == "open"
                 else PullState.CLOSED
             ),
+            # By the ids: a fork that was deleted has -1, and stays one.
             fork=self.head.repo_id != self.base.repo_id,
             merged=commit_of(self.merge_commit_sha) if self.merged else "",
         )
@@ -91,6 +92,7 @@ class _GiteaStatus(Struct, frozen=True):
 
     def value(self) -> tuple[int, CommitStatus]:
         """It, with its id. A state of a later Gitea is nothing that we wrote."""
+        # What we cannot name counts as an error: whoever reads it must not take it for a success.
         state = _STATES.get(self.status) or (
             CommitState(self.status) if self.status in set(CommitState) else CommitState.ERROR
         )
@@ -118,6 +120,7 @@ class GiteaForge:
                 ApiCall(purpose=Purpose.READ, path=f"{self._repo}/pulls", query=query), list[_GiteaPull]
             )
             found = with_head(pull.value() for page in pages for pull in page)
+        # Once more by ourselves: an older Gitea ignores the query that it does not know, and lists all.
         return tuple(pull for pull in found if pull.base == branch)
 
     def pull(self, number: int) -> PullRequest:
@@ -136,6 +139,8 @@ class GiteaForge:
             ask = ApiCall(purpose=Purpose.READ, path=f"{self._repo}/commits/{commit}/pull")
             found = exchange.answer(ask, _GiteaPull, lambda answer: answer.status == 404).value
             if found is None:
+                # The same 404 says "no pull request", "no repository" and "no right": only the repository's
+                # own answer tells the first from the others, and that raises.
                 exchange.ask(ApiCall(purpose=Purpose.READ, path=self._repo), Nothing)
                 return ()
         return with_head([found.value()])
@@ -153,12 +158,15 @@ class GiteaForge:
     def add_comment(self, number: int, body: str) -> Comment:
         """As the port says."""
         path = f"{self._repo}/issues/{number}/comments"
+        # Not twice: an attempt whose answer was lost may have been carried out, and a second comment would
+        # stand beside the first for good. The next review finds the first and edits it.
         ask = ApiCall(purpose=Purpose.COMMENT, method="POST", path=path, body={"body": body}, repeats=False)
         with self._transport.call() as exchange:
             made = exchange.ask(ask, _GiteaComment)
         return Comment(id=made.id, body=made.body, own=True)
 
-    def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002 - ids are the repository's
+    # Ids are the repository's.
+    def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002
         """As the port says."""
         with self._transport.call() as exchange:
             exchange.ask(
@@ -172,6 +180,7 @@ class GiteaForge:
         """As the port says."""
         ask = ApiCall(purpose=Purpose.COMMENT, method="DELETE", path=self._comment(comment))
         with self._transport.call() as exchange:
+            # Gone is what was asked for, whoever deleted it.
             exchange.answer(ask, Nothing, lambda answer: answer.status == 404)
 
     def statuses(self, commit: str) -> tuple[CommitStatus, ...]:

@@ -104,7 +104,10 @@ class _GitHubPull(Struct, frozen=True, kw_only=True):
             state=(
                 PullState.MERGED if merged else PullState.OPEN if self.state == "open" else PullState.CLOSED
             ),
+            # A deleted fork has no repository at all (null), which is not the base either: it stays a fork.
             fork=self.head.repo != self.base.repo,
+            # GitHub writes the id of its trial merge here before the merge; as the commit that went in it
+            # would be looked for in the branch for ever.
             merged=commit_of(self.merge_commit_sha) if merged else "",
         )
 
@@ -172,6 +175,8 @@ class GitHubForge:
         with self._transport.call() as exchange:
             answer = exchange.answer(ask, list[_GitHubPull], lambda answer: answer.status == 422)
         found = with_head(pull.value() for pull in answer.value or ())
+        # Of a commit that is not in the default branch open ones are listed (REST API, 'List pull requests
+        # associated with a commit').
         return tuple(pull for pull in found if pull.state is PullState.MERGED)
 
     def comments(self, number: int) -> tuple[Comment, ...]:
@@ -187,12 +192,14 @@ class GitHubForge:
     def add_comment(self, number: int, body: str) -> Comment:
         """As the port says."""
         path = f"{self._repo}/issues/{number}/comments"
+        # Not twice: see GiteaForge.add_comment.
         ask = ApiCall(purpose=Purpose.COMMENT, method="POST", path=path, body={"body": body}, repeats=False)
         with self._transport.call() as exchange:
             made = exchange.ask(ask, _GitHubComment)
         return Comment(id=made.id, body=made.body or "", own=True)
 
-    def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002 - ids are the repository's
+    # Ids are the repository's.
+    def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002
         """As the port says."""
         with self._transport.call() as exchange:
             exchange.ask(
@@ -206,6 +213,7 @@ class GitHubForge:
         """As the port says."""
         ask = ApiCall(purpose=Purpose.COMMENT, method="DELETE", path=self._comment(comment))
         with self._transport.call() as exchange:
+            # Gone is what was asked for, whoever deleted it.
             exchange.answer(ask, Nothing, lambda answer: answer.status in (404, 410))
 
     def statuses(self, commit: str) -> tuple[CommitStatus, ...]:
@@ -228,6 +236,8 @@ class GitHubForge:
             purpose=Purpose.STATUS, method="POST", path=f"{self._repo}/statuses/{commit}", body=body
         )
         with self._transport.call() as exchange:
+            # The same 422 as for a body that GitHub does not like: only its words tell that the commit is
+            # full, which trying again cannot change.
             answer = exchange.answer(ask, Nothing, _is_full)
         if not answer.is_good:
             text = (
@@ -258,6 +268,8 @@ def _viewer(exchange: Exchange) -> str:
     if found is None:
         raise ForgeError("the forge says of no account whose the token is", retryable=False, refused=True)
     login = found.viewer.login
+    # REST writes the author of an App's comments with the suffix and GraphQL its login without: unless they
+    # are made alike, we would not know our own comments again, and write a new one each time.
     return login if login.endswith("[bot]") else f"{login}[bot]"
 
 

@@ -68,6 +68,8 @@ class _GitLabMerge(Struct, frozen=True, kw_only=True):
     def value(self) -> PullRequest:
         """It, in our words. What was merged by fast-forward went in as it was."""
         state = _PULL_STATES.get(self.state, PullState.OPEN)
+        # In this order: a squash that is then merged has both, and the merge commit is what the branch has;
+        # a fast-forward has neither.
         went_in = self.merge_commit_sha or self.squash_commit_sha or self.sha
         return PullRequest(
             number=self.iid,
@@ -78,6 +80,8 @@ class _GitLabMerge(Struct, frozen=True, kw_only=True):
             head_ref=f"refs/merge-requests/{self.iid}/head",
             base=self.target_branch,
             state=state,
+            # The source's id is null where the fork was deleted, which differs from the target's: it stays
+            # a fork.
             fork=self.source_project_id != self.target_project_id,
             merged=commit_of(went_in) if state is PullState.MERGED else "",
         )
@@ -118,6 +122,8 @@ class GitLabForge:
 
     def __init__(self, transport: Transport, repository: str) -> None:
         self._transport = transport
+        # Slashes, too (GitLab REST API, "Namespaced paths"): unescaped they would be read as further
+        # segments.
         self._project = f"projects/{quote(repository, safe='')}"
         self._account: int | None = None
 
@@ -147,6 +153,7 @@ class GitLabForge:
                 lambda answer: answer.status == 404 and "Commit" in words_of(answer.body),
             )
         found = with_head(merge.value() for merge in answer.value or ())
+        # It lists open and closed ones that hold the commit, too.
         return tuple(pull for pull in found if pull.state is PullState.MERGED)
 
     def comments(self, number: int) -> tuple[Comment, ...]:
@@ -158,6 +165,8 @@ class GitLabForge:
                 note.value(me)
                 for page in exchange.pages(ask, list[_GitLabNote])
                 for note in page
+                # GitLab writes "mentioned in commit" and the like as notes by whoever caused them, us
+                # included.
                 if not note.system
             ]
         return tuple(sorted(found, key=lambda comment: comment.id))
@@ -165,6 +174,7 @@ class GitLabForge:
     def add_comment(self, number: int, body: str) -> Comment:
         """As the port says."""
         path = f"{self._merge(number)}/notes"
+        # Not twice: see GiteaForge.add_comment.
         ask = ApiCall(purpose=Purpose.COMMENT, method="POST", path=path, body={"body": body}, repeats=False)
         with self._transport.call() as exchange:
             made = exchange.ask(ask, _GitLabNote)
@@ -185,6 +195,7 @@ class GitLabForge:
         """As the port says."""
         ask = ApiCall(purpose=Purpose.COMMENT, method="DELETE", path=f"{self._merge(number)}/notes/{comment}")
         with self._transport.call() as exchange:
+            # Gone is what was asked for, whoever deleted it.
             exchange.answer(ask, Nothing, lambda answer: answer.status == 404)
 
     def statuses(self, commit: str) -> tuple[CommitStatus, ...]:
@@ -215,6 +226,8 @@ class GitLabForge:
                 ask, Nothing, lambda answer: _is_already(answer, name) or _lacks_ref(answer)
             )
             if _lacks_ref(answer):
+                # Only after the refusal: GitLab keeps a status for each name and ref, so a ref of ours each
+                # time could leave two that contradict each other.
                 named = replace(ask, body=body | {"ref": self._ref_of(exchange, commit)})
                 exchange.answer(named, Nothing, lambda answer: _is_already(answer, name))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MOST_TOKEN_BYTES = 16_384
-_TOKEN_HINT = "forge.tokenFile names a file that holds the token of the forge's account, in one line."  # noqa: S105 - no token
+_WHERE_FROM = "forge.tokenFile names a file that holds the token of the forge's account, in one line."
 
 
 class Purpose(StrEnum):
@@ -64,11 +64,15 @@ class Site(Struct, frozen=True, kw_only=True):
         """The token as its file holds it now. Raises ForgeError."""
         try:
             with self.token_file.open("rb") as file:
+                # Read at each call, as secrets that are mounted are renewed in place; and bounded, as the
+                # path may name anything.
                 text = file.read(_MOST_TOKEN_BYTES).decode().rstrip("\r\n")
         except OSError as error:
             raise self._no_token(f"cannot be read: {error.strerror}") from None
         except ValueError:  # no text, or a path with a NUL in it
             raise self._no_token("is not text") from None
+        # A line end or a character outside of ASCII in a header would end in an exception of the HTTP
+        # library, whose text may hold the token.
         if not text or not (text.isascii() and text.isprintable() and " " not in text):
             raise self._no_token("does not hold one line without spaces" if text else "is empty")
         return Token(text)
@@ -80,6 +84,7 @@ class Site(Struct, frozen=True, kw_only=True):
         if not self.is_secure:
             return None
         try:
+            # With a cafile the system's certificates are not loaded: who names one means that one alone.
             return ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
         except (OSError, ValueError):  # SSLError is an OSError: a file without certificates
             text = f"forge.caFile: {self.ca_file} cannot be read as certificates"
@@ -88,7 +93,7 @@ class Site(Struct, frozen=True, kw_only=True):
             ) from None
 
     def _no_token(self, why: str) -> ForgeError:
-        return ForgeError(f"forge.tokenFile: {self.token_file} {why}", retryable=False, hint=_TOKEN_HINT)
+        return ForgeError(f"forge.tokenFile: {self.token_file} {why}", retryable=False, hint=_WHERE_FROM)
 
 
 class Token(Confidential, frozen=True):

@@ -90,7 +90,11 @@ class Transport:
         token = self.site.token()
         proxy = httpcore2.Proxy(self.site.proxy) if self.site.proxy else None
         pool = httpcore2.ConnectionPool(
-            ssl_context=self.site.tls(), proxy=proxy, max_connections=1, network_backend=LimitedBackend(limit)
+            # One connection: the requests of a call follow each other, and share its deadline.
+            ssl_context=self.site.tls(),
+            proxy=proxy,
+            max_connections=1,
+            network_backend=LimitedBackend(limit),
         )
         headers = {
             "Host": self.site.host,
@@ -104,6 +108,8 @@ class Transport:
         except TimeoutError:
             raise ForgeError(f"{self.site.host} did not answer within {self.site.timeout:g} s") from None
         except ForgeError as error:
+            # Here, once for all requests of the call: an answer of the other side may repeat what it was
+            # sent.
             error.detail = token.masked(error.detail)
             raise
 
@@ -151,6 +157,8 @@ class Exchange:
         outcome = self._once(ask, shape)
         for attempt in range(ATTEMPTS - 1):
             wait = self._wait(ask, outcome, attempt)
+            # A pause that would outlast the call is not begun: the failure is told now, with what the forge
+            # said.
             if wait is None or not self._limit.has_room(wait):
                 break
             self._limit.pause(wait)
@@ -165,6 +173,7 @@ class Exchange:
         """Seconds until the next attempt; None where there is to be none."""
         pause = backoff(attempt, self._jitter())
         if isinstance(outcome, Mishap):
+            # A comment that was perhaps written already is not written again: two would be worse than none.
             return pause if outcome.error.retryable and (ask.repeats or not outcome.sent) else None
         if outcome.is_limit:  # it was not carried out
             return pause if outcome.wait is None else outcome.wait + pause
@@ -201,12 +210,14 @@ class Exchange:
             text = f"the certificate of {self._site.host} could not be verified"
             hint = "If a private CA signed it, name the file with the CA's certificate in forge.caFile."
             return Mishap(ForgeError(text, retryable=False, detail=str(error), hint=hint), sent=False)
+        # Nothing was sent, so also a comment may be tried again.
         return Mishap(ForgeError(f"{self._site.host} could not be reached", detail=str(error)), sent=False)
 
     def _body(self, response: httpcore2.Response) -> bytes:
         body = bytearray()
         for piece in response.iter_stream():
             body += piece
+            # Counted as it comes: Content-Length is the other side's word, and may be missing.
             if len(body) > MOST_BYTES:
                 raise ForgeError(
                     f"{self._site.host} answers with more than {MOST_BYTES >> 20} MiB", retryable=False
@@ -219,6 +230,7 @@ class Exchange:
         try:
             return replace(answer, value=msgspec.json.decode(answer.body or b"{}", type=shape))
         except (msgspec.DecodeError, RecursionError) as error:
+            # Sent, so a comment is not tried again: what answered in the API's place may have passed it on.
             text = f"{self._site.host} answers something else than its API does (HTTP {answer.status})"
             hint = "A login page or a proxy may stand before it, or forge.url or forge.kind is wrong."
             return Mishap(ForgeError(text, detail=clean(error), hint=hint), sent=True)

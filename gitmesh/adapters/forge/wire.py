@@ -71,9 +71,12 @@ class LimitedBackend(httpcore2.NetworkBackend):
             try:
                 sock.settimeout(self._limit.left())
                 sock.connect(address)
+                # Head and body of a request are two small writes: Nagle's algorithm would hold the second
+                # until the first is acknowledged.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError as error:
                 sock.close()
+                # The time may be over, and not only this address: then no other is tried.
                 self._limit.left()
                 failure = error
             else:
@@ -81,6 +84,8 @@ class LimitedBackend(httpcore2.NetworkBackend):
         raise httpcore2.ConnectError(_words(failure)) from failure
 
     def _addresses(self, host: str, port: int) -> list[tuple[Any, ...]]:
+        # getaddrinfo knows no timeout and cannot be interrupted: in a thread of its own it may go on by
+        # itself while the caller has left.
         look = Ahead(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
         if not look.wait(self._limit.left()):
             raise TimeoutError
@@ -100,6 +105,8 @@ class LimitedStream(httpcore2.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         """Some of what the other side says, empty where it closed."""
+        # Before every recv what is left of the whole: a timeout of its own for each operation lets a server
+        # that sends a byte now and then keep us for ever.
         self._sock.settimeout(self._limit.left())
         try:
             return self._sock.recv(max_bytes)
@@ -148,11 +155,14 @@ class LimitedStream(httpcore2.NetworkStream):
         goodbye.
         """
         if info == "is_readable":
+            # On a connection without a request under way the only thing to read is the end: httpcore2 then
+            # opens a new one, where a request on the old one would fail.
             return _has_something(self._sock)
         return None
 
 
 def _has_something(sock: socket.socket) -> bool:
+    # Not select.select, which refuses file descriptors from 1,024 on.
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))

@@ -45,6 +45,8 @@ class Acceptance:
         """
         if commit == self.read() or not is_object_id(commit):
             return
+        # Known to this process before the disk is asked: a full disk must not make it forget what is in
+        # force.
         self._known = commit
         draft = self._path.with_name(f"{self._path.name}.new")
         try:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.names import url_scheme
 from gitmesh.confidential import Confidential
-from gitmesh.model.config import SourceAuth
+from gitmesh.model.config_sources import SourceAuth
 
 _DEFAULT_USER = "git"
 """Forges that take a token as the password accept any user name with it."""
@@ -65,6 +65,7 @@ def _login(url: str, auth: SourceAuth, base: Path) -> tuple[list[tuple[str, str]
     password = _secret(base / auth.password_file, "auth.passwordFile")
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     parts = urlsplit(url)
+    # For this host alone: a setting without it would send the token to every other one, too.
     return [(f"http.{parts.scheme}://{parts.netloc}/.extraHeader", f"Authorization: Basic {token}")], (
         password,
         token,
@@ -79,12 +80,14 @@ def _ssh_command(auth: SourceAuth, base: Path, connect_seconds: float) -> str:
         "BatchMode=yes",
         "StrictHostKeyChecking=yes",
         f"ConnectTimeout={max(1, int(connect_seconds))}",
+        # A connection that somebody else opened would be used with that one's rights.
         "ControlPath=none",
     ]
     if not auth.ssh_key_file or not auth.known_hosts_file:
         return shlex.join(["ssh", *(f"-o{option}" for option in options)])
     options += [
         "IdentitiesOnly=yes",
+        # The key that is configured, and no other that an agent of this machine happens to hold.
         "IdentityAgent=none",
         f"IdentityFile={_ssh_path(base / auth.ssh_key_file, 'auth.sshKeyFile')}",
         f"UserKnownHostsFile={_ssh_path(base / auth.known_hosts_file, 'auth.knownHostsFile')}",

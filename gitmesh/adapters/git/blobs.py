@@ -55,7 +55,11 @@ def object_id(kind: str, content: bytes, like: str) -> str:
     """The id that git gives an object, in the hash that `like` is made with."""
     algorithm = "sha256" if len(like) == 64 else "sha1"
     return hashlib.new(
-        algorithm, b"%s %d\0%s" % (kind.encode(), len(content), content), usedforsecurity=False
+        # SHA-1 as git's identity of an object, not as protection: `usedforsecurity` lets it be there also
+        # where OpenSSL is told to refuse it (FIPS).
+        algorithm,
+        b"%s %d\0%s" % (kind.encode(), len(content), content),
+        usedforsecurity=False,
     ).hexdigest()
 
 
@@ -67,6 +71,7 @@ def _verified(output: bytes, wanted: Sequence[str]) -> Iterator[tuple[str, bytes
     for name in wanted:
         end = output.find(b"\n", position)
         header = output[position:end].split()
+        # A missing object is answered with "ID missing": two words where an object has three.
         if end < 0 or len(header) != 3:
             raise GitError(f"object {name[:12]} is missing in the local copy of the repository", Reason.STORE)
         kind, size = header[1].decode(), int(header[2])
@@ -74,6 +79,7 @@ def _verified(output: bytes, wanted: Sequence[str]) -> Iterator[tuple[str, bytes
         if object_id(kind, content, name) != name:
             raise GitError(f"object {name[:12]} is damaged in the local copy of the repository", Reason.STORE)
         yield name, content
+        # The content is followed by a line end that is not counted in its size.
         position = end + 1 + size + 1
 
 
@@ -81,6 +87,7 @@ def describe(content: bytes) -> CommitInfo:
     """What a commit object says of itself."""
     headers, _, message = content.decode("utf-8", "replace").partition("\n\n")
     author, committer = (_header(headers, name) for name in ("author", "committer"))
+    # From the right: a name may itself hold "> ".
     time = committer.rpartition("> ")[2].partition(" ")[0]
     return CommitInfo(
         author=_line(author.rpartition(" <")[0]),
@@ -97,4 +104,5 @@ def _header(headers: str, name: str) -> str:
 
 
 def _line(text: str) -> str:
+    # Anybody who may push chooses name and subject, and they come to terminals and logs.
     return "".join(char for char in text if char.isprintable())[:_SUBJECT]

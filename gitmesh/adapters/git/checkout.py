@@ -42,6 +42,7 @@ class Checkout(Objects):
         """
         if len(revision) <= _MAX_REVISION and revision.isprintable() and revision:
             tried = (
+                # CI checks out a commit: branches it knows only as those of the remote.
                 (revision, f"refs/remotes/origin/{revision}") if not branch_problem(revision) else (revision,)
             )
             found = next((commit for name in tried if (commit := self._meant(name))), "")
@@ -60,6 +61,7 @@ class Checkout(Objects):
             if plain and not is_object_id(plain)
             else []
         )
+        # Only where they differ: a tag and a branch on one commit mean the same.
         if len({self.resolve(ref) for ref in known}) > 1:
             raise SourceError(f"{plain} may be {' or '.join(known)}", hint="Say which: write it in full.")
         return self.resolve(name)
@@ -80,6 +82,8 @@ class Checkout(Objects):
         """The tip of a branch, as the checkout last saw it on its remote, else its own. Raises
         SourceError.
         """
+        # The remote's first: the checkout's own branch of that name may be behind it, or ahead with what
+        # nobody accepted.
         for ref in (f"refs/remotes/origin/{branch}", f"refs/heads/{branch}"):
             if found := self.resolve(ref):
                 return found

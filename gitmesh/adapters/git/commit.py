@@ -57,7 +57,10 @@ class Listed(Struct, frozen=True):
 def write_commit(repository: Repository, draft: Draft) -> str:
     """Store the commit and return its id. The message is taken as it is."""
     done = repository.local_done(
-        ["fast-import", "--quiet", "--force"], stdin=_stream(draft, repository.outgoing)
+        # `--force`, as the ref may still stand at a commit of a push that failed, which the new one does
+        # not follow from.
+        ["fast-import", "--quiet", "--force"],
+        stdin=_stream(draft, repository.outgoing),
     )
     commit = done.out.decode().strip()
     if not is_object_id(commit):
@@ -76,8 +79,10 @@ def push(repository: Repository, commit: str, branch: str) -> GitError | None:
     if done.status == 0:
         return None
     lines = [line for line in done.out.decode(errors="replace").splitlines() if line.startswith("!\t")]
+    # Without a line of --porcelain about the ref nothing was decided about it: the talk itself failed.
     if not lines:
         raise repository.explain(done.err)
+    # A server's own words differ from push to push; only git's fixed ones become part of the finding.
     words = lines[0].rpartition("\t")[2]
     why = _DECLINED.search(words)
     return GitError(
@@ -100,12 +105,14 @@ def list_files(repository: Repository, commit: str, most: int) -> dict[str, List
         head, separator, path = line.partition("\t")
         if separator:
             mode, _, blob, size = head.split()
+            # A submodule has "-" for its size.
             files[path] = Listed(mode, blob, int(size) if size != "-" else 0)
     return files
 
 
 def _stream(draft: Draft, ref: str) -> bytes:
     """The input of git-fast-import. Deletions first: a file may have become a folder."""
+    # In UTC: the same commit made on two machines has one id.
     who = f"{draft.author.name} <{draft.author.email}> {draft.seconds} +0000"
     head = f"reset {ref}\n\ncommit {ref}\nmark :1\nauthor {who}\ncommitter {who}\n"
     parts = [head.encode(), _data(draft.message.encode())]

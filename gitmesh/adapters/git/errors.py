@@ -161,6 +161,7 @@ def failure(output: str, secrets: Iterable[str], *, host: str = "", store: Path 
     """The error for what a failed command printed on stderr. `host` is the one that was talked to, "" for
     none.
     """
+    # Lines that begin with `remote:` are the server's prose, which must not choose the class of the fault.
     own = _REMOTE_WORDS.sub("", output)
     reason, text = _classed(own) or _classed(output, but=_LOCAL) or (Reason.OTHER, "git failed")
     if reason is Reason.DISK and store is not None:
@@ -186,6 +187,7 @@ def _classed(text: str, but: Container[Reason] = ()) -> tuple[Reason, str] | Non
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """One short printable line without credentials: neither the given ones nor any in URLs and headers."""
+    # The longest first: a secret may be part of another one, of which the rest would then show.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "***")
     text = _HEADER.sub(r"\1***", _USERINFO.sub("//***@", text))

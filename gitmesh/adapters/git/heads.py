@@ -40,6 +40,8 @@ class Heads:
         if self.repository.resolve(local) == head:
             return
         found = self.repository.fetch_ref(ref, local, head, most=self._most)
+        # The ref moved between the forge's answer and the fetch: a review must be of the head that it
+        # names.
         if found != head:
             raise GitError(f"pull request {number} has another head than it was said to have", Reason.GONE)
 

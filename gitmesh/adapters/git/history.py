@@ -34,6 +34,7 @@ def contents(objects: Objects, names: Iterable[str], room: int, total: int = 1 <
     for.
     """
     sizes, left = [], total
+    # git reads one name a line: a line break in one would be two.
     for name, oid, size in _present(objects, [name for name in names if "\n" not in name]):
         left -= size
         if size <= room and left >= 0:

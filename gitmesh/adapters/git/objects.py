@@ -65,6 +65,7 @@ class Objects(ABC):
         if not is_object_id(ancestor):
             return False
         status = self.local_call(["merge-base", "--is-ancestor", "--end-of-options", ancestor, tip]).status
+        # 1 says that it is none; more, that git could not tell.
         if status > 1 and not self.has(tip):
             raise GitError(f"commit {tip[:12]} is not in the local copy of the repository", Reason.STORE)
         return status == 0

@@ -51,6 +51,8 @@ def plain_problem(path: Path) -> str:
 def _problems(store: Path) -> Iterator[str]:
     if not (store / "objects").is_dir():
         yield "is not a repository"
+    # A link is a file anywhere else, so each check below would look at another place than git does, or git
+    # at one outside.
     yield from (f"has the link {found}" for found in _links(store))
     yield from (f"leads elsewhere by {name}" for name in _ELSEWHERE if os.path.lexists(store / name))
     yield from (f"has the hook {hook.name}" for hook in _hooks(store / "hooks"))
@@ -77,8 +79,11 @@ def _settings(config: Path) -> Iterator[str]:
     for line in config.read_text(encoding="utf-8", errors="replace").split("\n"):
         text = line.strip(" \t")
         if found := _SECTION.fullmatch(text):
+            # Git takes names of sections and settings in any case.
             section = found.group(1).lower()
         elif text and not text.startswith(("#", ";")):
+            # A line that is no plain `name = value` (a continuation, a quoted newline) is refused unread:
+            # git's grammar for it is richer than this one.
             name = setting.group(1).lower() if (setting := _VALUE.fullmatch(text)) else "?"
             if name not in _HARMLESS.get(section, frozenset()):
                 yield f"{section}.{name}"

@@ -55,6 +55,7 @@ _BASE_ENV: Mapping[str, str] = {
     "GIT_OPTIONAL_LOCKS": "0",
 }
 _BASE_CONFIG: tuple[tuple[str, str], ...] = (
+    # Nothing that a repository says may run a program: no hook, no file monitor, no prompt, no helper.
     ("core.hooksPath", os.devnull),
     ("core.fsmonitor", "false"),
     ("core.askPass", ""),
@@ -63,10 +64,13 @@ _BASE_CONFIG: tuple[tuple[str, str], ...] = (
     ("fetch.writeCommitGraph", "false"),
     ("gc.auto", "0"),
     ("gc.autoDetach", "false"),
+    # Objects that no ref leads to any more may still be the last good revision.
     ("gc.pruneExpire", "never"),
+    # Credentials are bound to the URL that was configured; elsewhere they must not go.
     ("http.followRedirects", "false"),
     ("maintenance.auto", "false"),
     ("protocol.ext.allow", "never"),
+    # A bare repository in the middle of a checkout would bring a configuration of its own.
     ("safe.bareRepository", "explicit"),
     ("transfer.fsckObjects", "true"),
 )
@@ -170,6 +174,7 @@ def _command(arguments: Sequence[str], env: Mapping[str, str], limits: Limits) -
     dropped = sorted(
         name for name in os.environ if name.startswith("GIT_") and name not in kept and _VARIABLE.match(name)
     )
+    # Without the shell, which costs a process, where it has nothing to do.
     if not dropped and not limits.file_size:
         return ["git", *arguments]
     blocks = str(limits.file_size // _BLOCK) if limits.file_size else ""
@@ -268,6 +273,8 @@ class _Pump:
     def _write(self, pipe: IO[bytes]) -> bool:
         """Whether there is more to write."""
         try:
+            # A larger write could block, and while it does nobody reads what git prints: both would wait
+            # for ever.
             written = os.write(pipe.fileno(), self._stdin[:_PIPE_WRITE])
         except BrokenPipeError:
             return False
@@ -286,5 +293,6 @@ class _Pump:
     def _read_err(self, pipe: IO[bytes]) -> bool:
         """Whether there may be more to read."""
         chunk = os.read(pipe.fileno(), _CHUNK)
+        # Read on, though no more is kept: git would stop at a full pipe.
         self.err += chunk[: _STDERR_LIMIT - len(self.err)]
         return bool(chunk)

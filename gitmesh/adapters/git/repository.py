@@ -18,7 +18,7 @@ from gitmesh.adapters.git.process import Done, Limits, Running, run
 from gitmesh.adapters.git.store import TEMPORARY_ROOM, Store, size_of
 from gitmesh.adapters.git.web import TRACE, page_in_place_of_git
 from gitmesh.errors import SourceError
-from gitmesh.model.config import SourceAuth
+from gitmesh.model.config_sources import SourceAuth
 from gitmesh.parsing.settings import url_problem
 
 T = TypeVar("T")
@@ -68,6 +68,8 @@ class Repository(Objects):
         self._base = base
         self._allow_insecure = allow_insecure
         self.running = Running()
+        # By the URL: where that changes, what was seen of the former remote is nothing of the new one.
+        # Hashed, as a URL is no name of a ref.
         self._space = "refs/gitmesh/" + hashlib.sha256(url.encode()).hexdigest()[:12]
 
     def sibling(self, suffix: str) -> Repository:
@@ -102,6 +104,7 @@ class Repository(Objects):
     def refs(self, *patterns: str) -> dict[str, str]:
         """Full names of the remote's refs, with ids. Raises as `branches`."""
         found = self._ls_remote(*patterns)
+        # A login page reads as a repository without refs: an empty answer is looked at once more.
         if not found and (page := self._page(failed=False)):
             raise page
         return found
@@ -109,7 +112,10 @@ class Repository(Objects):
     def _ls_remote(self, *patterns: str) -> dict[str, str]:
         """Ids by ref. Patterns match at the end of names."""
         out = self._remote(
-            ["ls-remote", "--end-of-options", self.url, *patterns], Limits(seconds=self.timeout)
+            # After `--end-of-options`, here as everywhere: a name that begins with a dash would be an
+            # option of git's.
+            ["ls-remote", "--end-of-options", self.url, *patterns],
+            Limits(seconds=self.timeout),
         )
         lines = (line.partition("\t") for line in out.decode(errors="replace").splitlines())
         return {ref: commit for commit, _, ref in lines if is_object_id(commit)}
@@ -192,6 +198,8 @@ class Repository(Objects):
         try:
             self._remote(arguments, self._fetch_limits(most))
         except GitError as error:
+            # Also after a failure that is not the store's: what a broken transfer left there would pile up,
+            # fetch by fetch.
             self._store.tidy()
             if error.reason is not Reason.STORE:
                 raise

@@ -72,6 +72,7 @@ class CommitSource(Struct, frozen=True):
 
     def descends(self, tip: str, ancestor: str) -> bool:
         """Whether `tip` is `ancestor` or comes after it, as far as this disk knows. Raises SourceError."""
+        # Equal ones first: the store of a shallow checkout may not even have the commit to ask git about.
         return tip == ancestor or self.objects.descends(tip, ancestor)
 
     def leads_to(self, commit: str) -> bool:

@@ -17,7 +17,7 @@ from gitmesh.adapters.git.repository import Repository
 from gitmesh.adapters.git.snapshots import read_snapshot
 from gitmesh.diagnostics import Location, Severity, finding
 from gitmesh.errors import GoneError, SourceError
-from gitmesh.model.config import SourceAuth
+from gitmesh.model.config_sources import SourceAuth
 from gitmesh.model.snapshot import Snapshot
 
 DISK_HINT = "Make room on the disk, or make the store's folder writable."
@@ -72,6 +72,7 @@ class GitSource:
         """
         with self._asking:
             tip = self.repository.poll().get(self.branch) or self._without_branch()
+            # While the store is a temporary one each poll tries whether it may go home.
             if tip not in self._snapshots or self.repository.trouble:
                 tip = self._fetch_tip(tip)
             return self._troubled(self._healed(tip))
@@ -103,6 +104,8 @@ class GitSource:
         """
         if not is_object_id(commit):
             raise SourceError(f"{commit[:64]!r} is not the full id of a commit")
+        # The store holds what was once fetched, also from a branch that was rewritten since: having a
+        # commit is no proof.
         if commit != self._acceptance.read() and not self.leads_to(commit):
             raise SourceError(
                 f"branch {self.branch} does not lead to commit {commit[:12]}, as far as it is known here"
@@ -145,6 +148,7 @@ class GitSource:
                 known = self.repository.descends(tip, ancestor)
             except GitError:
                 return None
+            # Only the last question: it is asked in each cycle, for as long as the tip stays.
             self._ancestry = {(tip, ancestor): known}
         return known
 

@@ -61,6 +61,7 @@ class Store:
                 if error.reason is not Reason.DISK:
                     raise
                 if self.trouble:
+                    # The temporary place is full, too: what is to be mended is the disk at home.
                     raise GitError(self.trouble, Reason.DISK, detail=str(error)) from error
                 return self._away(tip, work, error)
 
@@ -75,6 +76,7 @@ class Store:
     def _away(self, tip: str, work: Callable[[], T], error: GitError) -> T:
         try:
             folder = mkdtemp(prefix="gitmesh-")
+            # At the end of the process, too: the next one begins at home.
             self._drop = finalize(self, shutil.rmtree, folder, ignore_errors=True)
             self.path, self.trouble = Path(folder) / self.home.name, str(error)
             return self._alone(tip, work)
@@ -143,6 +145,7 @@ class Store:
     def renew(self, tip: str, fill: Callable[[Path], object]) -> None:
         """Replace the store by a new one, inside `writing`. The old one goes only when the new one is
         complete: it may hold the last good commit."""
+        # Beside it: a rename is atomic within one file system only.
         fresh = self.path.with_name(self.path.name + ".new")
         _remove(fresh)
         self._make(fresh, tip)
@@ -183,6 +186,7 @@ def _writable(store: Path, room: int) -> bool:
         for folder in (store, store / "objects"):
             if folder.is_dir() and not os.access(folder, os.W_OK):
                 return False
+        # With something in it: on a full disk an empty file can still be made.
         probe.write_bytes(_PROBE)
         probe.unlink()
         return shutil.disk_usage(store.parent).free > room
@@ -205,6 +209,8 @@ def _lock_file(store: Path) -> Iterator[int]:
 
 def _try_lock(file: int) -> bool:
     try:
+        # The operating system's lock, not a file that is there or not: it goes with the process that held
+        # it, however that ended.
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False

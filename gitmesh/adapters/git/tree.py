@@ -19,6 +19,7 @@ def list_policies(repository: Objects, commit: str, paths: Sequence[str], source
     limits = Limits(seconds=repository.timeout, stdout=_MAX_LISTING, entries=MAX_FILES)
     below = [] if "" in paths else list(paths)
     arguments = [
+        # A folder may be called `*` or begin with `:`, which git would else read as a pattern.
         "--literal-pathspecs",
         "ls-tree",
         "-r",

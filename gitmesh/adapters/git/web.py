@@ -26,6 +26,7 @@ def page_in_place_of_git(trace: str, host: str, *, failed: bool) -> GitError | N
     Git reads the files of a plain web server as well. Where it did not `fail` on the answer, an empty one
     that is no web page may be the list of such a repository without branches.
     """
+    # The last request: before it there may be one without credentials, or a proxy's.
     answer = _ASKED.split(trace)[-1].partition("=> Send header, ")[0]
     status, kinds = _STATUS.search(answer), _TYPE.search(answer)
     kind = kinds[1].lower() if kinds else ""

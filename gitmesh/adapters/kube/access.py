@@ -54,6 +54,8 @@ class Rotated:
             seen = (
                 stamp(self._path) if self._path else None
             )  # before it is read: what changes meanwhile is read once more
+            # After a fault, too, though the file be the same: what failed may have been another file that
+            # it names.
             if self._good is None or refused or self.fault or seen is None or seen != self._stamp:
                 self._stamp = seen
                 self._look()

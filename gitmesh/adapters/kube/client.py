@@ -7,128 +7,27 @@ import random
 import threading
 import weakref
 from ssl import SSLCertVerificationError
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import quote, urlencode
-
-import orjson
-from msgspec import Struct
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from gitmesh.adapters.kube.deadline import Closing, Deadline
-from gitmesh.adapters.kube.errors import (
-    api_error,
-    clean,
-    is_schema_error,
-    no_object,
-    status_details,
-    unrelated,
-)
+from gitmesh.adapters.kube.errors import clean, is_schema_error
+from gitmesh.adapters.kube.exchange import ApiAnswer, ApiRequest, warning_of
 from gitmesh.adapters.kube.message import MessageError, TooLargeError
 from gitmesh.adapters.kube.pacing import ATTEMPTS, RETRIED, Slots, backoff, retry_after
 from gitmesh.adapters.kube.together import together
 from gitmesh.adapters.kube.transport import Pool
 from gitmesh.adapters.kube.wire import UnreachableError
-from gitmesh.confidential import Confidential
 from gitmesh.errors import ClusterError
-from gitmesh.model.objects import mapping, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from gitmesh.adapters.kube.access import EndpointAccess
     from gitmesh.adapters.kube.credentials import Endpoint
-    from gitmesh.model.objects import ObjectKey
 
 A = TypeVar("A")
 T = TypeVar("T")
 IN_FLIGHT = 32
-
-
-class ApiRequest(Struct, frozen=True, kw_only=True):
-    """One request. `path` was made by `paths`; `body` is JSON text; `safe` says that sending it twice does no
-    harm.
-    """
-
-    method: str
-    path: str
-    query: Mapping[str, str] = {}
-    body: bytes | None = None
-    content_type: str = "application/json"
-    accept: str = "application/json"
-    safe: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path}"
-
-    @property
-    def target(self) -> str:
-        """Path and query. The path stays as the guard saw it: nothing is normalised after it."""
-        return f"{self.path}?{urlencode(self.query, safe='/', quote_via=quote)}" if self.query else self.path
-
-
-class Identity(NamedTuple):
-    """Which object, in which version."""
-
-    uid: str
-    version: str
-
-
-class ApiAnswer(Confidential, frozen=True, kw_only=True):
-    """Any answer but one that was retried; `warnings` are the texts of its Warning headers."""
-
-    request: ApiRequest
-    status: int
-    body: bytes
-    warnings: tuple[str, ...] = ()
-    retry_after: str | None = None
-
-    @property
-    def is_absent(self) -> bool:
-        """Whether the API server says that there is no such object. The 404 of a proxy or of a wrong address
-        says nothing of the kind, nor does that of a path which is not served: the object may be there in
-        another version.
-        """
-        return self.status == 404 and status_details(self.body).get("name") == self._asked_name
-
-    @property
-    def _asked_name(self) -> str:
-        """The name of the object that a request for one object asks about."""
-        return self.request.path.rpartition("/")[2]
-
-    def json(self) -> dict[str, Any]:
-        """The object of a 2xx. Raises ApiError for other statuses and ClusterError for what is no JSON
-        object.
-        """
-        if not 200 <= self.status < 300:
-            raise api_error(str(self.request), self.status, self.body)
-        try:
-            content = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            content = None
-        if not isinstance(content, dict):
-            raise no_object(str(self.request), self.body)
-        return content
-
-    def identity(self, key: ObjectKey) -> Identity:
-        """uid and resourceVersion of the object that was asked about. Raises ApiError as `json`, ClusterError
-        for an answer that is not this object: it says nothing of it.
-        """
-        content = self.json()
-        metadata = mapping(content.get("metadata"))
-        found = (text(content.get("kind")), text(metadata.get("namespace")), text(metadata.get("name")))
-        group = text(content.get("apiVersion")).rpartition("/")[0]
-        uid, version = text(metadata.get("uid")), text(metadata.get("resourceVersion"))
-        if (group, *found) != key or not uid or not version:
-            raise unrelated(str(self.request), self.body)
-        return Identity(uid, version)
-
-    def is_deleted(self, uid: str) -> bool:
-        """Whether the API server says that the object of this uid, whose deletion was asked for, is gone."""
-        details = status_details(self.body)
-        return (
-            self.json().get("status") == "Success"
-            and details.get("name") == self._asked_name
-            and details.get("uid") in (None, uid)
-        )
 
 
 class _Session(NamedTuple):
@@ -182,6 +81,7 @@ class KubeClient:
 
         Returns why they cannot be read, while what was read last serves; raises that where nothing was.
         """
+        # Other connections, too: those that are open lead to where it was before.
         if self._access.endpoint() != self.endpoint:
             self.close()
         return self._access.fault or self._started().pool.refresh()
@@ -248,6 +148,7 @@ class KubeClient:
         for attempt in range(ATTEMPTS):
             answer, failure = self._attempt(request, pool, deadline)
             pause = self._pause(request, attempt, answer)
+            # A pause beyond the deadline is not begun: the caller learns at once what was answered.
             if pause is not None and pause < deadline.left():
                 deadline.pause(pause)
                 continue
@@ -265,6 +166,7 @@ class KubeClient:
             return backoff(attempt, self._jitter())
         if answer.status == 429:
             self._slots.slower()
+        # The API server says 500 of a patch that does not fit the schema, which no further attempt changes.
         if answer.status not in RETRIED or is_schema_error(answer.status, answer.body):
             return None
         asked = retry_after(answer.retry_after)
@@ -276,6 +178,7 @@ class KubeClient:
         """One attempt; refused credentials are renewed once. The failure is one of the transport."""
         try:
             answer = self._once(request, pool, deadline, renew=False)
+            # Once: credentials may have been rotated since they were read; refused again, they are wrong.
             if answer.status == 401:
                 self._renew(pool)
                 answer = self._once(request, pool, deadline, renew=True)
@@ -317,7 +220,7 @@ class KubeClient:
             headers["Content-Type"] = request.content_type
         reply = pool.exchange(request.method, request.target, request.body, headers, deadline, renew=renew)
         self._date = reply.first("date") or self._date
-        warnings = tuple(map(_warning, reply.headers.get("warning", ())))
+        warnings = tuple(map(warning_of, reply.headers.get("warning", ())))
         return ApiAnswer(
             request=request,
             status=reply.status,
@@ -325,12 +228,6 @@ class KubeClient:
             warnings=warnings,
             retry_after=reply.first("retry-after"),
         )
-
-
-def _warning(header: str) -> str:
-    """The text of a Warning header: 299 - "text"."""
-    _, quote, rest = header.partition('"')
-    return clean(rest.rpartition('"')[0] if quote else header)
 
 
 def _silent(request: ApiRequest, words: str) -> ClusterError:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # a configuration that is given was imported already
     from gitmesh.adapters.kube.rights import Right
     from gitmesh.discovery.controlplanes import Homes
     from gitmesh.errors import ClusterError
-    from gitmesh.model.config import ClusterConfig
+    from gitmesh.model.config_clusters import ClusterConfig
     from gitmesh.model.facts import ClusterFacts, Remembered
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.objects import ApiKind, ObjectKey

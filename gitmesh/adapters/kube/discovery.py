@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitmesh.adapters.kube.client import ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.errors import unrelated
+from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.adapters.kube.paths import segment
 from gitmesh.discovery.crd import preferred, schema_fields
 from gitmesh.errors import ClusterError
@@ -90,6 +91,7 @@ class Discovery:
         if not address:
             return {}
         known = self._schemas.get((group, version))
+        # The address ends in the server's hash of the document, so an equal one need not be read.
         if known is None or known[0] != address:
             path = f"/openapi/v3/apis/{segment(group)}/{segment(version)}"
             components = self._part(path, "components")

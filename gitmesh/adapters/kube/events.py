@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from gitmesh.adapters.kube.client import ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.errors import clean
+from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.adapters.kube.paths import collection, item
 from gitmesh.errors import ClusterError
 from gitmesh.model.objects import ApiKind, ObjectKey
@@ -103,6 +104,7 @@ class EventPublisher:
             "type": "Warning",
             "reason": diagnostic.name,
             "action": "Reconcile",
+            # The API counts bytes, and a character may have four (events.k8s.io/v1, note: 1 kB).
             "note": clean(f"{diagnostic.code} {diagnostic.message}{place}", _LONGEST_NOTE // 4),
             "reportingController": "gitmesh.io/agent",
             "reportingInstance": f"gitmesh-{self._instance}",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitmesh.adapters.kube.client import ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.discovery import Discovery
 from gitmesh.adapters.kube.errors import ApiError
+from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.paths import collection, item
 from gitmesh.diagnostics import Diagnostic, finding
@@ -89,6 +90,8 @@ class FactReader:
         ]
         kinds, *lists = self._client.each(lambda reading: reading(), readings)
         self.leaving = frozenset(signs.leaving)
+        # Every API server keeps `default/kubernetes`; a list without it is somebody's cache, not the
+        # cluster.
         unread = lists[_SERVICES] is not None and not signs.services
         if unread:
             lists[_SERVICES] = None
@@ -122,6 +125,8 @@ class FactReader:
             homes=self._homes,
             remembered=remembered,
         )
+        # The rows differ, but nothing that facts keep: the same value, so that nothing behind it is worked
+        # out again.
         if last is not None and last[3].digest == facts.digest:
             facts = last[3]
         self._last = (rows, unread, remembered, facts)

@@ -11,8 +11,9 @@ import base64
 import binascii
 from typing import TYPE_CHECKING
 
-from gitmesh.adapters.kube.credentials import Certificate, Endpoint, Exec, FileToken, StaticToken, TokenSource
+from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.adapters.kube.errors import clean
+from gitmesh.adapters.kube.tokens import Certificate, Exec, FileToken, StaticToken, TokenSource
 from gitmesh.errors import ClusterError
 from gitmesh.yaml_documents import DocumentError, read_documents
 
@@ -77,6 +78,7 @@ def _bad(path: Path, text: str, hint: str = "") -> ClusterError:
 
 def _load(path: Path) -> object:
     with path.open("rb") as handle:
+        # One byte more than allowed tells "too large" from "just as large" without reading a whole device.
         content = handle.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise _bad(path, "is larger than 1 MiB")
@@ -134,6 +136,8 @@ class _KubeconfigReader:
 
     def _certificate(self, user: Mapping[str, object]) -> Certificate | None:
         certificate, key = self._pem(user, "client-certificate"), self._pem(user, "client-key")
+        # Half a pair would be anonymous to the server, which then refuses with words about rights, not
+        # about the file.
         if (certificate is None) != (key is None):
             raise self._fail("needs both client-certificate and client-key, or neither")
         return (
@@ -145,6 +149,8 @@ class _KubeconfigReader:
         data = self._text(section, f"{name}-data")
         if data:
             try:
+                # Without `validate` characters that are none of base64 are skipped: what is damaged would
+                # be decoded to something else, and fail far from its cause.
                 return base64.b64decode(data, validate=True)
             except (binascii.Error, ValueError):
                 raise self._fail(f"has {name}-data that is not base64") from None
@@ -152,6 +158,8 @@ class _KubeconfigReader:
         return self._near(path) if path else None
 
     def _near(self, path: str) -> Path:
+        # Not the working directory: a kubeconfig is moved as a folder with its certificates (client-go,
+        # clientcmd, ResolveLocalPaths).
         return self._path.parent / path
 
     def _entry(self, plural: str, singular: str, name: object) -> Mapping[str, object]:
@@ -165,6 +173,7 @@ class _KubeconfigReader:
 
     def _only(self, section: Mapping[str, object], known: frozenset[str], what: str) -> None:
         for field, value in section.items():
+            # `insecure-skip-tls-verify: false` says what holds anyway, so what is off is let stand.
             if field not in known and value not in _OFF:
                 raise self._fail(
                     f"sets `{clean(field, 80)}` of its {what}, which GitMesh does not honour; remove it"

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
-from gitmesh.adapters.kube.client import ApiAnswer, ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
+from gitmesh.adapters.kube.exchange import ApiAnswer, ApiRequest
 from gitmesh.adapters.kube.together import Ahead
 from gitmesh.errors import ClusterError
 
@@ -45,6 +46,8 @@ class _Budget:
         """One page more. Raises ClusterError."""
         self._pages += 1
         self._bytes += len(answer.body)
+        # A server that pages without end, or trickles, keeps every single deadline: the list as a whole
+        # needs its own.
         if self._pages > _MOST_PAGES or self._bytes > _MOST_BYTES or self._clock() > self._end:
             limits = (
                 f"{_MOST_PAGES} pages, {_MOST_BYTES >> 20} MiB and {TIMES} times the cluster's timeout are"
@@ -89,6 +92,7 @@ def _once(
     found: list[T] = []
     first = ApiRequest(method="GET", path=path, query={"limit": str(page)}, accept=accept)
     answer = client.send(first)
+    # What was read before an expiry is dropped: two halves from different moments are no list.
     while answer.status != 410:
         budget.take(answer)
         with _REDUCING:

@@ -14,8 +14,8 @@ from gitmesh.adapters.kube.paths import collection
 from gitmesh.adapters.kube.writes import get_request
 from gitmesh.adapters.writing import finalizers_of
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical
+from gitmesh.model.ownership import FIELD_MANAGER
 from gitmesh.model.plan import Live
-from gitmesh.planning.ownership import FIELD_MANAGER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +58,7 @@ class LiveObjects:
         """Those of these objects that are there, of kinds that `read` found served. Raises ClusterError."""
         found: dict[ObjectKey, Live] = {}
         for (_, key), live in zip(asked, self._client.each(self._one, asked), strict=True):
+            # First of all: where the answer is that it is gone, the old value must not stay.
             self._known.pop(key, None)
             if live is not None:
                 found[key] = self._known[key] = live
@@ -65,6 +66,7 @@ class LiveObjects:
 
     def _one(self, asked: tuple[ApiKind, ObjectKey]) -> Live | None:
         kind, key = asked
+        # The version in which it was listed: a kind may be served in others than the first that we know.
         version = self._served[key[:2]]
         answer = self._client.send(get_request(kind, version, key))
         if answer.is_absent:
@@ -83,6 +85,8 @@ class LiveObjects:
 
     def _list(self, kind: ApiKind) -> list[Live] | None:
         """All objects in the first version that is served; None if none is."""
+        # From the one that we write on: an older cluster may serve the kind in an older version only, and
+        # its objects are the same.
         for version in kind.versions:
             try:
                 listed = everything(
@@ -107,6 +111,7 @@ class LiveObjects:
         if (
             known is not None
             and known.resource_version == metadata.get("resourceVersion")
+            # The version alone is no identity: once etcd was restored from a backup, versions repeat.
             and known.uid == metadata.get("uid")
         ):
             return known
@@ -151,6 +156,7 @@ def live_of(kind: ApiKind, version: str, raw: Mapping[str, Any], key: ObjectKey)
         deleting="deletionTimestamp" in metadata,
         finalizers=finalizers_of(metadata),
         status=canonical(raw["status"]) if raw.get("status") else b"",
+        # `type` and not `isinstance`: JSON's true would pass for 1.
         generation=generation if type(generation := metadata.get("generation")) is int else 0,
         written=managed.written(entries),
     )

@@ -49,6 +49,7 @@ def request(method: str, target: str, headers: Mapping[str, str], body: bytes | 
     """The bytes of a request. Raises ClusterError where a part of it would not stay in its place."""
     length = {} if body is None else {"Content-Length": len(body)}
     fields = [f"{name}: {value}" for name, value in {**headers, **length}.items()]
+    # A line break in a header or path would be another header, or another request.
     if not (_TARGET.fullmatch(target) and all(map(_FIELD.fullmatch, fields))):
         raise ClusterError(
             f"{method}: the path or a header holds characters that none may have", retryable=False
@@ -139,6 +140,7 @@ def _unpacked(body: bytes, encodings: Sequence[str]) -> bytes:
         raise MessageError("its content encoding was not asked for")
     unpacker = zlib.decompressobj(wbits=GZIP)
     try:
+        # Bounded while it is unpacked: a few kilobytes may stand for gigabytes.
         content = unpacker.decompress(body, MOST_BYTES + 1)
     except zlib.error:
         raise MessageError("its body is no gzip") from None

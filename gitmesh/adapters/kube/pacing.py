@@ -21,6 +21,7 @@ def retry_after(header: str | None) -> float | None:
     text = (header or "").strip()
     if not (text.isascii() and text.isdigit()):
         return None
+    # Nine digits: a longer number would only be cut to the same bound.
     return min(float(text[:9]), LONGEST_WAIT)
 
 
@@ -59,6 +60,8 @@ class Slots:
     def slower(self) -> None:
         """The server said 429."""
         with self._changed:
+            # Halved at once and given back one by one, as TCP does: a server that is overloaded needs room
+            # now.
             self._limit = max(1, self._limit // 2)
             self._successes = 0
 

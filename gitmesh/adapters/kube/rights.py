@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import orjson
 from msgspec import Struct
 
-from gitmesh.adapters.kube.client import ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.errors import unrelated
+from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.adapters.kube.facts import LISTED
 from gitmesh.adapters.kube.store import ledger_key
 from gitmesh.model.objects import mapping
@@ -87,6 +88,7 @@ def _ask(client: KubeClient, right: Right) -> Right:
     }
     answer = client.send(ApiRequest(method="POST", path=_REVIEWS, body=orjson.dumps(body)))
     allowed = mapping(answer.json().get("status")).get("allowed")
+    # No answer is no right: to take it for one would fail later, in the middle of a plan.
     if not isinstance(allowed, bool):
         raise unrelated(str(answer.request), answer.body)
     return Right(

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from gitmesh.adapters.kube.client import ApiAnswer, ApiRequest, KubeClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.errors import ApiError
+from gitmesh.adapters.kube.exchange import ApiAnswer, ApiRequest
 from gitmesh.adapters.kube.message import GZIP
 from gitmesh.adapters.kube.paths import collection, item
 from gitmesh.adapters.writing import lost_race
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import NAMESPACE, Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey, mapping, text
+from gitmesh.model.ownership import FIELD_MANAGER
 from gitmesh.planning.leaving import LEAVING
 from gitmesh.planning.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
-from gitmesh.planning.ownership import FIELD_MANAGER, INSTANCE, MANAGED_BY
+from gitmesh.planning.ownership import INSTANCE, MANAGED_BY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +77,7 @@ class LedgerStore:
 def _saved(answer: ApiAnswer, instance: str, content: Mapping[str, object]) -> str:
     """The version, if what is there is what we wrote."""
     raw, version = answer.json(), answer.identity(ledger_key(instance)).version
+    # After a conflict this tells our own write, whose answer was lost, from somebody else's.
     if any((raw.get(part) or {}) != content.get(part, {}) for part in ("data", "binaryData")):
         raise lost_race(f"{NAMESPACE}/gitmesh-{instance}")
     return version
@@ -90,6 +93,7 @@ def _request(instance: str, content: Mapping[str, object], version: str) -> ApiR
     if version:
         metadata["resourceVersion"] = version
     body = orjson.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **content})
+    # A creation is a POST: a PUT without a version would overwrite what another agent made meanwhile.
     path = item(_KIND, "v1", key) if version else collection(_KIND, "v1", key.namespace)
     return ApiRequest(
         method="PUT" if version else "POST", path=path, query={"fieldManager": FIELD_MANAGER}, body=body
@@ -126,6 +130,7 @@ def _text(raw: Mapping[str, object]) -> bytes:
         content = unpacker.decompress(packed, _LONGEST_UNPACKED)
     except (ValueError, zlib.error):  # binascii.Error is a ValueError
         return b""
+    # Without its end it was cut, or would unpack to more than a ledger can be: a bomb.
     return content if unpacker.eof else b""
 
 

@@ -57,6 +57,7 @@ def together(work: Callable[[A], T], items: Iterable[A], *, most: int) -> list[T
     has ended. Items are begun in order, so which one that is does not hang on who was quicker.
     """
     waiting = deque(enumerate(items))
+    # A thread for a single request would only cost.
     if len(waiting) <= 1:
         return [work(item) for _, item in waiting]
     done: dict[int, T] = {}

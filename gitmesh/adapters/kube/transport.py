@@ -96,6 +96,7 @@ class Pool:
             wire = self._reusable() or Wire(*self._address, self._tls)
             wire.deadline = deadline
             self._busy.add(wire)
+            # Closed while we were waiting for the lock: who closed it did not see this connection.
             if self._is_closed:
                 wire.cut()
             return wire
@@ -114,7 +115,10 @@ class Pool:
 
     def _reusable(self) -> Wire | None:
         while self._idle:
+            # The one that was used last: it is the least likely to have been closed.
             since, wire = self._idle.pop()
+            # Not one that was made with a CA or certificate that was replaced since, nor one that the
+            # server may be closing.
             if wire.tls is self._tls and time.monotonic() - since < _LONGEST_IDLE and wire.is_silent():
                 return wire
             wire.close()

@@ -89,6 +89,7 @@ class Wire:
     def is_silent(self) -> bool:
         """Whether nothing can be read: from an idle connection that would be the server's goodbye."""
         assert self._sock is not None
+        # `select` fails for descriptors beyond 1023, which an agent with many clusters may have.
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         return not poll.poll(0)
@@ -124,11 +125,13 @@ class Wire:
     def _dial(self) -> None:
         failure = OSError("the name has no address")
         find = partial(socket.getaddrinfo, plain(self._host), self._port, type=socket.SOCK_STREAM)
+        # Nothing ends a look-up of a name, so it goes on in a thread of its own, while we stop waiting.
         for family, kind, protocol, _, address in self.deadline.call(find):
             self.close()
             try:
                 self._sock = socket.socket(family, kind, protocol)
                 self._ready().connect(address)
+                # Requests are small and wait for their answers: Nagle's algorithm would hold each back.
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError as error:
                 failure = error

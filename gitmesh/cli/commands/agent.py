@@ -135,7 +135,8 @@ def _wired(
     from gitmesh.adapters.polling import Polled
     from gitmesh.agent.logs import LogPublisher
     from gitmesh.model.report import Stage
-    from gitmesh.pipeline import Memo, run
+    from gitmesh.pipeline import run
+    from gitmesh.planning.options import Memo
 
     plugins, memo, logs = translators(), Memo(), LogPublisher(log)
     repositories = tuple(wiring.own_source(setup, source, store) for source in setup.config.sources)

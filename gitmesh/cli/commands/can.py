@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from gitmesh.cli import asking, differing, options, tables
+from gitmesh.cli import asking, differing, options, request_options, tables
 from gitmesh.reasoning.serving import served
 from gitmesh.render.admissions import admissions_document, admissions_text
 
 HELP = f"""Say whether the policies admit a request, and which lines decide.
 
-{asking.WORDS}
+{request_options.WORDS}
 
 The answer is what the policies mean: Allowed, Denied, Depends (on who answers) or Unknown. What a
 mesh cannot express of them is a finding, on stderr. A split, a redirect and a rewrite are followed to
@@ -41,8 +41,8 @@ answer.
 
 
 @click.command(help=HELP)
-@asking.arguments
-@asking.expect
+@request_options.arguments
+@request_options.expect
 @options.revisions
 @options.facts_from
 def command(base: str | None, **given: Any) -> int:

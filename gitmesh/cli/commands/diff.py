@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gitmesh.cli import comparing, console, options, runs
+from gitmesh.cli import comparing, comparison_answer, console, options, runs
 from gitmesh.cli.session import Job, View, answer, execute, shown_clusters, translators
 from gitmesh.model.report import Stage
 
@@ -87,7 +87,7 @@ def command(
             clusters=cluster_globs,
             store=store,
         )
-        return comparing.answer(
+        return comparison_answer.answer(
             comparing.compared(asked, plugins), form, color=color, fail_on=fail_on, full=full
         )
     if facts_from is not None or full:

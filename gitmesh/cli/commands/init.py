@@ -71,8 +71,8 @@ def command(folder: Path, context: str | None, kubeconfig: Path | None) -> int:
 
 def _context(context: str, given: Path | None) -> Context:
     """The first kubeconfig that has the context, which must be one that GitMesh can use."""
-    from gitmesh.adapters.kube.credentials import Exec
     from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
+    from gitmesh.adapters.kube.tokens import Exec
     from gitmesh.cli.starter import Context
     from gitmesh.errors import ClusterError
 

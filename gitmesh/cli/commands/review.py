@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitmesh.cli import annotating, comparing, configuration, console, options, wiring
+from gitmesh.cli import annotating, comparing, comparison_answer, configuration, console, options, wiring
 from gitmesh.cli.session import translators
 from gitmesh.errors import ForgeError
 from gitmesh.render.escape import printable
@@ -136,7 +136,7 @@ def command(
         _shown(made, color)
     else:
         _posted(found, made, pull or _number(os.environ), token_file)
-    code = comparing.exit_code_of(found.comparison, fail_on)
+    code = comparison_answer.exit_code_of(found.comparison, fail_on)
     return 0 if code == 1 else code
 
 
@@ -189,7 +189,7 @@ def _shown(made: Publication, color: bool | None) -> None:
     from gitmesh.reviewing.publishing import comment_of, status_of
 
     status = status_of(made)
-    console.data(comment_of(made, comparing.COMMENT_ROOM), console.paint_for(color))
+    console.data(comment_of(made, comparison_answer.COMMENT_ROOM), console.paint_for(color))
     console.note(
         printable(
             f"would set status {status.context} of {made.head[:12]}: {status.state.value}, {status.text}"

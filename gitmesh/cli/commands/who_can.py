@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitmesh.cli import asking, differing, options, tables
+from gitmesh.cli import differing, options, request_options, tables
 
 HELP = f"""Say who can call a destination: every kind of callers and requests, and the lines that decide.
 
@@ -33,13 +33,13 @@ anything differs; 2 error findings, 3 wrong usage, a failure, or a cluster that 
 
 
 @click.command(help=HELP)
-@asking.arguments_of_destination
+@request_options.arguments_of_destination
 @click.option(
     "--denied",
     is_flag=True,
     help="Show those who are not simply admitted, in place of those who are not simply refused.",
 )
-@asking.expect
+@request_options.expect
 @options.revisions
 @options.facts_from
 def command(denied: bool, base: str | None, **given: object) -> int:

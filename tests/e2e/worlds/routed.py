@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from gitmesh.model.facts import Service, ServicePort, Workload
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.workloads import Workload
 from gitmesh.reasoning.routing import Found, route
 from tests.e2e.worlds.cluster import StandingWorld
 from tests.lab.wire import WireAnswer, WireRequest

@@ -10,7 +10,7 @@ from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.model.report import Report, State
-from gitmesh.pipeline import Memo
+from gitmesh.planning.options import Memo
 from tests.lab.apiserver import ApiServer
 from tests.lab.installation import OWN_NAMESPACE
 from tests.lab.process import wait_until

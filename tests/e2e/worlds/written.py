@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from gitmesh.model.facts import Workload
+from gitmesh.model.workloads import Workload
 from tests.lab.apiclient import Object
 from tests.lab.bookshop import GATEWAY_NAME, HBONE_PORT, REVISION, LabCluster, LabWorkload, Proxy
 from tests.lab.installation import ISTIO_VERSION, MARKS

@@ -9,7 +9,7 @@ from gitmesh_gatewayapi import HttpRoutes, between, links
 from msgspec.structs import replace
 
 from gitmesh.model.links import UNLINKED
-from gitmesh.model.units import Route
+from gitmesh.model.routes import Route
 from tests.contract.schemas import need_crds
 from tests.factories import service
 from tests.gatewayapi import schema

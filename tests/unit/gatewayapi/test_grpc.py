@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from gitmesh_gatewayapi import Dialect, HttpRoutes, http_routes, links
 
-from gitmesh.model.facts import Service, ServicePort
-from gitmesh.model.units import NamedCondition, RequestMatch, Route, RoutingUnit, TextCondition
+from gitmesh.model.conditions import NamedCondition, RequestMatch, TextCondition
+from gitmesh.model.routes import Route
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.units import RoutingUnit
 from tests.contract.schemas import need_crds
 from tests.factories import service
 from tests.gatewayapi import schema

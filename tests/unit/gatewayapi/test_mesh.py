@@ -8,12 +8,15 @@ import pytest
 from gitmesh_gatewayapi import mesh
 from msgspec.structs import replace
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.grants import Access
 from gitmesh.model.manifests import Translation
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Verdict
-from gitmesh.model.units import Access, AccessUnit, Laid, RoutingUnit, Target
+from gitmesh.model.routes import Laid, Target
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.units import AccessUnit, RoutingUnit
 from gitmesh.ports import ControlObjects, PodFact
 from tests.factories import service
 from tests.unit.gatewayapi.test_routes import RATINGS, route

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gitmesh.model.units import NamedCondition, RequestMatch, Route, TextCondition
+from gitmesh.model.conditions import NamedCondition, RequestMatch, TextCondition
+from gitmesh.model.routes import Route
 from tests.unit.gatewayapi.test_routes import PATH, made, refused, route, rules
 
 NOT_FOUND: dict[str, Any] = {"status": 404}

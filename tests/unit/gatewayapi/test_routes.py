@@ -9,20 +9,13 @@ import pytest
 from gitmesh_gatewayapi import Dialect, HttpRoutes, http_routes
 
 from gitmesh.diagnostics import Location
-from gitmesh.model.facts import Service, ServicePort
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.model.kinds import KINDS
 from gitmesh.model.policies import Origin
+from gitmesh.model.routes import Decided, Route, Target
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import (
-    Decided,
-    NamedCondition,
-    RequestMatch,
-    Route,
-    RoutingUnit,
-    SourceCondition,
-    Target,
-    TextCondition,
-)
+from gitmesh.model.units import RoutingUnit
 from tests.contract.schemas import need_crds
 from tests.factories import service
 from tests.gatewayapi import schema

@@ -10,7 +10,8 @@ from gitmesh_istio.names import subset_name
 from msgspec.structs import replace
 
 from gitmesh.model.base import Disabled
-from gitmesh.model.units import Decided, SourceCondition
+from gitmesh.model.conditions import SourceCondition
+from gitmesh.model.routes import Decided
 from tests.unit.istio.units import (
     HOST,
     MESH,

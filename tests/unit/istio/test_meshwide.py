@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Severity
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import ApiKind
-from gitmesh.model.units import Decided, MeshUnit, RootReader
+from gitmesh.model.routes import Decided
+from gitmesh.model.units import MeshUnit, RootReader
 from gitmesh.model.virtualmesh import Mtls
 from tests.unit.istio.units import (
     MESH,

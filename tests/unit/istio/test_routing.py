@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from gitmesh.model.base import Disabled
-from gitmesh.model.facts import Mesh, ServicePort
-from gitmesh.model.units import Decided, NamedCondition, RequestMatch, SourceCondition, Target, TextCondition
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
+from gitmesh.model.facts import Mesh
+from gitmesh.model.routes import Decided, Target
+from gitmesh.model.services import ServicePort
 from tests.unit.istio.units import (
     HOST,
     MESH,
@@ -91,7 +93,7 @@ def test_of_several_ports_a_row_for_one_leaves_the_others_to_the_catch_all() -> 
     ]
 
 
-def test_of_several_ports_shares_and_copies_name_the_requested_one_and_answers_need_none() -> None:
+def test_of_several_ports_shares_and_copies_name_the_requested_one() -> None:
     other = Target(service=service("next", ports=SEVERAL))
     single = Target(service=service("single"))
     fields: dict[str, Any] = {
@@ -100,8 +102,37 @@ def test_of_several_ports_shares_and_copies_name_the_requested_one_and_answers_n
     rows = http(route(targets=(other, single), **fields), of=service(ports=SEVERAL))
     named = [[share["destination"].get("port") for share in row["route"]] for row in rows]
     assert named == [[{"number": 80}, None], [{"number": 81}, None]]
-    answered = http(route(directResponse={"status": 200}), of=service(ports=SEVERAL))
-    assert answered == [{"directResponse": {"status": 200}}]
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"directResponse": {"status": 200}},
+        {"split": [{"destination": {"name": "next", "port": 80}}]},
+        {"mirror": [{"destination": {"name": "next", "port": 80}, "percent": 5}]},
+    ],
+    ids=lambda one: next(iter(one)),
+)
+def test_of_several_ports_every_row_names_its_own_whatever_it_does(action: dict[str, Any]) -> None:
+    """A row that named none would be the only one that speaks of a port that comes anew: what it does not
+    match would be 404 there.
+    """
+    named = Target(service=service("next"), port=80)
+    targets = {"split": "targets", "mirror": "mirrors"}
+    led = {role: (named,) for field, role in targets.items() if field in action}
+    rows = http(route(path("exact", "/a"), **led, **action), of=service(ports=SEVERAL))
+    assert {match["port"] for row in rows for match in row["match"]} == {80, 81}
+
+
+def test_of_one_port_no_row_names_it_so_that_all_of_them_hold_on_a_port_that_comes_anew() -> None:
+    own = Target(service=service(), subset=(("v", "1"),))
+    rows = http(
+        route(path("exact", "/a"), targets=(own,), split=[{"destination": {"name": "reviews"}}]),
+        route(path("exact", "/b"), directResponse={"status": 200}),
+    )
+    assert not any("port" in match for row in rows for match in row.get("match", ()))
+    shares = [share["destination"] for row in rows for share in row.get("route", ())]
+    assert [share.keys() for share in shares] == [{"host", "subset"}, {"host"}]
 
 
 def test_of_several_ports_no_row_follows_one_for_the_same_requests() -> None:

@@ -9,28 +9,13 @@ from typing import Any
 
 import pytest
 
-from gitmesh.model.facts import Mesh, Service, ServicePort
+from gitmesh.model.conditions import NamedCondition, TextCondition
+from gitmesh.model.facts import Mesh
+from gitmesh.model.grants import Caller, Exemption, Operation, Principal
 from gitmesh.model.manifests import Fragment
-from gitmesh.model.units import (
-    AccessUnit,
-    Caller,
-    Exemption,
-    NamedCondition,
-    Operation,
-    Principal,
-    TextCondition,
-)
-from tests.unit.istio.units import (
-    SLEEP,
-    caller,
-    codes,
-    grant,
-    guarded,
-    only,
-    origin,
-    service,
-    translated,
-)
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.units import AccessUnit
+from tests.unit.istio.units import SLEEP, caller, codes, grant, guarded, only, origin, service, translated
 
 ANYBODY = caller(kind="all")
 PORTS = {"to": [{"operation": {"ports": ["8080"]}}]}

@@ -11,20 +11,16 @@ from gitmesh_istio.waypoints import Binding, binding, gateways_come_by, waypoint
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Severity
-from gitmesh.model.facts import Dataplane, Mesh, Service, ServicePort, Workload
+from gitmesh.model.conditions import RequestMatch, SourceCondition
+from gitmesh.model.facts import Mesh
+from gitmesh.model.grants import Caller, Operation, Principal
 from gitmesh.model.manifests import Manifest, Translation
 from gitmesh.model.objects import Body, ObjectKey, canonical
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Verdict
-from gitmesh.model.units import (
-    AccessUnit,
-    Caller,
-    Operation,
-    Principal,
-    RequestMatch,
-    RoutingUnit,
-    SourceCondition,
-)
+from gitmesh.model.services import Service, ServicePort
+from gitmesh.model.units import AccessUnit, RoutingUnit
+from gitmesh.model.workloads import Dataplane, Workload
 from gitmesh.ports import ControlObjects, PodFact
 from tests.unit.istio.units import (
     MESH,
@@ -50,10 +46,10 @@ NETWORKING = "networking.istio.io"
 PODS = workload(dataplane="ambient")
 
 
-def gateway(namespace: str = "shop", name: str = "waypoint", *, programmed: bool = True, **meta: Any) -> Body:
+def gateway(namespace: str = "shop", name: str = "waypoint", *, ready: bool = True, **meta: Any) -> Body:
     spec = {"gatewayClassName": meta.pop("of", "istio-waypoint"), "addresses": meta.pop("addresses", False)}
     metadata = {"namespace": namespace, "name": name, **meta}
-    return {"metadata": metadata, "spec": spec, "status": {"programmed": programmed}}
+    return {"metadata": metadata, "spec": spec, "status": {"programmed": False, "addresses": ready}}
 
 
 def mesh(*gateways: Body, **namespaces: dict[str, str]) -> Mesh:
@@ -101,7 +97,7 @@ def test_the_own_label_counts_before_that_of_the_namespace(
         (gateway(labels={"istio.io/waypoint-for": "all"}), ""),
         (gateway(labels={"istio.io/waypoint-for": "workload"}), "is not for Services"),
         (gateway(labels={"istio.io/waypoint-for": "none"}), "is not for Services"),
-        (gateway(programmed=False), "is not programmed"),
+        (gateway(ready=False), "has no address yet"),
         (gateway(of="istio"), "does not exist"),
         (gateway(addresses=True), "of its own"),
         (gateway(annotations={"gateway.istio.io/service-account": "x"}), "of its own"),
@@ -468,7 +464,7 @@ def test_nothing_is_told_where_every_client_that_is_meant_follows(
 
 def test_what_is_sent_to_other_pods_comes_past_their_waypoint() -> None:
     def target(name: str, **selector: str) -> Any:
-        from gitmesh.model.units import Target
+        from gitmesh.model.routes import Target
 
         return Target(service=replace(service(name), selector=selector))
 

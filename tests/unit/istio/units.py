@@ -10,27 +10,17 @@ from typing import Any
 import gitmesh_istio
 
 from gitmesh.diagnostics import Location
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from gitmesh.model.conditions import RequestMatch, TextCondition
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.grants import Access, Caller, Grant, Operation, Principal
 from gitmesh.model.manifests import Fragment, Translation
 from gitmesh.model.objects import ApiKind
 from gitmesh.model.policies import Origin
+from gitmesh.model.routes import Decided, Route, Subset, Target
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import (
-    Access,
-    AccessUnit,
-    Caller,
-    Decided,
-    Grant,
-    Operation,
-    Principal,
-    RequestMatch,
-    Route,
-    RoutingUnit,
-    Subset,
-    Target,
-    TextCondition,
-    Unit,
-)
+from gitmesh.model.units import AccessUnit, RoutingUnit, Unit
+from gitmesh.model.workloads import Workload
 
 HOST = "reviews.shop.svc.cluster.local"
 MESH = Mesh(

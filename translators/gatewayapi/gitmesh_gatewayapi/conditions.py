@@ -47,6 +47,7 @@ class RouteMatch(Struct, frozen=True, kw_only=True, order=True):
         """Where it stands among the matches that a request meets."""
         return (
             self.exact,
+            # Two exact paths that one request meets are the same path, so their length decides nothing.
             0 if self.exact else len(self.path),
             bool(self.method),
             len(self.headers),
@@ -102,6 +103,8 @@ def _values(one: Values, other: Values) -> Values | NoMeeting:
         if both is NoMeeting.DISJOINT:
             return NoMeeting.DISJOINT
         unsayable |= both is NoMeeting.UNSAYABLE
+        # Goes on after what cannot be said: a later name may show that no request meets both, which needs
+        # no match.
         found[name] = condition if isinstance(both, NoMeeting) else both
     return NoMeeting.UNSAYABLE if unsayable else tuple(sorted(found.items()))
 

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from gitmesh.model.conditions import TextCondition
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import Cors, HeaderOps, Headers, PathRewrite, Redirect, Rewrite
-from gitmesh.model.units import TextCondition
 from gitmesh_gatewayapi.conditions import RouteMatch
 from gitmesh_gatewayapi.matches import METHODS
 from gitmesh_gatewayapi.remarks import Remarks
@@ -60,6 +60,7 @@ def _named(values: Mapping[str, str], origin: Origin, remarks: Remarks) -> list[
             )
     doubled = remarks.dialect.doubled_percent
     return [
+        # Envoy reads %NAME% in header values as a variable, and a policy means text.
         {"name": name, "value": value.replace("%", "%%") if doubled else value}
         for name, value in sorted(values.items())
     ]
@@ -93,6 +94,7 @@ def redirect_filter(
     if hostname:
         spec["hostname"] = _hostname(hostname, origin, remarks)
     new = redirect.port or given or port
+    # HTTPRequestRedirectFilter, port: where a scheme is given, its well-known port is what is left out.
     if redirect.port or given or not redirect.scheme or new not in _WELL_KNOWN:
         spec["port"] = new
     if redirect.path is not None:
@@ -122,8 +124,11 @@ def _new_path(
             "HTTPRoutes replace the prefix that path.prefix of the match names, and / is none", origin
         )
         return {}
+    # A match that was made narrower than the row's own prefix: what it matches beyond that must stay in the
+    # path.
     rest = match.path[len(asked.value.rstrip("/")) :]
     text = (new.replace_prefix_match or "").rstrip("/") + rest if rest else new.replace_prefix_match or "/"
+    # ReplacePrefixMatch is valid with a prefix match alone (HTTPPathModifier).
     if match.exact:
         return {"type": "ReplaceFullPath", "replaceFullPath": text or "/"}
     return {"type": "ReplacePrefixMatch", "replacePrefixMatch": text or "/"}
@@ -138,6 +143,7 @@ def mirror_filter(backend: dict[str, Any], percent: float, origin: Origin, remar
     else:
         remarks.served("spec.rules.filters.requestMirror.fraction", origin)
         parts = round(percent * 10_000)
+        # Rounded to 0 it would say "no copy", where the policy wants some.
         if not parts:
             remarks.unsupported("mirror: HTTPRoutes know no share between 0 and 0.0001 percent", origin)
         spec["fraction"] = {"numerator": parts, "denominator": 1_000_000}
@@ -157,6 +163,7 @@ def cors_filter(cors: Cors, origin: Origin, remarks: Remarks) -> Filter:
     if foreign := sorted(set(cors.allow_methods or ()) - METHODS):
         remarks.unsupported(f"HTTPRoutes know no method {', '.join(foreign)}", origin)
     lists: dict[str, Sequence[str]] = {
+        # `*` beside others is refused by the CRD, and says all of them anyway.
         "allowOrigins": ["*"] if "*" in origins else origins,
         "allowMethods": cors.allow_methods or (),
         "allowHeaders": cors.allow_headers or (),
@@ -165,7 +172,9 @@ def cors_filter(cors: Cors, origin: Origin, remarks: Remarks) -> Filter:
     spec: dict[str, Any] = {name: sorted(set(values)) for name, values in lists.items() if values}
     if any(len(values) > MAX_CORS for values in spec.values()):
         remarks.unsupported(f"the cors filter takes lists of at most {MAX_CORS}", origin)
+    # HTTPCORSFilter, maxAge: 5 by default, written out so that what a server adds is no difference.
     spec["maxAge"] = _DEFAULT_MAX_AGE if cors.max_age is None else cors.max_age // 1000
+    # The CRD's minimum is 1 (HTTPCORSFilter, maxAge).
     if not spec["maxAge"]:
         remarks.unsupported("the cors filter takes no maxAge of 0", origin)
     if cors.allow_credentials:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gitmesh.model.facts import Service
 from gitmesh.model.links import UNLINKED, Links, Ref
 from gitmesh.model.objects import Body, canonical, listed, mapping, text
 from gitmesh.model.policies import Origin
+from gitmesh.model.services import Service
 from gitmesh_gatewayapi.kinds import GROUP, REFERENCE_GRANT, ROUTES
 from gitmesh_gatewayapi.objects import GrantObject, RouteObject
 from gitmesh_gatewayapi.remarks import Remarks
@@ -50,6 +50,7 @@ def _grant(
 ) -> GrantObject:
     first = min(services.values())
     shown = ", ".join(sorted(services))
+    # An error, as the routes would be accepted and answer 500 (HTTPBackendRef, ReferenceGrant).
     if not remarks.dialect.grantable:
         text = (
             f"the routes of {called.namespace}/{called.name} lead to {shown} in namespace {place} only by"
@@ -86,6 +87,7 @@ def _led_to(spec: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
             copied = mapping(mapping(one.get("requestMirror")).get("backendRef"))
             backends += [(copied, f"{at}.filters[{place}]")] if copied else []
         for one, path in backends:
+            # Both may be left out: a backend is a Service of the core group then (BackendObjectReference).
             if (one.get("kind", "Service"), one.get("group", "")) == ("Service", ""):
                 yield (text(one.get("namespace")), text(one.get("name"))), path
 
@@ -124,6 +126,7 @@ def _both(
     old: Mapping[str, Any], new: Mapping[str, Any], side: str, place: str, kept: frozenset[Ref]
 ) -> list[Mapping[str, Any]]:
     """The items of one side that are wanted, and those without which something kept would not be open."""
+    # One item at a time beside all of the other side: a grant opens every pair of a source and a Service.
     stays = [one for one in listed(old.get(side)) if not kept.isdisjoint(_given({**old, side: [one]}, place))]
     both = {canonical(one): one for one in (*stays, *listed(new.get(side)))}
     return [both[content] for content in sorted(both)]
@@ -133,6 +136,8 @@ def _given(spec: Mapping[str, Any], place: str) -> Iterator[Ref]:
     for giving in listed(spec.get("from")):
         kind, source = text(giving.get("kind")), text(giving.get("namespace"))
         for to in listed(spec.get("to")):
+            # Without a name it opens all Services of the namespace: that is nothing we write, and not ours
+            # to rely on.
             named = (to.get("kind"), to.get("group", "")) == ("Service", "") and text(to.get("name"))
             if named and giving.get("group") == GROUP and kind in _ROUTES:
                 yield _leave(kind, source, (place, named))

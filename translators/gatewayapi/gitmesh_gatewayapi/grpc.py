@@ -18,9 +18,9 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from gitmesh.model.base import Disabled
-from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Route
+from gitmesh.model.routes import Route
+from gitmesh.model.services import Service
 from gitmesh_gatewayapi.conditions import RouteMatch
 from gitmesh_gatewayapi.precedence import ListedMatch
 
@@ -34,6 +34,7 @@ _METHOD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*\Z")
 
 def speaks_grpc(service: Service, port: int) -> bool:
     """Whether a port is declared to carry gRPC: by appProtocol, or by its name."""
+    # Declared, not guessed: a GRPCRoute for a port of plain HTTP would drop its requests that are no calls.
     return any(one.number == port and one.protocol == _PROTOCOL for one in service.ports)
 
 
@@ -67,6 +68,8 @@ def _of_calls(match: RouteMatch) -> RouteMatch | None:
     if match.path == "/" and not match.exact:
         return replace(match, method="")
     named = _SERVICE.match(parts[0]) and all(map(_METHOD.match, parts[1:]))
+    # A prefix of two segments means `/service/method` and everything below it, which no call has: it is the
+    # method.
     most, least = 2, 2 if match.exact else 1
     if not named or not least <= len(parts) <= most:
         return None

@@ -12,8 +12,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh_gatewayapi.conditions import ANYTHING, NoMeeting, RouteMatch, ValueMatch, meet, values
 from gitmesh_gatewayapi.remarks import Remarks
 
@@ -46,6 +46,7 @@ def meant(match: RequestMatch, origin: Origin, remarks: Remarks) -> Meant | None
     _check_method(match.method, origin, remarks)
     path, exact = _path(match.path, origin, remarks)
     authority = [] if match.authority is None else [NamedCondition(name=_HOST, condition=match.authority)]
+    # HTTPRouteMatch has no authority, and hostnames of a route do not count where its parent is a Service.
     headers = [*match.headers, *authority]
     wanted: RouteMatch | NoMeeting = RouteMatch(path=path, exact=exact, method=match.method)
     for one in _singly(headers, "headers", origin, remarks, invert=False):
@@ -94,6 +95,8 @@ def _path(path: TextCondition | None, origin: Origin, remarks: Remarks) -> tuple
             "Use path.exact or path.prefix.",
         )
         return "/", False
+    # As a prefix `/a/` and `/a` are the same (HTTPPathMatch, "PathPrefix"); the shorter one is written, so
+    # that equal matches are equal texts.
     value = path.value if path.form == "exact" else path.value.rstrip("/") or "/"
     odd = (
         not _PATH.match(value)
@@ -125,6 +128,7 @@ def _is_known(condition: NamedCondition, side: Side, origin: Origin, remarks: Re
     elif side == "headers" and condition.name in remarks.dialect.dropped_headers:
         text = f"{remarks.dialect.mesh} ignores conditions on a header named {condition.name!r}"
         remarks.unsupported(text, origin)
+    # The CRD wants at least one character in a value.
     elif condition.condition.form == "exact" and not condition.condition.value:
         remarks.unsupported(f"HTTPRoutes cannot compare {condition.name!r} with the empty text", origin)
     else:

@@ -76,6 +76,7 @@ def _without_never(rows: Sequence[ListedMatch]) -> list[ListedMatch] | TooMany |
                 if isinstance(both, RouteMatch):
                     carved.insert(0, ListedMatch(match=both, action=other.action))
         behind = [*carved, *behind]
+        # Looked at after each row: every inverted condition may double what stands behind it.
         if len(behind) > MAX_WORK:
             return TooMany(row.action)
     return behind
@@ -87,6 +88,7 @@ def _closed(rows: Sequence[ListedMatch]) -> list[Placed] | TooMany | Unsayable:
     left = deque((row.match, position) for position, row in enumerate(rows))
     while left:
         match, position = left.popleft()
+        # The same match was found for a greater row already, which decides it.
         if found.get(match, len(rows)) <= position:
             continue
         found[match] = position
@@ -94,6 +96,7 @@ def _closed(rows: Sequence[ListedMatch]) -> list[Placed] | TooMany | Unsayable:
             return TooMany(rows[position].action)
         for other, its in found.items():
             (first, second), before = ((match, other), position) if position < its else ((other, match), its)
+            # The greater row's match is at least as specific: meshes take it first by themselves.
             if position == its or first.rank >= second.rank:
                 continue
             both = meet(first, second)

@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from gitmesh.model.objects import ApiKind, canonical
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Route, RoutingUnit
+from gitmesh.model.routes import Route
+from gitmesh.model.units import RoutingUnit
 from gitmesh_gatewayapi.conditions import EVERYTHING, NoMeeting, RouteMatch, Values, meet
 from gitmesh_gatewayapi.grants import grants
 from gitmesh_gatewayapi.grpc import call_of, listed_for_grpc, speaks_grpc, unsaid
@@ -97,6 +98,7 @@ def _of_port(unit: RoutingUnit, port: int, remarks: Remarks) -> Sequence[RouteOb
 def _written(
     kind: ApiKind, listed: Sequence[ListedMatch], rows: Sequence[Route], called: Called, remarks: Remarks
 ) -> Sequence[RouteObject]:
+    # The row for what none of ours matches: without it the rest would be answered with 404.
     placed = most_specific([*listed, ListedMatch(match=EVERYTHING, action=len(rows))])
     if isinstance(placed, TooMany | Unsayable):
         _note_unsaid(placed, rows, remarks)
@@ -135,6 +137,8 @@ def _ruled(placed: Sequence[Placed], rows: Sequence[Route], called: Called, rema
     for one in placed:
         is_rest = one.action == len(rows)
         made = untouched(called) if is_rest else rule(rows[one.action], one.match, called, remarks)
+        # Only with the neighbour before: the order of rules decides between equally specific matches
+        # (HTTPRouteRule), so a rule must not jump over another.
         fits = found and len(found[-1].placed) < MAX_RULE_MATCHES and not _by_prefix(made.body)
         if fits and canonical(found[-1].made.body) == canonical(made.body):
             found[-1].placed.append(one)
@@ -154,6 +158,7 @@ def _parts(ruled: Sequence[_Ruled], remarks: Remarks) -> list[list[_Ruled]]:
     """The rules of each route; noted where they cannot be parted."""
     parts: list[list[_Ruled]] = []
     for group in _bound_together(ruled):
+        # First fit: as few routes as is easily had, and the same ones at each run.
         fitting = next((part for part in parts if _fits([*part, *group])), None)
         if fitting is None:
             parts.append(fitting := [])
@@ -183,6 +188,8 @@ def _bound_together(ruled: Sequence[_Ruled]) -> list[list[_Ruled]]:
 
 def _tied(one: _Ruled, other: _Ruled) -> bool:
     return any(
+        # Between routes not the order of rules decides but their age and name, so such rules must stay in
+        # one.
         mine.match.rank == theirs.match.rank and meet(mine.match, theirs.match) is not NoMeeting.DISJOINT
         for mine in one.placed
         for theirs in other.placed
@@ -191,6 +198,7 @@ def _tied(one: _Ruled, other: _Ruled) -> bool:
 
 def _object(kind: ApiKind, ruled: Sequence[_Ruled], called: Called, part: int) -> RouteObject:
     service = called.service
+    # The group is written out: left out, it is the Gateway API's own (ParentReference).
     parent = {"group": "", "kind": "Service", "name": service.name, "port": called.port}
     origins: dict[str, Origin] = {"": min(one.origin for one in ruled)}
     rules = []

@@ -8,10 +8,10 @@ from typing import Any
 from msgspec import Struct
 
 from gitmesh.model.base import Disabled
-from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import Cors, Headers, Redirect, Retries, Rewrite
-from gitmesh.model.units import Decided, Route, Target
+from gitmesh.model.routes import Decided, Route, Target
+from gitmesh.model.services import Service
 from gitmesh_gatewayapi.conditions import RouteMatch
 from gitmesh_gatewayapi.filters import (
     cors_filter,
@@ -53,6 +53,7 @@ class Called(Struct, frozen=True):
 
 def untouched(called: Called) -> HttpRule:
     """The rule of what no row matches: an HTTPRoute answers 404 where no rule does."""
+    # 1 is the CRD's default, written out.
     backend = {**_service(called.service, called.port, called), "weight": 1}
     return HttpRule({"backendRefs": [backend]}, {})
 
@@ -83,6 +84,7 @@ def rule(route: Route, match: RouteMatch, called: Called, remarks: Remarks) -> H
             filters += [(one, origin) for one in made]
     body: dict[str, Any] = {"filters": [one for one, _ in filters]} if filters else {}
     origins = {f"filters[{number}]": origin for number, (_, origin) in enumerate(filters)}
+    # A redirect answers: beside it the CRD takes no backendRefs (HTTPRouteRule).
     if "redirect" not in fields:
         body["backendRefs"] = _backends(route, fields.get("split"), of_shares, called, remarks)
         if "split" in fields:
@@ -123,6 +125,7 @@ def _filters(
             return [
                 mirror_filter(_backend(target, called, origin, remarks), item.percent, origin, remarks)
                 for item, target in zip(items, route.mirrors, strict=True)
+                # A mirror of nothing is none.
                 if item.percent > 0
             ]
         case other:
@@ -166,6 +169,8 @@ def _backend(target: Target, called: Called, origin: Origin, remarks: Remarks) -
             "Make a Service that selects these pods, and name it.",
         )
     numbers = [port.number for port in service.ports]
+    # A backendRef to a Service has a port (BackendObjectReference: required where the referent is a
+    # Service).
     port = target.port or (called.port if called.port in numbers else 0)
     if not port and len(numbers) == 1:
         port = numbers[0]
@@ -190,6 +195,7 @@ def _timing(fields: Mapping[str, Decided], remarks: Remarks) -> Iterable[tuple[s
         if retries.per_try_timeout is not None:
             remarks.served("spec.rules.timeouts.backendRequest", decided.origin)
             each = retries.per_try_timeout
+            # HTTPRouteTimeouts: backendRequest must not exceed request, but 0 switches request off.
             if timeout and 0 < timeout.value < each:
                 remarks.unsupported("an HTTPRoute takes no perTryTimeout above timeout", decided.origin)
             yield "timeouts.backendRequest", _duration(each, decided.origin, remarks), decided.origin

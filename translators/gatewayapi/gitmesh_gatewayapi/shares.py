@@ -39,6 +39,8 @@ def _parted(row: HeaderOps, shares: Sequence[HeaderOps]) -> tuple[HeaderOps, lis
     touched = {
         name for share in left for name in (*(share.set or ()), *(share.add or ()), *(share.remove or ()))
     }
+    # Adding is the one change that depends on what was there before: so it goes where the other change is
+    # made.
     moved = {name: value for name, value in (row.add or {}).items() if name in touched}
     return _without(row, moved.keys() - decided), [_adding(share, moved) for share in left]
 

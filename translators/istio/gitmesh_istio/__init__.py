@@ -5,13 +5,14 @@ translator (gitmesh.ports.Translator).
 from gitmesh_istio.beside import beside, guarded
 from gitmesh_istio.detect import HOMES as homes  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.detect import NAMING as naming  # noqa: N811 - the port's name is in lower case
-from gitmesh_istio.detect import configmaps, configured_by, detect, injects, member
+from gitmesh_istio.detect import configmaps, configured_by, detect, injects
 from gitmesh_istio.effects import inert
 from gitmesh_istio.foreign import foreign
 from gitmesh_istio.kinds import OPT_OUT_KEYS as opt_out_keys  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.kinds import WRITTEN as resources  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.kinds import writes
 from gitmesh_istio.links import links
+from gitmesh_istio.membership import member
 from gitmesh_istio.narrowing import narrowed, retain
 from gitmesh_istio.overrides import surroundings
 from gitmesh_istio.strangers import reduced

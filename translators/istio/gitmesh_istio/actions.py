@@ -7,15 +7,8 @@ from collections.abc import Mapping
 from gitmesh.model.base import Disabled, format_duration
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import Cors, DirectResponse, Fault, Headers, Redirect, Retries, Rewrite
-from gitmesh.model.units import Decided, Route, Target
-from gitmesh_istio.forwarding import (
-    Forward,
-    destination,
-    mirrors,
-    new_host,
-    percentage,
-    split,
-)
+from gitmesh.model.routes import Decided, Route, Target
+from gitmesh_istio.forwarding import Forward, destination, mirrors, new_host, percentage, split
 from gitmesh_istio.headers import header_operations
 from gitmesh_istio.matches import Choice
 from gitmesh_istio.paths import redirection, rewriting
@@ -113,6 +106,7 @@ def action(route: Route, choice: Choice, asked: Forward, notes: Notes) -> Part:
         origins.update(
             {**part_origins(SPELT, name, decided), **_item_origins(name, decided, route)} if piece else {}
         )
+    # istiod refuses a route that neither forwards nor answers (pkg/config/validation, "HTTP route").
     if not answered and "route" not in value:
         value["route"] = [{"destination": destination(Target(service=asked.service), asked.port, notes)}]
     return Part(value, origins)
@@ -129,6 +123,7 @@ def _item_origins(name: str, decided: Decided, route: Route) -> dict[str, Origin
         }
     items = route.item_origins.get(name, ())
     if name == "mirror" and items:
+        # A mirror of 0 percent is not written, so the places of those behind it move up.
         items = tuple(parts for parts, item in zip(items, decided.value, strict=True) if item.percent > 0)
     return {
         f"{_LISTS[name]}[{number}]{_PARTS[part]}": origin
@@ -226,10 +221,12 @@ def _fault(fault: Fault, origin: Origin, notes: Notes) -> dict[str, object]:
 
 def _retries(retries: Retries, origin: Origin, notes: Notes) -> dict[str, object]:
     """attempts: 0 switches Istio's own two retries off; an omitted retryOn leaves Istio's list in force."""
+    # Also 0: left out, the mesh's default of two retries stays in force.
     spec: dict[str, object] = {"attempts": retries.attempts}
     if retries.per_try_timeout is not None:
         spec["perTryTimeout"] = format_duration(retries.per_try_timeout)
     if retries.retry_on is not None:
+        # One such code, and istiod refuses the whole VirtualService, with all routes of the Service.
         unknown = sorted(c for c in retries.retry_on if c.isdigit() and int(c) not in _NAMED_CODES)
         if unknown:
             notes.add(

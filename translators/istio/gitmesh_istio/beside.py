@@ -11,10 +11,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import Body, ObjectKey, decode
 from gitmesh.model.plan import Live
+from gitmesh.model.workloads import Workload
 from gitmesh.ports import Aside
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY
 from gitmesh_istio.meshwide import GATEWAY_SUFFIX, root_of
@@ -69,7 +70,9 @@ def _closing(others: Iterable[Live]) -> Mapping[str, list[_Closing]]:
 
 def _aside(key: ObjectKey, body: Body, near: Sequence[_Closing], facts: ClusterFacts) -> Aside | None:
     spec = spec_of(body)
+    # What stands at waypoints no ALLOW closes that selects pods.
     rules = [] if targets_of(spec) else rules_of(body)
+    # Only what leaves ports as they were is taken out: what the policies grant is theirs to grant.
     kept = [rule for rule in rules if not is_rest(rule)]
     if len(kept) == len(rules):
         return None

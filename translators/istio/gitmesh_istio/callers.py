@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from gitmesh.model.facts import Mesh
+from gitmesh.model.grants import Caller, Principal
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Caller, Principal
 from gitmesh_istio.names import DEFAULT_DOMAIN, sorted_unique
 from gitmesh_istio.scope import Notes
 
@@ -61,6 +61,8 @@ def denied(
             found.append(_addresses(caller))
             continue
         found += _sources(caller, caller.principals)
+        # Matches whoever shows no identity at all: `principals` in a DENY would not, and plaintext would
+        # get past it.
         found.append({"notPrincipals": ["*"], **_addresses(caller)})
     return _simplified(found)
 
@@ -119,10 +121,12 @@ def _sources(caller: Caller, principals: Sequence[Principal]) -> list[Source]:
     if caller.kind in ("all", "address"):
         return [addresses]
     if caller.kind == "authenticated":
+        # `*` is any non-empty principal (authorization_policy.proto, Source), so it asks for an identity.
         return [{"principals": ["*"], **addresses}]
     namespaces = sorted_unique(p.namespace for p in principals if _is_namespace(p))
     named = sorted_unique(_pattern(p) for p in principals if not _is_namespace(p))
     fields = (("principals", named), ("namespaces", namespaces))
+    # A source for each field: inside one source all fields must hold, and these are alternatives.
     return [{field: values, **addresses} for field, values in fields if values]
 
 
@@ -143,6 +147,8 @@ def _pattern(principal: Principal) -> str:
     domain, namespace, account = principal.trust_domain, principal.namespace, principal.service_account
     if account:
         place = f"ns/{namespace}/sa/{account}" if namespace else f"sa/{account}"
+        # A pattern may have `*` at one end only, which is why an account of any namespace in one trust
+        # domain cannot be said.
         return f"{domain or '*'}/{place}"
     if namespace:
         return f"{domain}/ns/{namespace}/*"

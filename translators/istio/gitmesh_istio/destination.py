@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gitmesh.model.base import Disabled, format_duration
+from gitmesh.model.conditions import SourceCondition
 from gitmesh.model.connections import (
     ConnectionPool,
     ConsistentHash,
@@ -23,7 +24,8 @@ from gitmesh.model.connections import (
 )
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided, RoutingUnit, SourceCondition
+from gitmesh.model.routes import Decided
+from gitmesh.model.units import RoutingUnit
 from gitmesh_istio.kinds import DESTINATION_RULE
 from gitmesh_istio.names import host, sorted_unique, subset_name
 from gitmesh_istio.scope import Notes, Part, Spelling, below, fragment, part_origins
@@ -98,14 +100,17 @@ def destination_rule(unit: RoutingUnit, version: str, notes: Notes) -> Fragment 
     if traffic.value:
         spec["trafficPolicy"] = traffic.value
         origins.update(below("trafficPolicy", traffic.origins))
+    # Several routes may need one subset; two of one name istiod refuses.
     subsets = sorted({subset_name(subset.labels): subset for subset in unit.subsets}.items())
     if subsets:
         spec["subsets"] = [{"name": name, "labels": dict(sorted(subset.labels))} for name, subset in subsets]
         origins.update(
             {f"subsets[{n}]": min(subset.origins) for n, (_, subset) in enumerate(subsets) if subset.origins}
         )
+    # Only the host: a DestinationRule that says nothing would still displace a stranger's.
     if len(spec) == 1:
         return None
+    # After the check: where it is shown says nothing by itself.
     spec |= notes.scope.exported(DESTINATION_RULE.kind)
     if origins:
         origins[""] = min(origins.values())
@@ -132,6 +137,8 @@ def _traffic_policy(unit: RoutingUnit, notes: Notes) -> Part:
 
 def _settings(settings: Mapping[str, Decided], notes: Notes) -> Part:
     for _, decided in sorted(settings.items()):
+        # A DestinationRule's workloadSelector holds for the whole object, subsets included, so settings of
+        # some clients have no place in it.
         if decided.source != SourceCondition():
             notes.add(
                 "GM301",
@@ -166,6 +173,7 @@ def _setting(decided: Decided, given: Mapping[str, Decided], notes: Notes) -> tu
 
 
 def _outlier(outlier: OutlierDetection, origin: Origin, notes: Notes) -> dict[str, object]:
+    # destination_rule.proto has int32 here, whose 0 is the same as absent.
     if outlier.max_ejection_percent == 0:
         notes.add("GM301", "Istio reads maxEjectionPercent: 0 as its default of 10", origin)
     return {
@@ -249,6 +257,7 @@ def _locality(locality: Locality, has_outlier: bool, origin: Origin, notes: Note
             origin,
         )
     if locality.failover_priority is not None:
+        # Not sorted: the order of the labels is the priority.
         return {"failoverPriority": list(locality.failover_priority)}
     regions = sorted(locality.failover or (), key=lambda region: (region.from_, region.to))
     for region in regions:

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gitmesh.model.connections import LoadBalancing
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.routes import Laid, Target
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS
-from gitmesh.model.units import Laid, Target
 from gitmesh_istio.kinds import TRUE
 from gitmesh_istio.names import cluster_domain, version_of
 
@@ -108,6 +109,7 @@ def _unreached(laid: Laid, target: Target, meshes: Sequence[Mesh], facts: Cluste
     if not _is_chosen_by_clients(service, meshes):
         return ""
     chosen = "it is headless, so a sidecar sends each request to the address that the client has chosen"
+    # An ORIGINAL_DST cluster takes the address that the request was sent to, and a copy was sent to none.
     if laid.field == "mirror":
         return f"{chosen}, and a copy has none"
     if target.subset:
@@ -139,6 +141,7 @@ def _instead(service: Service, meshes: Sequence[Mesh], facts: ClusterFacts) -> s
     """What to select in place of an alias: what it leads to in the end."""
     domain = cluster_domain(meshes)
     found: Service | None = service
+    # Aliases of aliases may lead round.
     for _ in range(_MOST_ALIASES):
         if found is None or found.type != "ExternalName":
             break

@@ -62,6 +62,7 @@ class _Ours:
             self.defaults.append(key)
         elif key.name.endswith(GATEWAY_SUFFIX):
             self.gateways.append((key.namespace, selector_of(spec)))
+        # What admits everybody already cannot be widened.
         elif spec.get("action") == "ALLOW" and spec.get("rules") != [{}]:
             self.guards[key.namespace].append((key, selector_of(spec)))
         if any(map(_names_callers, listed(spec.get("rules")))):
@@ -121,6 +122,8 @@ class _Ours:
         if not spec.get("rules") or not is_enforced_at_waypoint(live):
             return
         named = {text(one.get("name")) for one in targets_of(spec) if one.get("kind") == "Service"}
+        # A Gateway, or a GatewayClass: every Service behind it is meant, and which ones those are changes
+        # with labels.
         broad = any(one.get("kind") != "Service" for one in targets_of(spec))
         for (namespace, name), keys in self.waypoints.items():
             if broad or (namespace == live.key.namespace and name in named):

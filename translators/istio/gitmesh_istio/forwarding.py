@@ -7,10 +7,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin
 from gitmesh.model.requests import Headers, Mirror, Rewrite, SplitTarget
-from gitmesh.model.units import Route, Target
+from gitmesh.model.routes import Route, Target
+from gitmesh.model.services import Service
 from gitmesh_istio.headers import header_operations
 from gitmesh_istio.names import host, subset_name
 from gitmesh_istio.scope import Notes
@@ -75,6 +75,8 @@ def split(
             share["headers"] = header_operations(item.headers, new_host(route), origin, notes)
         shares.append(share)
     if len(shares) == 1 and "headers" in shares[0] and _changes_headers(route):
+        # With one destination istiod makes one list of its header changes and the route's, the route's
+        # first (route.go, processDestination); the second, of weight 0, keeps Envoy's own order.
         return [{**shares[0], "weight": 1}, {"destination": shares[0]["destination"], "weight": 0}]
     return shares
 

@@ -39,6 +39,8 @@ def _literal(values: Mapping[str, str], origin: Origin, notes: Notes) -> dict[st
     for name, value in sorted(values.items()):
         if any((character < " " and character != "\t") or character == "\x7f" for character in value):
             notes.add("GM301", f"Istio refuses control characters in the value of header {name!r}", origin)
+    # Doubled, as Envoy reads % as the start of a variable, and refuses a value with one that it does not
+    # know (Envoy, "HTTP header manipulation").
     return {name: value.replace("%", "%%") for name, value in values.items()}
 
 
@@ -54,6 +56,7 @@ def _check_host(headers: Headers, new_host: str, origin: Origin, notes: Notes) -
             "Istio can set the Host header on requests, but not remove it, nor change it on responses",
             origin,
         )
+    # All of them become the one host_rewrite of Envoy's RouteAction.
     if len(changed) + bool(new_host) > 1:
         notes.add(
             "GM301", "Istio takes one new Host only: from rewrite.hostname, or from one header change", origin

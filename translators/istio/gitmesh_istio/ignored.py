@@ -50,6 +50,7 @@ def ignored_namespaces(selectors: object, namespaces: Mapping[str, Labels]) -> M
     Selectors that istiod would not take select nothing apart: it logs them and discovers everything.
     """
     tests = [_selector(one) for one in selectors] if isinstance(selectors, list) else []
+    # istiod logs a selector that it cannot take, and discovers everything.
     if not tests or None in tests:
         return {}
     # Every API server sets this label; a folder's namespaces may not have it.

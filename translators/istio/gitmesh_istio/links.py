@@ -58,6 +58,8 @@ def _provided(rule: Body, domain: str) -> Iterable[Ref]:
     spec, namespace = spec_of(rule), namespace_of(rule)
     host = full_host(text(spec.get("host")), namespace, domain)
     shown = spec.get("exportTo") or ["*"]
+    # A subset that only some clients find is none that a route may be kept for: it would be 503 for all
+    # others.
     elsewhere = host.endswith(f".svc.{domain}") and host.split(".")[1] != namespace
     if elsewhere or "*" not in shown:
         return

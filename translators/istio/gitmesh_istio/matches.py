@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from gitmesh.model.conditions import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.model.expressions import fullmatch
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh_istio.names import quoted
 from gitmesh_istio.scope import Notes
 
@@ -47,6 +47,7 @@ def choices(match: RequestMatch, origin: Origin, notes: Notes) -> tuple[Choice, 
     paths = _paths(match.path)
     if any(diagnostic.is_error for diagnostic in notes.diagnostics[before:]):
         return ()
+    # Counted before they are made: lenient headers double the number, each.
     if len(paths) * len(headers) * len(sources) > MAX_ALTERNATIVES:
         notes.add(
             "GM301",
@@ -80,6 +81,7 @@ def string_match(condition: TextCondition) -> dict[str, str]:
         return {}
     if form in ("exact", "prefix", "stringPrefix") and not condition.ignore_case:
         return {"exact" if form == "exact" else "prefix": value}
+    # A StringMatch has no suffix, and ignores no case but that of a path.
     return {"regex": _expression(condition)}
 
 
@@ -102,6 +104,7 @@ def _paths(path: TextCondition | None) -> tuple[Choice, ...]:
     if path.form == "stringPrefix":
         return (Choice(shape="text", path=path.value, body={"uri": {"prefix": path.value}, **case}),)
     if path.form == "prefix":
+        # Istio's prefix means characters: `/foo` alone would take `/foobar`, too.
         return _segments(path.value.rstrip("/"), case)
     return (Choice(shape="pattern", path="", body={"uri": {"regex": _expression(path)}}),)
 
@@ -173,6 +176,8 @@ def _by_name(
         match = string_match(condition.condition)
         other = found.setdefault(condition.name, match)
         if {} in (match, other):
+            # `present` adds nothing to another condition; inverted it refuses all that the other one
+            # refuses.
             found[condition.name] = {} if condition.invert else match or other
         elif match != other:
             notes.add(

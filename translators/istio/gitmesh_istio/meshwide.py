@@ -17,11 +17,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity
-from gitmesh.model.facts import ROLLING_LABELS, Mesh, Workload, by_controller
+from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided, MeshUnit, RootReader
+from gitmesh.model.routes import Decided
+from gitmesh.model.units import MeshUnit, RootReader
 from gitmesh.model.virtualmesh import Mtls
+from gitmesh.model.workloads import ROLLING_LABELS, Workload, by_controller
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DEFAULT_REVISION, PEER_AUTHENTICATION, REVISION
 from gitmesh_istio.names import MESH_WIDE
 from gitmesh_istio.scope import Notes, Part, fragment
@@ -46,6 +48,7 @@ def gateway_place(gateway: Workload) -> tuple[str, str]:
 def mtls(unit: MeshUnit, decided: Decided, version: str, notes: Notes) -> Fragment:
     """PeerAuthentication `default` of the root namespace."""
     value: Mtls = decided.value
+    # Ztunnels speak HBONE among themselves whatever a PeerAuthentication says.
     if value.mode == "Disabled" and notes.scope.facts.is_ambient and unit.mesh.ambient:
         text = "pods in ambient keep mTLS among themselves, and take plaintext from others"
         notes.add("GM303", text, decided.origin)
@@ -69,10 +72,13 @@ def default_deny(unit: MeshUnit, origin: Origin, version: str, notes: Notes, doo
     would cut off whoever comes through it. What is said of the `doors` holds nothing.
     """
     opened = {
+        # One object for a controller, whose shapes all have its name.
         gateway_place(shapes[0]): _gateway(shapes, unit, origin, version)
         for shapes in by_controller(unit.gateways).values()
     }
     place = (root_of(unit.mesh), DEFAULT_DENY)
+    # An empty spec selects all workloads of the mesh and has no rule: nothing is allowed
+    # (authorization_policy.proto).
     made = fragment(AUTHORIZATION_POLICY, place, version, Part({}, {"": origin}))
     deny = _scoped(made, unit, lambda reader: reader.denied, origin, notes)
     stays = {door: why for door, why in opened.items() if isinstance(why, str)}
@@ -98,6 +104,7 @@ def _gateway(shapes: Sequence[Workload], unit: MeshUnit, origin: Origin, version
     """
     gateway = shapes[0]
     shared = set(gateway.labels.items()).intersection(*(one.labels.items() for one in shapes))
+    # A label that the next rollout changes would leave the new pods closed.
     labels = {key: value for key, value in sorted(shared) if key not in ROLLING_LABELS}
     if not labels:
         return f"gateway {_called(gateway)} has no labels to open it by"

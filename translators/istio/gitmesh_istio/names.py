@@ -88,6 +88,7 @@ def subset_name(labels: Labels) -> str:
     plain = "-".join(parts)
     if _is_plain(parts) and len(plain) <= LABEL_LENGTH:
         return plain
+    # Joined by what no label can hold: by a dash, two different sets of labels could be one text.
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_HASH_LENGTH]
     readable = _FORBIDDEN.sub("-", plain.lower()).strip("-")[: LABEL_LENGTH - _HASH_LENGTH - 1].rstrip("-")
     return f"{readable}-{digest}" if readable else digest

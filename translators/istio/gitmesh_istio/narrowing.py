@@ -24,10 +24,12 @@ def retain(live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Map
     if not _is_of_destination(live):
         return None
     denies = _denies(live)
+    # Of an ALLOW whose parts nobody knows no rule can be shown to be safe: it stays as it is.
     if parts is None and not denies:
         return None
     there, new = rules_of(live), rules_of(wanted)
     kept = [rule for rule in there if parts is None or digest(canonical(rule)) in parts]
+    # A DENY denies the more the more rules it has, so both together are as narrow as either.
     rules = [*new, *kept] if denies else _allowed(there, new, kept, wanted)
     return _with_rules(spec_of(wanted or live), rules)
 
@@ -47,6 +49,7 @@ def narrowed(
     if _denies(live):
         rules = [*there, *new]
         unique = {canonical(rule) for rule in rules}
+        # More rules than one object holds cannot all be said: only a DENY of everybody is surely as narrow.
         return _with_rules(spec_of(live), [{}] if len(unique) > MAX_RULES else rules)
     if parts is None:
         return None
@@ -76,7 +79,11 @@ def _allowed(
 ) -> list[Rule]:
     """Of an ALLOW: known parts, grants that are live and wanted still, and the narrower of two rests."""
     grants = [rule for rule in kept if not is_rest(rule)] + [
-        rule for rule in new if not is_rest(rule) and any(covers(one, rule) for one in there)
+        # Only what something live admits already: this is written while other objects cannot be, and what
+        # they would deny may not be open meanwhile.
+        rule
+        for rule in new
+        if not is_rest(rule) and any(covers(one, rule) for one in there)
     ]
     rests = [rule for rule in there if is_rest(rule)]
     if wanted is not None:
@@ -125,6 +132,8 @@ def _keeps_to(one: Mapping[str, Any], name: str, values: frozenset[str]) -> bool
     mine = _texts(one.get(name))
     if not name.startswith("not"):
         return bool(mine) and mine <= values
+    # A `not` field admits the less the longer its list is; and who names ports leaves out all others
+    # anyway.
     ports = _texts(one.get("ports")) if name == "notPorts" else frozenset()
     return values <= mine or (bool(ports) and ports.isdisjoint(values))
 

@@ -12,9 +12,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.model.facts import ServicePort
+from gitmesh.model.conditions import NamedCondition
+from gitmesh.model.grants import Access, Operation
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, AccessUnit, NamedCondition, Operation
+from gitmesh.model.services import ServicePort
+from gitmesh.model.units import AccessUnit
 from gitmesh_istio.effects import is_http
 from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.scope import Notes
@@ -47,6 +49,8 @@ def allowed(
         )
     paths = _paths(operation.paths, "is not admitted", origin, notes)
     headers = [c for c in operation.headers if _sayable(c, "nothing is admitted by this rule", origin, notes)]
+    # An empty list in a rule means any (authorization_policy.proto, Operation): an alternative of which
+    # nothing is left must go, not turn into everything.
     if not ports or (operation.paths and not paths) or len(headers) < len(operation.headers):
         return None
     hosts = [form for text in operation.hosts for form in _host_forms(text, unit.service.ports)]
@@ -81,6 +85,8 @@ def denied(operation: Operation, access: Access, origin: Origin, notes: Notes) -
         if not ports:
             return None
     paths = _paths(operation.paths, "is denied with every other path", origin, notes)
+    # One path that cannot be said widens the Deny to all of them: it must refuse at least what the policy
+    # says.
     if len(paths) < len(operation.paths):
         paths = ()
     hosts = [form for text in operation.hosts for form in _host_forms(text, ())]
@@ -147,11 +153,13 @@ def _host_forms(text: str, ports: Sequence[ServicePort]) -> tuple[str, ...]:
     if _has_port(text) or text.endswith("*"):
         return (text,)
     if text.startswith("*"):
+        # Istio allows one `*` at one end of a host, so a suffix cannot be followed by any port.
         return (text, *(f"{text}:{port.number}" for port in ports))
     return (text, f"{text}:*")
 
 
 def _has_port(text: str) -> bool:
+    # Colons inside brackets are an IPv6 address's.
     return ":" in text.rpartition("]")[2]
 
 
@@ -202,6 +210,7 @@ def unseen(operation: Operation, access: Access) -> Operation | None:
 def _silent(ports: Iterable[int], access: Access) -> set[int]:
     """Of these ports those that carry no requests, as every Service says that leads there."""
     carried = {port: access.spoken.get(port, ()) for port in ports}
+    # A port of which no Service says anything may carry requests, so it is not silent.
     return {port for port, said in carried.items() if said and not any(map(is_http, said))}
 
 

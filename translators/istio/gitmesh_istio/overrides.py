@@ -13,23 +13,15 @@ from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE
 
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.objects import ObjectKey
-from gitmesh.model.strangers import (
-    ALONE,
-    EVERYBODY,
-    Around,
-    Contender,
-    Displaced,
-    Override,
-    Stranger,
-)
+from gitmesh.model.strangers import ALONE, EVERYBODY, Around, Contender, Displaced, Override, Stranger
 from gitmesh.model.units import AccessUnit, DestinationUnit, RoutingUnit
-from gitmesh_istio.ambient import decided_at, is_ambient
+from gitmesh_istio.ambient import decided_at
 from gitmesh_istio.kinds import DESTINATION_RULE, VIRTUAL_SERVICE
 from gitmesh_istio.lookup import Lookup
 from gitmesh_istio.meshwide import root_of
 from gitmesh_istio.names import cluster_domain, host, subset_name
 from gitmesh_istio.waypoint_routes import route_names
-from gitmesh_istio.waypoints import binding, places
+from gitmesh_istio.waypoints import binding, is_ambient, places
 
 _GATEWAY_ROUTES = (HTTP_ROUTE.kind, GRPC_ROUTE.kind)
 _ROUTING = (VIRTUAL_SERVICE.kind, *_GATEWAY_ROUTES)
@@ -134,6 +126,8 @@ class _Surroundings:
             if one.key in ours:
                 continue
             shown = _shown(one, place)
+            # Clients of its own namespace take it before ours whatever ours says; whether ours may be
+            # written at all hangs on whom else it is shown to.
             elsewhere = shown - {one.namespace}
             if EVERYBODY in elsewhere or way in shown or not self._callers.isdisjoint(elsewhere):
                 contender = contender or Contender(of="routes", by=one.key, host=name)
@@ -146,6 +140,7 @@ class _Surroundings:
 
     def _settings(self, place: _Place, names: Iterable[str]) -> Iterator[Override]:
         for namespace, taken in self._rules.local(self._name(place)).items():
+            # In the Service's own namespace rules for one host are merged instead (`_same`).
             if namespace != place[0]:
                 there = tuple(taken.subsets[name] for name in sorted(names) if name in taken.subsets)
                 yield Override(of="settings", service=place, namespace=namespace, by=taken.by, subsets=there)

@@ -46,6 +46,7 @@ def _rewrite_path(path: PathRewrite, choice: Choice, origin: Origin, notes: Note
         return _uri(_replaced(path, choice, origin, notes))
     if choice.shape == "exact":
         return {"uri": path.replace_full_path}
+    # A backslash begins a reference to a group in RE2's replacement text.
     return {"uriRegexRewrite": {"match": _WHOLE, "rewrite": path.replace_full_path.replace("\\", "\\\\")}}
 
 

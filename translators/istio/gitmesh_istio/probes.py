@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gitmesh.model.facts import Mesh, Probe
+from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import mapping, text
+from gitmesh.model.workloads import Probe
 from gitmesh.ports import PodFact
 from gitmesh_istio.names import version_of
 from gitmesh_istio.reading import settings_of
@@ -55,4 +56,5 @@ def _rewritten(probe: Probe, pod: PodFact, mesh: Mesh) -> bool:
         return False
     if probe.grpc and (version_of(mesh.version) or _GRPC_SINCE) < _GRPC_SINCE:
         return False
+    # No sidecar was injected yet: what the injector will do is all that is known.
     return asked == "true" or _LEFT not in mesh.settings

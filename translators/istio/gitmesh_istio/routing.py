@@ -5,8 +5,13 @@ ours in their order; the last ones send what no row matched to the destination i
 into 404.
 
 Where a destination names no port Istio keeps the requested one. Its analysis calls that an error for a
-Service with several ports (IST0112), so what leads to one is written once for each port that can be
-requested.
+Service with several ports (IST0112), so there every row is written once for each port that can be requested.
+
+The Service may get a port of which this object knows nothing, and a held one never learns of it. No row may
+then speak of that port unless one speaks of all its requests, which would be 404 else: the rows of a Service
+with several ports name theirs, all of them, and istiod gives clients of a further port the routes of a
+Service without a VirtualService (route.go, BuildHTTPRoutesForVirtualService: "no routes matched"); those of a
+Service with one port name none, and the last of them takes what is left on any.
 """
 
 from __future__ import annotations
@@ -21,7 +26,8 @@ from msgspec import Struct
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Route, RoutingUnit, Target
+from gitmesh.model.routes import Route, Target
+from gitmesh.model.units import RoutingUnit
 from gitmesh_istio.actions import action, is_answered
 from gitmesh_istio.effects import is_http
 from gitmesh_istio.forwarding import Forward, destination, is_ambiguous
@@ -95,7 +101,7 @@ def _rows(route: Route, unit: RoutingUnit, notes: Notes) -> Iterable[_Row]:
     matched.
     """
     origin = _origin(route)
-    ports = (route.match.port,) if route.match.port else _ports_to_tell(_targets(route, unit), unit)
+    ports = (route.match.port,) if route.match.port else _ports_to_tell(_targets(route), unit)
     for choice, port in itertools.product(choices(route.match, origin, notes), ports):
         body = {**choice.body, "port": port} if port else dict(choice.body)
         yield _Row(
@@ -103,14 +109,16 @@ def _rows(route: Route, unit: RoutingUnit, notes: Notes) -> Iterable[_Row]:
         )
 
 
-def _targets(route: Route, unit: RoutingUnit) -> tuple[Target, ...]:
-    """Where requests and copies of a row go; nowhere where the client's proxy answers them."""
-    return () if is_answered(route) else (*(route.targets or [Target(service=unit.service)]), *route.mirrors)
+def _targets(route: Route) -> tuple[Target, ...]:
+    """Where requests and copies of a row go beside the Service itself; nowhere where the client's proxy
+    answers them.
+    """
+    return () if is_answered(route) else (*route.targets, *route.mirrors)
 
 
 def _ports_to_tell(targets: Iterable[Target], unit: RoutingUnit) -> tuple[int, ...]:
     """The ports of which each needs a row of its own; (0,) where one row does for all."""
-    if not any(is_ambiguous(target) for target in targets):
+    if not any(map(is_ambiguous, (Target(service=unit.service), *targets))):
         return (0,)
     return tuple(sorted(port.number for port in unit.service.ports if is_http(port))) or (0,)
 
@@ -119,8 +127,10 @@ def _rest(rows: Iterable[_Row], unit: RoutingUnit, notes: Notes) -> Iterable[dic
     """The rows for what no row matches."""
     matched = [body for row in rows for body, _ in row.matches]
     own = Target(service=unit.service)
-    for port in _ports_to_tell([own], unit):
+    for port in _ports_to_tell((), unit):
         body = {"port": port} if port else {}
+        # A VirtualService that matches no row of a request answers 404: it replaces the host's routes
+        # altogether.
         if {} not in matched and body not in matched:
             route = [{"destination": destination(own, port, notes)}]
             yield {"match": [body], "route": route} if body else {"route": route}
@@ -132,6 +142,7 @@ def _reachable(rows: Iterable[_Row]) -> Iterable[_Row]:
     """
     taken: set[bytes] = set()
     for row in rows:
+        # Neighbours are put together only afterwards, so each row still has its one match.
         body = canonical(row.matches[0][0])
         if body not in taken:
             taken.add(body)
@@ -142,6 +153,7 @@ def _coalesced(rows: Iterable[_Row]) -> Sequence[_Row]:
     """Neighbours that do the same become one row with several matches."""
     merged: list[_Row] = []
     for row in rows:
+        # Neighbours only: a row that moved past another one would be found before it.
         if merged and merged[-1].action.value == row.action.value:
             matches = merged[-1].matches + tuple(
                 m for m in row.matches if m[0] not in [body for body, _ in merged[-1].matches]
@@ -157,4 +169,5 @@ def _http(row: _Row) -> dict[str, object]:
     everything.
     """
     bodies = [body for body, _ in row.matches]
+    # Alternatives add nothing to a match that takes everything.
     return dict(row.action.value) if {} in bodies else {"match": bodies, **row.action.value}

@@ -14,7 +14,7 @@ from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided
+from gitmesh.model.routes import Decided
 from gitmesh_istio.ignored import ignores
 from gitmesh_istio.kinds import EXPORTS
 from gitmesh_istio.names import cluster_domain
@@ -85,6 +85,7 @@ class Notes:
         """Note a finding at the policy's line, once; severity and hint default to the code's."""
         place = {"cluster": self.scope.facts.cluster, "mesh": self.scope.label}
         noted = origin.finding(code, message, severity=severity, hint=hint, **place)
+        # Once: a field of a policy is met again in each row that it decides.
         if noted not in self.diagnostics:
             self.diagnostics.append(noted)
 
@@ -99,6 +100,8 @@ def served_version(resource: ApiKind, facts: ClusterFacts) -> str:
 
     Where nothing is known of the cluster's kinds, the preferred version.
     """
+    # A folder of manifests without CRDs, or saved facts of older versions: nothing says that the kind is
+    # not there.
     if not facts.kinds:
         return resource.versions[0]
     served = facts.kind_index.get((resource.group, resource.kind))

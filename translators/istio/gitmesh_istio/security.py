@@ -30,11 +30,13 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.facts import Mesh, Service
+from gitmesh.model.facts import Mesh
+from gitmesh.model.grants import Access, Exemption, Grant, Operation, PodsApart
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, AccessUnit, Exemption, Grant, Operation, PodsApart
+from gitmesh.model.services import Service
+from gitmesh.model.units import AccessUnit
 from gitmesh_istio import callers, operations
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY
 from gitmesh_istio.names import Labels, access_name, waypoint_name
@@ -90,6 +92,8 @@ def access_objects(
     """
     made: list[Fragment] = []
     if allow is not None:
+        # The same grants on every kind of pods: ALLOW objects that select one pod add up, so none of them
+        # may admit more than the narrowest must.
         wanted: dict[Labels, list[Rule]] = {(): [*allow.rules, *(() if allow.shut else allow.rest)]}
         wanted |= {
             part.labels: [*allow.rules, *_but(part.governed_ports, allow.rest)] for part in allow.apart
@@ -99,6 +103,8 @@ def access_objects(
             for pods, rules in wanted.items()
         )
     if deny is not None:
+        # One DENY for all pods, whichever are told apart: a DENY needs no exception, as it says what it
+        # refuses.
         made.append(_object("deny", _all_or(deny.rules, notes), deny.given, door, version))
     return tuple(made)
 
@@ -110,6 +116,7 @@ def _at_most(rules: Sequence[Rule], notes: Notes) -> Sequence[Rule]:
     left_out = len(rules) - MAX_RULES
     text = f"an AuthorizationPolicy takes {MAX_RULES} rules: the last {left_out} are left out"
     notes.add("GM304", text, rules[-1][1])
+    # By content and not by policy: which rules fit must not depend on the order of files.
     return _in_order(rules)[:MAX_RULES]
 
 
@@ -119,12 +126,15 @@ def _all_or(rules: Sequence[Rule], notes: Notes) -> Sequence[Rule]:
         return rules
     text = f"an AuthorizationPolicy takes {MAX_RULES} rules: everything is denied instead"
     notes.add("GM304", text, rules[-1][1])
+    # A rule with no condition matches everything (authorization_policy.proto, Rule); leaving rules out
+    # would admit what they refuse.
     return [({}, rules[0][1])]
 
 
 def _meshes(unit: AccessUnit, notes: Notes) -> tuple[Mesh, ...]:
     """The meshes of the pods, whose trust domains decide what a principal means."""
     own = tuple(mesh for mesh in notes.scope.meshes if mesh.name in unit.meshes)
+    # No pods yet: they may come in any mesh, so a principal must be sayable in each.
     return own or notes.scope.meshes
 
 
@@ -134,6 +144,7 @@ def allowing(unit: AccessUnit, access: Access, notes: Notes) -> Ruleset | None:
     if access.exempt is not None and access.default == "Deny":
         rules += _exempt_rules(access.exempt, unit, access, notes)
     rest = _rest_rules(access, notes) if access.governed and access.default != "Deny" else []
+    # Neither an Allow nor an exemption: without an ALLOW object the pods stay as the mesh has them.
     if not access.governed and not rules:
         return None
     given = [grant.origin for grant in access.allows] or [origin for _, origin in rules]
@@ -170,6 +181,7 @@ def _grant_rules(grant: Grant, unit: AccessUnit, access: Access, notes: Notes) -
 def _exempt_rules(exempt: Exemption, unit: AccessUnit, access: Access, notes: Notes) -> list[Rule]:
     ports = sorted(
         operations.open_ports(exempt.targets or access.targets, access, exempt.origin, notes)
+        # Of a guarded port its Allow says who may call; an exemption would admit everybody beside it.
         - set(access.governed_ports)
     )
     sources = (
@@ -203,6 +215,8 @@ def _rest_rules(access: Access, notes: Notes) -> list[Rule]:
             origin,
         )
         return []
+    # By `notPorts`, as nobody knows all ports that pods listen on: naming those that stay open would close
+    # the rest.
     return _but(access.governed_ports, [({}, origin)])
 
 
@@ -229,6 +243,7 @@ def _in_order(rules: Sequence[Rule]) -> list[Rule]:
     """Rules are a set, so they are written in an order of their own, once each."""
     unique = {
         canonical(rule): (rule, origin)
+        # Reversed, so that of equal rules the one with the first origin is what provenance names.
         for rule, origin in sorted(rules, key=lambda pair: pair[1], reverse=True)
     }
     return [unique[key] for key in sorted(unique)]

@@ -37,6 +37,7 @@ def mutual(traffic: Part, unit: RoutingUnit, notes: Notes) -> Part:
 
 def _with_tls(traffic: Part, mode: str, origin: Origin) -> Part:
     tls = {"tls": {"mode": mode}}
+    # Ours last: what a policy says of TLS stays.
     value = {**tls, **traffic.value}
     if "portLevelSettings" in value:
         value["portLevelSettings"] = [{**tls, **level} for level in value["portLevelSettings"]]
@@ -52,6 +53,7 @@ def _is_by_hand(unit: RoutingUnit, theirs: Displaced | None, notes: Notes) -> bo
     """Whether clients use mTLS to the destination only if a DestinationRule says so, and one must: what
     theirs said stays so, and without theirs all of its pods take it.
     """
+    # With enableAutoMtls istiod chooses mTLS itself wherever no DestinationRule says otherwise.
     if unit.around.plaintext or not _is_auto_off(notes):
         return False
     proxied = [bool(one.mesh) for one in unit.workloads]

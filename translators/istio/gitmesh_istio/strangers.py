@@ -21,12 +21,7 @@ from gitmesh.model.strangers import (
 )
 from gitmesh_istio.callers import trust_domains
 from gitmesh_istio.exports import shown_to
-from gitmesh_istio.kinds import (
-    AUTHORIZATION_POLICY,
-    DESTINATION_RULE,
-    PEER_AUTHENTICATION,
-    VIRTUAL_SERVICE,
-)
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.meshwide import root_of
 from gitmesh_istio.names import DEFAULT_DOMAIN, cluster_domain, full_host, host
 from gitmesh_istio.reading import is_on_trial, mode_of, selector_of, spec_of
@@ -60,6 +55,8 @@ def _virtual_service(key: ObjectKey, spec: Mapping[str, object], meshes: Sequenc
     gateways = _strings(spec.get("gateways"))
     shown = shown_to(key.kind, spec, key.namespace, meshes)
     hosts = _full(_strings(spec.get("hosts")), key, meshes)
+    # virtual_service.proto, gateways: the word `mesh` means all sidecars, and is the default only where
+    # nothing else is named.
     if not hosts or not shown or (gateways and "mesh" not in gateways):
         return None
     return Stranger(**key._asdict(), hosts=hosts, shown=shown)
@@ -85,6 +82,8 @@ def _destination_rule(key: ObjectKey, spec: Mapping[str, object], meshes: Sequen
         shown=shown,
         clients=_labels(mapping(spec.get("workloadSelector")).get("matchLabels")),
         subsets=tuple(sorted(_subset(one) for one in listed(spec.get("subsets")))),
+        # Names of what is set and no values: facts are published, and a value may be a secret's name or an
+        # address.
         sets=tuple(sorted(str(name) for name, value in policy.items() if value)),
         tls=text(mapping(policy.get("tls")).get("mode")),
     )
@@ -168,6 +167,7 @@ def _rule(rule: Mapping[str, object], names: _Names) -> ForeignRule:
     return ForeignRule(
         sources=tuple(_source(mapping(one.get("source")), names) for one in listed(rule.get("from"))),
         operations=tuple(_operation(mapping(one.get("operation"))) for one in listed(rule.get("to"))),
+        # Conditions are not kept, as values may be of headers or claims; what is not known may hold or not.
         unsure=bool(rule.get("when")),
     )
 

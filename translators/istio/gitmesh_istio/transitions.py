@@ -53,6 +53,8 @@ def between(before: Body | None, after: Body | None, kept: frozenset[Ref]) -> Ma
         case AUTHORIZATION_POLICY.kind if not kept and before is not None and after is not None:
             return _refusing_both(before, after) or _granting_nobody(before, after)
         case PEER_AUTHENTICATION.kind if after is not None and _opposite(before, after):
+            # A client keeps sending plaintext, or mTLS, until istiod has told it otherwise; only PERMISSIVE
+            # takes both.
             return {**spec_of(after), "mtls": {"mode": _WIDEST}}
         case _:
             return None
@@ -86,6 +88,7 @@ def _of_rules(before: Body | None, after: Body | None) -> Effect:
         return Effect.NEITHER
     if moved and old and new:
         return Effect.BOTH
+    # Of rules of a DENY more refuse more, of an ALLOW more admit more.
     more, less = (Effect.NARROWS, Effect.WIDENS) if refuses[0] else (Effect.WIDENS, Effect.NARROWS)
     return more if old <= new else less if new <= old else Effect.BOTH
 
@@ -104,6 +107,7 @@ def _refusing_both(before: Body, after: Body) -> Mapping[str, Any] | None:
     if about is None:
         return None
     both = {canonical(rule): rule for rule in (*rules_of(before), *rules_of(after))}
+    # Too many for one object: everything is refused until the next step, which is never wider.
     rules = [both[key] for key in sorted(both)] if len(both) <= MAX_RULES else [{}]
     others = {name: value for name, value in spec_of(after).items() if name not in _about(after)}
     return {**others, **about, "rules": rules}

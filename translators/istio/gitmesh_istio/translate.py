@@ -14,18 +14,14 @@ from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import AccessUnit, MeshUnit, RoutingUnit, Unit
 from gitmesh_istio import meshwide
-from gitmesh_istio.ambient import access_policies, is_ambient, waypoint_of
+from gitmesh_istio.ambient import access_policies
 from gitmesh_istio.destination import destination_rule
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.precedence import contested, note_overrides
 from gitmesh_istio.routing import virtual_service
 from gitmesh_istio.scope import Notes, Scope, note_ignored, note_unserved, served_version
-from gitmesh_istio.waypoint_routes import (
-    note_made_cookies,
-    note_no_waypoint,
-    note_unrouted,
-    waypoint_routes,
-)
+from gitmesh_istio.waypoint_routes import note_made_cookies, note_no_waypoint, note_unrouted, waypoint_routes
+from gitmesh_istio.waypoints import is_ambient, waypoint_of
 
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
@@ -38,6 +34,7 @@ def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Transl
     scope = Scope(facts=facts, meshes=tuple(meshes), label=label)
     match unit:
         case MeshUnit():
+            # Mesh-wide settings of one mesh; the cluster may have others that are another translator's.
             return _of_mesh(unit, scope) if unit.mesh in meshes else Translation()
         case RoutingUnit():
             return _routing(unit, scope)
@@ -49,6 +46,7 @@ def _served(fragments: Sequence[Fragment], notes: Notes, *, held: bool) -> Trans
     """The fragments, unless they are held already or the cluster's schemas lack something of them."""
     before = len(notes.diagnostics)
     for made in fragments:
+        # All of them looked at before any is given away: half of a unit's objects may be worse than none.
         note_unserved(made, notes)
     held = held or len(notes.diagnostics) > before
     return Translation(
@@ -83,6 +81,7 @@ def _of_mesh(unit: MeshUnit, scope: Scope) -> Translation:
         version = _version(PEER_AUTHENTICATION, unit.mtls.origin, notes)
         made.append(meshwide.mtls(unit, unit.mtls, version, notes))
     default = unit.access_default
+    # Notes of their own: errors about gateways are told, and must not make `notes` fail.
     doors = Notes(scope)
     stays: dict[ObjectKey, Diagnostic] = {}
     if default is not None and default.value == "Deny":

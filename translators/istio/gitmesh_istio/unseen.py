@@ -11,8 +11,8 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from gitmesh.model.requests import SplitTarget
+from gitmesh.model.routes import Decided, Route, Target
 from gitmesh.model.strangers import Around, NamedSubset, Override
-from gitmesh.model.units import Decided, Route, Target
 from gitmesh_istio.names import Labels, subset_name
 
 _Meant: TypeAlias = tuple[tuple[str, str], Labels]
@@ -58,6 +58,7 @@ def _without(route: Route, unseen: frozenset[_Meant]) -> Route:
     if any(_meant(target) in unseen for target in targets):
         whole = [replace(one, subset=()) if _meant(one) in unseen else one for one in targets]
         fields["split"], targets = _merged(fields["split"], whole)
+        # Alike shares were merged, so the places of the items do not count in the new list.
         items.pop("split", None)
     if any(_meant(target) in unseen for target in mirrors):
         kept = [number for number, one in enumerate(mirrors) if _meant(one) not in unseen]

@@ -16,7 +16,7 @@ from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body, decode, listed, mapping, text
 from gitmesh.model.plan import Live
 from gitmesh.model.report import MeshStatus, Verdict
-from gitmesh_istio.kinds import RESOURCES
+from gitmesh_istio.kinds import RESOURCES, TRUE
 
 ANALYSIS = "analysisInterval"
 """Mesh.settings: how often istiod analyses at most, in milliseconds; absent where it does not."""
@@ -28,8 +28,6 @@ _DEFAULT_INTERVAL = 10_000
 """istio@1.31:pilot/pkg/features/experimental.go: the default, also in place of what is shorter than a second.
 """
 _SHORTEST_INTERVAL = 1000
-_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
-"""What Go's strconv.ParseBool takes for true."""
 _LEVELS = {"ERROR": Verdict.REJECTED, "WARNING": Verdict.WARNED}
 _SHOWN = 5
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
@@ -46,6 +44,7 @@ def verdict(live: Live, meshes: Sequence[Mesh]) -> MeshStatus:
     """
     status = mapping(decode(live.status)) if live.status else {}
     said = sorted({*_messages(status, live), *_conditions(status, live), *_parents(status, live)})
+    # The worst first: an object with an error and a warning is rejected.
     for answer in (Verdict.REJECTED, Verdict.WARNED):
         reasons = dict.fromkeys(reason for level, reason, _ in said if level is answer)
         texts = [text for level, _, text in said if level is answer]
@@ -79,6 +78,7 @@ def _conditions(status: Mapping[str, object], live: Live) -> Iterable[tuple[Verd
 def _parents(status: Mapping[str, object], live: Live) -> Iterable[tuple[Verdict, str, str]]:
     """(level, type and reason, words) of each condition by which istiod refuses a route for a parent."""
     for parent in listed(status.get("parents")):
+        # Other implementations of the Gateway API may answer for the same route, about their own gateways.
         if not str(parent.get("controllerName", "")).startswith(_CONTROLLER):
             continue
         for condition in listed(parent.get("conditions")):
@@ -117,6 +117,7 @@ def _silence(live: Live, meshes: Sequence[Mesh]) -> float | None:
     if (
         not live.generation
         or not settings
+        # One revision without a binding webhook or analysis would let an error pass in silence.
         or len(intervals) < len(settings)
         or not all(map(str.isdecimal, intervals))
     ):
@@ -126,7 +127,7 @@ def _silence(live: Live, meshes: Sequence[Mesh]) -> float | None:
 
 def analysis(environment: Mapping[str, str]) -> dict[str, str]:
     """The setting ANALYSIS by an istiod's environment."""
-    if environment.get("PILOT_ENABLE_ANALYSIS") not in _TRUE:
+    if environment.get("PILOT_ENABLE_ANALYSIS") not in TRUE:
         return {}
     try:
         interval = parse_duration(environment.get("PILOT_ANALYSIS_INTERVAL"))
@@ -172,6 +173,8 @@ def _takes_unlabelled(selector: object) -> bool:
         return selector is None
     wanted = listed(selector.get("matchExpressions"))
     return not selector.get("matchLabels") and all(
+        # Both hold for an object that does not have the label (apimachinery, labels.Requirement), as ours
+        # do not.
         one.get("operator") in ("DoesNotExist", "NotIn") and str(one.get("key")).startswith("istio.io/")
         for one in wanted
     )

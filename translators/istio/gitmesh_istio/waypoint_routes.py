@@ -11,15 +11,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from gitmesh_gatewayapi import HTTP_ROUTE, MAX_ROUTES, Dialect, http_routes, route_name
 
 from gitmesh.diagnostics import Severity, first_of
+from gitmesh.model.conditions import SourceCondition
 from gitmesh.model.connections import LoadBalancing
-from gitmesh.model.facts import ClusterFacts, Service
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided, RoutingUnit, SourceCondition, Target
-from gitmesh_istio.ambient import lacking
+from gitmesh.model.routes import Decided, Target
+from gitmesh.model.services import Service
+from gitmesh.model.units import RoutingUnit
 from gitmesh_istio.effects import is_http
 from gitmesh_istio.matches import IGNORED_HEADERS
 from gitmesh_istio.scope import Notes, Part, fragment
+from gitmesh_istio.waypoints import lacking
 
 _MOST_NAMED = 8
 RETRIED = frozenset({"connect-failure", "refused-stream", "unavailable", "cancelled"})
@@ -76,6 +79,7 @@ def _is_own(target: Target, service: Service) -> bool:
     return (
         other.namespace == service.namespace
         and bool(service.selector)
+        # Who asks for more labels selects fewer pods.
         and (service.selector.items() <= other.selector.items())
     )
 

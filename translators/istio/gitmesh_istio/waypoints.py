@@ -14,8 +14,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Mesh, Service
+from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body, mapping, text
+from gitmesh.model.services import Service
+from gitmesh.model.units import DestinationUnit
+from gitmesh_istio.scope import Notes
 
 WAYPOINTS, BOUND, INGRESS = "waypoints", "waypointNamespaces", "ingressWaypointNamespaces"
 """Mesh.settings: `namespace/name=state`, `namespace=namespace/name` and `namespace`, with commas between: the
@@ -37,7 +40,8 @@ _NAMING = frozenset({"gateway.istio.io/name-override", "gateway.istio.io/service
 _READY = "ready"
 _TROUBLE: Mapping[str, str] = {
     _READY: "",
-    "unprogrammed": "is not programmed",
+    "unready": "has no address yet",
+    "unprogrammed": "is not programmed",  # in facts that older versions saved
     "workload": "is not for Services (istio.io/waypoint-for)",
     "custom": "has a name, account or address of its own, so its identity is not known",
 }
@@ -86,7 +90,10 @@ def _state(gateway: Body, meta: Mapping[str, Any]) -> str:
         return "custom"
     if text(mapping(meta.get("labels")).get(_FOR)) not in _SERVING:
         return "workload"
-    return _READY if mapping(gateway.get("status")).get("programmed") else "unprogrammed"
+    # Not the condition Programmed, which comes and goes with the waypoint's pods: istiod leads ztunnels to
+    # every waypoint that has an address (ambient/waypoints.go), and gives it one when its first pod is ready,
+    # for good (gateway/conversion.go). What comes by it must be let in for as long as it is led there.
+    return _READY if mapping(gateway.get("status")).get("addresses") else "unready"
 
 
 def _asked(labels: Mapping[str, str], namespace: str) -> Place | None:
@@ -98,6 +105,8 @@ def _asked(labels: Mapping[str, str], namespace: str) -> Place | None:
 def binding(service: Service, meshes: Sequence[Mesh]) -> Binding | None:
     """The waypoint that a Service is bound to; its own label counts before its namespace's."""
     place = _asked(service.labels, service.namespace)
+    # `none` is a label, too: it takes the Service out of its namespace's binding (istio.io, 'Configure
+    # waypoint proxies').
     if _USE not in service.labels:
         bound = (_pairs(mesh.settings.get(BOUND, "")).get(service.namespace) for mesh in meshes)
         place = next((_place(text) for text in bound if text), None)
@@ -113,6 +122,8 @@ def binding(service: Service, meshes: Sequence[Mesh]) -> Binding | None:
     told = service.conditions.get(_CONDITION, "")
     if not trouble and told == "False":
         trouble = f"does not take it (condition {_CONDITION} of the Service)"
+    # Across namespaces a waypoint takes a Service only if its allowedRoutes say so; istiod answers by this
+    # condition.
     if not trouble and place[0] != service.namespace and told != "True":
         trouble = f"is in another namespace and does not say that it takes it (condition {_CONDITION})"
     return Binding(namespace=place[0], name=place[1], trouble=trouble)
@@ -146,3 +157,27 @@ def _pairs(text: str) -> Mapping[str, str]:
 def _place(text: str) -> Place:
     namespace, _, name = text.partition("/")
     return namespace, name
+
+
+def is_ambient(unit: DestinationUnit) -> bool:
+    """Whether some of its pods have no proxy of their own."""
+    return any(workload.mesh and workload.dataplane == "ambient" for workload in unit.workloads)
+
+
+def waypoint_of(unit: DestinationUnit, notes: Notes) -> Binding | None:
+    """The waypoint that requests for the destination go through; None where there is none."""
+    bound = binding(unit.service, notes.scope.meshes)
+    return None if bound is None or bound.trouble else bound
+
+
+def lacking(unit: DestinationUnit, notes: Notes) -> str:
+    """Why no request for the destination goes through a waypoint, for a finding."""
+    bound = binding(unit.service, notes.scope.meshes)
+    return (
+        f"{shown(unit.service)} is bound to no waypoint" if bound is None else f"its {bound} {bound.trouble}"
+    )
+
+
+def shown(service: Service) -> str:
+    """A Service, in a finding."""
+    return f"Service {service.namespace}/{service.name}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.routes import Laid, Target
+from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.traffic import REQUEST_FIELDS
-from gitmesh.model.units import Laid, Target
 
 
 def carries_requests(port: ServicePort) -> bool:
@@ -14,7 +15,8 @@ def carries_requests(port: ServicePort) -> bool:
     return port.seen and port.http
 
 
-def inert(laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:  # noqa: ARG001 - the port gives them
+# The port gives them.
+def inert(laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:  # noqa: ARG001
     """Why a field can have no effect where it is laid; "" where it can."""
     if isinstance(laid.value, Target):
         return _unreached(laid.value)

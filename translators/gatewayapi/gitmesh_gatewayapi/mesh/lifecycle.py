@@ -23,6 +23,8 @@ def writes(facts: ClusterFacts) -> Sequence[ApiKind]:
     """The kinds for such a cluster; of those that came later than HTTPRoute the served ones."""
     if not facts.meshes_of(TRANSLATOR):
         return ()
+    # HTTPRoute also where it is not served: without it nothing can be routed, and GM504 tells that at the
+    # policy.
     return [kind for kind in RESOURCES if kind is HTTP_ROUTE or served_version(kind, facts)]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gitmesh.model.facts import ClusterFacts, Service
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.model.services import Service
 from gitmesh_gatewayapi.kinds import ROUTES
 from gitmesh_gatewayapi.routes import MAX_ROUTES, route_name
 
@@ -26,5 +27,6 @@ def served_version(kind: ApiKind, facts: ClusterFacts) -> str:
     """The first version that the cluster serves, "" if it serves none; where nothing is known of its kinds,
     the preferred one."""
     served = facts.kind_index.get((kind.group, kind.kind))
+    # A kind that is missing in a list of kinds is not served; where there is no list nothing says so.
     known = served.versions if served else () if facts.kinds else kind.versions
     return next((one for one in kind.versions if one in known), "")

@@ -50,6 +50,8 @@ def _around(unit: DestinationUnit, theirs: Collection[Stranger]) -> Around:
         return ALONE
     place, own = unit.service.key, routes_of(unit.service.key, unit.service)
     others = [one for one in theirs if one.key not in own]
+    # Routes in the Service's namespace are for every client (GEP-1294, producer routes), so they would be
+    # merged with ours.
     producing = [one for one in others if one.namespace == place[0]]
     host = f"{place[1]}.{place[0]}.svc"
     return Around(

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gitmesh.model.facts import Dataplane
 from gitmesh.model.features import Side, Support, Supports
+from gitmesh.model.workloads import Dataplane
 
 OTHER_PLANES: Mapping[Dataplane, Supports] = {}
 

@@ -65,6 +65,7 @@ class _Findings:
             self._note(Remark(code="GM504", text=text, origin=origin))
         served = self._facts.kind_index.get((kind.group, kind.kind))
         for path in sorted(set(_paths(spec, "spec"))) if served else ():
+            # The API server prunes such a field and accepts the rest, so nobody else would tell.
             if served and not served.serves(path):
                 text = f"needs {kind.kind}.{path}, which the cluster's CRD does not have"
                 self._note(Remark(code="GM302", text=text, origin=origin))
@@ -149,6 +150,7 @@ def _overridden(unit: RoutingUnit) -> Iterator[Remark]:
     """At each policy, which clients follow somebody else's route."""
     first: dict[str, Origin] = {}
     for origin in sorted(origin for route in unit.routes for origin in route.origins):
+        # One place for each policy: all of its lines would say the same.
         first.setdefault(origin.policy, origin)
     for one in unit.around.overrides:
         text = f"clients of namespace {one.namespace} follow {one.by}, which is not ours, in place of ours"

@@ -27,6 +27,7 @@ def verdict(live: Live, meshes: Sequence[Mesh]) -> MeshStatus:  # noqa: ARG001 -
     answers = [
         answer
         for parent in listed(status.get("parents"))
+        # Of a parent that is a Gateway a gateway's controller speaks, not a mesh.
         if mapping(parent.get("parentRef")).get("kind") == "Service" and (answer := _answer(parent, live))
     ]
     return min(answers, key=_rank, default=MeshStatus())
@@ -52,6 +53,7 @@ def _answer(parent: Mapping[str, Any], live: Live) -> MeshStatus | None:
             reason="; ".join(facts),
             text="; ".join(" ".join(filter(None, one)) for one in zip(facts, words, strict=True)),
         )
+    # Silence about one of them is no word yet: a controller may write them one after the other.
     taken = all(said.get(kind, {}).get("status") == "True" for kind in _ROUTING)
     return MeshStatus(verdict=Verdict.ACCEPTED) if taken else None
 
