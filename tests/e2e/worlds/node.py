@@ -25,7 +25,7 @@ Addresses = Mapping[tuple[str, str], str]
 
 
 @dataclass
-class _Placed:
+class _RunningPod:
     place: PodPlace
     revision: str
     pod: Pod
@@ -48,7 +48,7 @@ class WorldNode:
         self._trust_domain, self._folder = trust_domain, folder
         self._proxies = ProxyPrograms.copied(mesh, folder)
         self._network = Network(tag)
-        self._placed: dict[str, _Placed] = {}
+        self._placed: dict[str, _RunningPod] = {}
         self._number = 0
 
     @property
@@ -76,7 +76,7 @@ class WorldNode:
         control = folder.with_suffix(".sock")
         account = (workload.namespace, workload.service_account)
         pod = Pod(place.name, *account, place.ip, where, control, workload.proxy)
-        made = self._placed[place.name] = _Placed(place, revision, pod)
+        made = self._placed[place.name] = _RunningPod(place, revision, pod)
         command: list[str | Path] = [self._mesh.pod, "-name", place.name, "-control", control]
         command += ["-service-account", workload.service_account]
         command += ["-ports", ",".join(map(str, workload.ports))]
@@ -92,7 +92,7 @@ class WorldNode:
             if one.pod.proxy and len(one.processes) == 1:
                 one.processes.append(self._start_proxy(one))
 
-    def _start_proxy(self, one: _Placed) -> Process:
+    def _start_proxy(self, one: _RunningPod) -> Process:
         account = (one.pod.namespace, one.pod.service_account)
         return start_proxy(
             self._proxies,
