@@ -21,10 +21,10 @@ _PLAIN = re.compile(
 durations.
 """
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+# What YAML does not allow, or what a reader would not see, is written as an escape.
 _UNPRINTABLE = re.compile(
     "[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]"
 )
-"""What YAML does not allow, or what a reader would not see, is written as an escape."""
 _LITERAL = re.compile(r"(?:[!-~][ -~]*\n)(?:[ -~]*\n)*(?:[ -~]*[!-~])\n?\Z|[!-~][ -~]*\n\Z")
 """Several lines of ASCII text that a block scalar holds as they are."""
 

@@ -15,8 +15,8 @@ from gitmesh.model.objects import ObjectKey
 STATE = ".gitmesh"
 """The folder inside a directory cluster that holds what is not an object."""
 
+# Bytes of a file that is read: far more than a ledger of ten thousand objects.
 _MAX_BYTES = 64 * 1024 * 1024
-"""Far more than a ledger of ten thousand objects."""
 
 _SEGMENT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 """DNS-1123 subdomain, at most 253 characters (Kubernetes, 'Object Names')."""

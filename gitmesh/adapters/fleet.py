@@ -23,8 +23,8 @@ SHORT_PATIENCE = 5.0
 """Seconds that a cluster is waited for once it was late, until it has kept time again."""
 MOST_PATIENCE = 90.0
 """Seconds that one is waited for however slow it is known to be: a cycle waits three times, and must end."""
+# What is allowed to a slow cluster, as a share of what it took last.
 _MARGIN = 1.5
-"""What is allowed to a slow cluster, as a share of what it took last."""
 _STEPS = 3
 """How often a cycle asks each cluster: its ledger, its facts, its objects."""
 

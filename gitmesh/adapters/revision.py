@@ -29,8 +29,8 @@ SPECIAL = "0"
 
 _RESERVED = frozenset({"", ".", "..", ".git", "git~1"})
 _WHAT = {LINK: "a symbolic link", SUBMODULE: "a submodule"}
+# Old versions of git wrote group-writable files.
 _PLAIN_MODES = frozenset({PLAIN, "100755", "100664"})
-"""Old versions of git wrote group-writable files."""
 
 
 class TreeEntry(Struct, frozen=True):

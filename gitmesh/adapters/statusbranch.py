@@ -37,8 +37,8 @@ _MAX_FILES = 200_000
 _MAX_HEALS = 100
 _PLAIN = "100644"
 _STATUS_ROOM = 1 << 20
+# Bytes. A larger file is not looked into, and so never taken for one of ours.
 _OURS_ROOM = 1 << 25
-"""Bytes: a larger file is not looked into, and so never taken for one of ours."""
 _DEPTH = 50
 """Commits of others on top of ours among which ours is looked for."""
 

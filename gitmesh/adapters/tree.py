@@ -24,10 +24,9 @@ wrapping).
 """
 
 _SUFFIXES = (".yaml", ".yml", ".json")
+# A file written this shortly before it was read may change again under the same time stamp: it is read once
+# more.
 _RACY_NS = 50_000_000
-"""A file written this shortly before it was read may change again under the same time stamp: it is read once
-more.
-"""
 
 
 class FileEntry(Struct):

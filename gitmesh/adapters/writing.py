@@ -19,8 +19,8 @@ SERVER_FIELDS = ("resourceVersion", "managedFields", "uid", "creationTimestamp",
 """metadata that servers add; no part of a live object's content."""
 
 _MOST_FINALIZERS, _LONGEST_NAME = 8, 128
+# Longer texts are seldom those of another object, too.
 _SHARED = 512
-"""Longer texts are seldom those of another object, too."""
 
 
 class StepError(Exception):

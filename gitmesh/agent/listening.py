@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
 _LAST_PORT = 65_535
+# What says that this machine has no such address. A name may mean several, and others of them may be there.
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
-"""What says that this machine has no such address: of several that a name means, the others do."""
 
 
 class ListenError(Exception):

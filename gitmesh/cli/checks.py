@@ -81,6 +81,7 @@ def _vacant(snapshot: Snapshot, ignore: frozenset[str]) -> list[str]:
     """The paths without a policy; of a revision with errors, those without any policy file."""
     policies, said = parse(snapshot, ignore=ignore)
     homes = {policy.location.path for policy in policies}
+    # A file with errors may hold the only policy of its path.
     broken = any(one.is_error for one in said)
     return [
         path or "all of it"
@@ -117,6 +118,7 @@ def _cluster(cluster: Cluster, translators: Mapping[str, Translator], instance: 
     yield _kinds(subject, facts, translators)
     if isinstance(cluster, HasRights):
         yield _rights(subject, cluster.rights(instance))
+        # A reading that is not complete may have missed the namespace.
         if cluster.enforce and facts.complete and NAMESPACE not in facts.namespaces:
             yield _no_place(subject)
 

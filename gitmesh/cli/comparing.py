@@ -161,6 +161,8 @@ def _sides(asked: ComparisonWanted, revisions: _Revisions, setup: configuration.
     base, head = (
         CommitSource(name, revisions.checkout, commit, paths) for commit in (revisions.base, revisions.head)
     )
+    # Only HEAD is what the folder shows; whoever names another revision does not expect edits of the folder
+    # in it.
     if asked.head == options.HEAD and (edited := folders.uncommitted(head, revisions.checkout.top)):
         told = (
             f"not committed, and not looked at: {listed(edited)}; `gitmesh diff` with the folder tells what"

@@ -53,8 +53,10 @@ def source_problem(config: Path, source: SourceConfig) -> str:
 def _below(base: Path, path: Path, *, git: bool = False, whole: bool = False) -> bool:
     """Whether a path leads to a place inside the folder, links followed, or with `whole` to the folder
     itself; into git's own files only with `git`."""
+    # Links are followed first: one inside of the folder may lead out of it.
     top, real = os.path.realpath(base), os.path.realpath(path)
     inside = real.startswith(top.rstrip(os.sep) + os.sep) or (whole and real == top)
+    # On file systems that ignore case `.GIT` is the same folder.
     return inside and (git or ".git" not in os.path.relpath(real, top).casefold().split(os.sep))
 
 

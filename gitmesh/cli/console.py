@@ -61,6 +61,8 @@ def data(text: str, paint: Paint = plain) -> None:
     """Print the answer for a person; `paint` is what it was rendered with. What came from outside moves no
     cursor.
     """
+    # `color=True`, as click takes colours out by itself where stdout is no terminal, even if they were asked
+    # for.
     click.echo(printable_lines(text, paint), nl=False, color=True)
 
 
@@ -107,6 +109,7 @@ class Progress:
         self._lock = threading.Lock()
         self._shown = False
         self._timer = threading.Timer(delay, self._appear)
+        # A command that is done earlier does not wait for it.
         self._timer.daemon = True
         if active:
             self._timer.start()

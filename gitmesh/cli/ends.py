@@ -31,6 +31,7 @@ def service_and_port(text: str, facts: ClusterFacts) -> tuple[Service, ServicePo
 def named_service(text: str, facts: ClusterFacts) -> Service | None:
     """The Service that is meant, if the cluster has it."""
     place = text.partition(":")[0]
+    # As a program calls it (reviews.bookshop.svc...). No Service has a dot in its own name.
     if "." in place and "/" not in place:
         name, namespace = place.split(".")[:2]
         place = f"{namespace}/{name}"

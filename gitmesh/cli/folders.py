@@ -53,6 +53,8 @@ def folder(
             index=index,
             inside=within,
         )
+    # A configuration that is not trusted may have come with the change that is checked, and its paths would
+    # keep policies out of sight.
     beyond = partial(_claims, prefix=_prefix(path)) if setup is not None and setup.confined else None
     asked = tuple(inside) if root and inside else _asked(path, top, inside, setup.base if setup else None)
     within = _within(path, top)
@@ -139,8 +141,10 @@ def uncommitted(head: CommitSource, top: Path) -> list[str]:
     same = {
         file.path
         for file in there
+        # Git may write CRLF into a checkout where the commit has LF; that is no edit.
         if committed.get(file.path) in (file.blob, blob_id(file.content.replace(b"\r\n", b"\n")))
     }
+    # What a sparse checkout leaves out is not there, and is not deleted either.
     absent = index.skipped if index else ()
     return sorted({file.path for file in there}.union(committed).difference(same, absent))
 
@@ -170,6 +174,7 @@ def _is_of_others(data: object) -> bool:
 def checkout(path: Path) -> Path | None:
     """The root of the checkout that a path lies in, if it does."""
     absolute = Path(os.path.abspath(path))
+    # Not a folder only: in a worktree and in a submodule `.git` is a file.
     return next((one for one in (absolute, *absolute.parents) if os.path.lexists(one / ".git")), None)
 
 

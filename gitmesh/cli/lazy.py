@@ -63,4 +63,5 @@ class LazyGroup(click.Group):
             for name, entry in self.entries.items()
             if name.startswith(incomplete)
         ]
+        # Not the group's: to leave out hidden commands it would import them all.
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]

@@ -124,16 +124,14 @@ def _version(ctx: click.Context) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit the process.
-
-    The garbage collector stays away: a command makes many values and next to no cycles, and to walk them,
-    again and again while modules are loaded and once more at the exit, is a fifth of a short run. The agent
-    lets it work between its cycles.
-    """
+    """Run the command line and exit the process."""
+    # A command makes many values and next to no cycles. To walk them, again and again while modules are
+    # loaded, is a fifth of a short run. The agent lets the collector work between its cycles.
     gc.disable()
     try:
         sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
     finally:
+        # The interpreter collects once more when it exits; what is frozen it does not walk.
         gc.freeze()
 
 
@@ -142,7 +140,10 @@ def run(arguments: list[str]) -> int:
     1.
     """
     try:
+        # In its own mode click would exit with 1 when aborted, which means differences here.
         code = cli.main(arguments, prog_name="gitmesh", standalone_mode=False, obj=tuple(arguments))
+        # Now, while a reader who has left can still be noticed: at the interpreter's end a failed flush is a
+        # complaint and exit code 120.
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:

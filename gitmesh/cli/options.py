@@ -145,6 +145,8 @@ def full(command: C) -> C:
 
 def revisions(command: C) -> C:
     """--base and --head"""
+    # click lists options in the reverse of the order in which they are put on: --base comes first in the
+    # help.
     for decorate in (
         click.option(
             "--head",

@@ -10,10 +10,10 @@ import orjson
 
 from gitmesh.render.document import Document
 
+# What JSON allows in text, and a terminal obeys or a reader would not see, is written as an escape.
 _HIDDEN = re.compile(
     "[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]"
 )
-"""What JSON allows in text and a terminal obeys, or a reader would not see: written as an escape."""
 
 
 def dumped(document: Document, form: str) -> str:

@@ -44,6 +44,7 @@ def review(
     needed.
     """
     facts = saved_facts.read_facts(facts_path) if facts_path else None
+    # With facts and a folder nothing is left that only a configuration could say.
     setup = load(config_path) if facts is not None and path is not None else require(config_path)
     found: tuple[Source, ...]
     if setup:
@@ -85,6 +86,8 @@ def options(
         clusters=setup.clusters,
         prune=config.prune,
         approve=frozenset(approve),
+        # One that is not trusted may have come with the change under review, and would hide policies from the
+        # check.
         ignore=frozenset() if setup.confined else frozenset(config.ignore),
         allow_rewind=frozenset(source.name for source in config.sources if source.allow_rewind),
         review=review,

@@ -24,6 +24,7 @@ def state_file(environment: Mapping[str, str]) -> Path:
     """$XDG_STATE_HOME/gitmesh/trusted.json, else below ~/.local/state."""
     state = environment.get("XDG_STATE_HOME", "")
     return (
+        # The XDG specification wants a relative path to be passed over.
         (Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state")
         / "gitmesh"
         / "trusted.json"
@@ -62,12 +63,15 @@ def known(environment: Mapping[str, str]) -> Mapping[str, str]:
     """
     path = state_file(environment)
     try:
+        # No link, which somebody could lay to a file of theirs; and without waiting, which a FIFO in its
+        # place would make last for ever.
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             found, content = os.fstat(file.fileno()), file.read(_MAX_STATE)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise click.ClickException(f"cannot read {path}: {error.strerror}") from None
+    # Asked of the file that was opened, and not by its path, where another one may be by now.
     if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode) or found.st_mode & 0o022:
         raise click.ClickException(
             f"{path} can be written by others, so it says nothing of what you trust; remove it"
@@ -94,6 +98,7 @@ def _write(entries: Mapping[str, str], path: Path) -> None:
     """Replace the state, whole or not at all; nobody else can read or write it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = json.dumps({"version": _VERSION, "trusted": dict(sorted(entries.items()))}, indent=2) + "\n"
+    # In the same folder, as a rename is one step inside of one file system only. It begins with mode 600.
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".trusted-")
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

@@ -58,6 +58,8 @@ class UnusableCluster(Struct):
     settle: float = SETTLE
 
     def _fail(self) -> NoReturn:
+        # A new one each time: an exception that is raised again keeps its tracebacks, and several threads may
+        # ask.
         error = self.error
         raise ClusterError(
             str(error), retryable=error.retryable, code=error.code, detail=error.detail, hint=error.hint

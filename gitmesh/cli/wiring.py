@@ -92,6 +92,7 @@ def store_name(name: str, url: str) -> str:
 def default_store(environment: Mapping[str, str]) -> Path:
     """$XDG_CACHE_HOME/gitmesh, else ~/.cache/gitmesh."""
     cache = environment.get("XDG_CACHE_HOME", "")
+    # The XDG specification wants a relative path to be passed over.
     return (Path(cache) if os.path.isabs(cache) else Path.home() / ".cache") / "gitmesh"
 
 
@@ -138,9 +139,7 @@ def fleet(setup: Setup, translators: Mapping[str, Translator], *, patient: bool 
 
 
 def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translator]) -> Cluster:
-    """One cluster: a directory, or Kubernetes. Kubernetes clients are imported only where one is
-    configured.
-    """
+    """One cluster: a directory, or Kubernetes."""
     from gitmesh.cli.unusable import UnusableCluster
     from gitmesh.errors import ClusterError
 
@@ -165,6 +164,7 @@ def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translat
             settle=one.settle_seconds,
             control_planes=one.control_planes,
         )
+    # Imported here, since only a Kubernetes cluster needs its clients, and loading them takes time.
     from gitmesh.adapters.kube.cluster import connect
 
     return connect(one, plugins, folder=setup.base, environment=os.environ)

@@ -35,9 +35,9 @@ _MEMBERS: tuple[tuple[str, str, Any], ...] = (
     ("strangers", "strangers", tuple[Stranger, ...]),
 )
 """(key in the document, field of ClusterFacts, type); omitted where empty."""
+# What a document says whose workloads are pods of one shape each. Without it they are averages, as older
+# versions wrote them.
 _BY_SHAPE = ("podsBy", "shape")
-"""What a document says whose workloads are pods of one shape each. Where it does not, they are averages of
-older versions."""
 _KEYS = frozenset(
     {"name", "uid", "complete", "serviceAccounts", _BY_SHAPE[0], *(key for key, _, _ in _MEMBERS)}
 )

@@ -12,8 +12,8 @@ from gitmesh.model.objects import Body, listed, mapping, text
 from gitmesh.model.workloads import Pairs, Probe
 
 _MAX_ANNOTATION = 1024
+# Annotations that differ from pod to pod and say nothing of meshes: each pod would be a shape of its own.
 _NOISE = ("kubectl.kubernetes.io/", "cni.projectcalico.org/", "k8s.v1.cni.cncf.io/")
-"""Annotations that differ from pod to pod and say nothing of meshes."""
 
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")

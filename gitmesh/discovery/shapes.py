@@ -22,8 +22,9 @@ _TEMPLATED = frozenset({"pod-template-hash"})
 _COUNTED = frozenset(
     {"apps.kubernetes.io/pod-index", "controller-revision-hash", "statefulset.kubernetes.io/pod-name"}
 )
+# Selectors of one namespace whose other labels are looked at. Where there are more, every pod keeps what they
+# name, so that the work stays bounded.
 _MOST_SELECTORS = 1_000
-"""Selectors of one namespace whose other labels are looked at; of more every pod keeps what they name."""
 _GIVEN: Mapping[str, frozenset[str]] = {
     "Deployment": _TEMPLATED,
     "ReplicaSet": _TEMPLATED,

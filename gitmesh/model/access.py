@@ -12,6 +12,8 @@ from gitmesh.model.selectors import DestinationSelector, IdentitySelector
 
 def _pattern(text: str) -> str:
     """`/exact`, `/prefix*` or `*suffix`; `*` alone is any."""
+    # Access rules of meshes know exact, prefix and suffix matches alone. A star in the middle would be
+    # compared as a character, and a Deny would refuse less than it seems to.
     if text.count("*") > 1 or "*" in text[1:-1]:
         raise ValueError("* may stand at the beginning or at the end only")
     return text
@@ -38,6 +40,7 @@ class HeaderRule(Model):
     exact: HeaderValue | None = Field(None, description="The whole value.")
     prefix: Text | None = Field(None, description="Leading characters of the value.")
     suffix: Text | None = Field(None, description="Trailing characters of the value.")
+    # Their case counts (RFC 9110, section 9.1), so a rule for `get` would never match anything.
     present: Literal[True] | None = Field(None, description="The header is there, with any value.")
     invert: bool = Field(
         False, description="Requests that do not meet the condition; a missing header does not meet it."
@@ -46,6 +49,7 @@ class HeaderRule(Model):
     @model_validator(mode="after")
     def _one(self) -> Self:
         exactly_one(self, "exact", "prefix", "suffix", "present")
+        # In such a condition of a mesh a star at an end is a wildcard, and nothing escapes it.
         for value in (self.exact, self.prefix, self.suffix):
             if value is not None and "*" in value:
                 raise ValueError("a header value with * cannot be expressed exactly; use another form")
@@ -85,6 +89,8 @@ class AccessRule(Model):
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
+        # Istio reads an empty rule as every request and an empty list of rules as none: nobody should have to
+        # know which of the two they wrote.
         if not any(getattr(self, name) for name in type(self).model_fields):
             raise ValueError("an empty rule is ambiguous; omit `rules` to mean every request")
         return self

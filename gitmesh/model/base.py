@@ -28,15 +28,21 @@ class Model(BaseModel):
 
     model_config = ConfigDict(
         frozen=True,
+        # A misspelt field that is passed over would leave a policy that says less than its author believes.
         extra="forbid",
+        # Otherwise "5" would be taken for a number and 1 for true: a slip in YAML would change the meaning
+        # silently.
         strict=True,
         alias_generator=camel,
+        # With both spellings allowed, a document could give one field twice, with two values.
         validate_by_name=False,
         validate_by_alias=True,
         defer_build=True,
     )
 
 
+# `m(?!s)`: the m of `5ms` is no minute. `\Z`: `$` would also match before a line end. ASCII: `\d` means the
+# digits of every script otherwise.
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?\Z", re.ASCII)
 MAX_DURATION_MS = 365 * 24 * 3_600_000
 
@@ -50,6 +56,7 @@ def parse_duration(text: object) -> int:
         raise ValueError(f"{text[:32]!r} is not a duration; write for example 250ms, 5s or 1m30s")
     hours, minutes, seconds, millis = (float(g) if g else 0.0 for g in match.groups())
     total = hours * 3_600_000 + minutes * 60_000 + seconds * 1000 + millis
+    # A value that is rounded would not be the one that stands in Git, and would be compared with it for ever.
     if total != int(total) or not 1 <= total <= MAX_DURATION_MS:
         raise ValueError(f"{text!r} must be between 1ms and 8760h, in whole milliseconds")
     return int(total)
@@ -136,6 +143,8 @@ SomeOf = Annotated[tuple[T, ...], Field(strict=False, min_length=1)]
 
 PortRef = Annotated[
     Annotated[PortNumber, Tag("number")] | Annotated[PortName, Tag("name")],
+    # Without it pydantic tries both forms and reports the errors of both, one of which is nonsense to the
+    # reader.
     Discriminator(lambda value: "name" if isinstance(value, str) else "number"),
 ]
 """A Service port by number or by name."""

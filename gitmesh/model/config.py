@@ -33,6 +33,8 @@ class PruneConfig(Model):
 class Author(Model):
     """Author of status commits."""
 
+    # Neither <, > nor a line end: the author stands in the header of a commit object, and could forge the
+    # rest of it.
     name: Annotated[str, Field(pattern=r"^[^<>\x00-\x1f]{1,100}$")] = Field("gitmesh", description="Name.")
     email: Annotated[str, Field(pattern=r"^[^<>\s\x00-\x1f]{1,200}$")] = Field(
         "gitmesh@localhost", description="Address."
@@ -76,12 +78,14 @@ class Config(Model):
     ignore: Seq[Annotated[str, Field(pattern=r"^[a-z0-9.-]*/[A-Z][A-Za-z0-9]*$")]] = Field(
         (), description="group/Kind of other documents that may lie in the policy paths; core kinds as /Kind."
     )
+    # Only a translator knows its own settings, so that it checks them itself.
     translators: dict[DnsLabel, dict[str, Any]] = Field(
         default_factory=dict, description="Settings of translators, by name."
     )
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
+        # The ledger and the status branch tell sources and clusters apart by these names.
         for what, names in (
             ("source", [s.name for s in self.sources]),
             ("cluster", [c.name for c in self.clusters]),
@@ -89,6 +93,7 @@ class Config(Model):
             doubled = sorted({name for name in names if names.count(name) > 1})
             if doubled:
                 raise ValueError(f"two {what}s are named {doubled[0]}")
+        # Each status commit would be a new revision of the policies, which makes the next status commit.
         if self.write_back.enabled and self.write_back.status_branch in {
             s.branch for s in self.sources if s.url is not None
         }:

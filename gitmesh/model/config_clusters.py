@@ -16,6 +16,7 @@ class Kubeconfig(Model):
     context: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
         None, description="Context; default the file's current one."
     )
+    # Kubeconfigs are copied from elsewhere, and such a program runs with all rights of the agent.
     allow_exec: bool = Field(
         False, description="Allow credentials that are made by running a program that the file names."
     )
@@ -55,6 +56,7 @@ class ClusterConfig(Model):
         ),
     )
     mode: Literal["Enforce", "Observe"] = Field("Enforce", description="Observe never writes.")
+    # Not validated: the default is in milliseconds already, and the validator asks for text with a unit.
     timeout: Millis = Field(
         30_000,
         description="Deadline of one request; a list of many pages has four times as long.",

@@ -18,13 +18,14 @@ _PUBLIC = {"github": "https://github.com", "gitlab": "https://gitlab.com"}
 
 
 def _address(url: str) -> str:
-    """The address of a forge, in the form that its API's is made of; a wrong one is never repeated, since it
-    may hold a secret.
-    """
+    """The address of a forge, in the form that its API's is made of."""
+    # The errors do not repeat what was written: it may hold a secret, and they end up in logs and on pages.
     if "@" in url:
         raise ValueError("a URL holds no credentials; use tokenFile")
     if (
         not _ADDRESS.fullmatch(url)
+        # The addresses of API calls begin with this one; a part like these would lead them elsewhere on the
+        # host.
         or any(part in (".", "..") for part in url.split("/"))
         or not _has_port(url)
     ):
@@ -37,6 +38,7 @@ def _address(url: str) -> str:
 
 def _has_port(url: str) -> bool:
     """Whether the port of an address, if it names one, is one that there can be."""
+    # `urlsplit` takes any digits and finds out only here, when asked for the port, that it is over 65535.
     try:
         return urlsplit(url).port != 0
     except ValueError:

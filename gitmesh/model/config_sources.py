@@ -57,6 +57,8 @@ class SourceAuth(Model):
 
     @model_validator(mode="after")
     def _pairs(self) -> Self:
+        # Without known hosts whoever answers at the address would be trusted, with the first key that they
+        # show.
         if (self.ssh_key_file is None) != (self.known_hosts_file is None):
             raise ValueError("sshKeyFile and knownHostsFile go together")
         return self

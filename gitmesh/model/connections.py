@@ -21,6 +21,7 @@ from gitmesh.model.base import (
 )
 from gitmesh.model.matches import QueryName
 
+# Meshes keep these in signed integers of 32 bits; a larger number would be refused at the write, not here.
 Count = Annotated[int, Field(ge=0, le=2_147_483_647)]
 Positive = Annotated[int, Field(ge=1, le=2_147_483_647)]
 
@@ -101,6 +102,7 @@ class ConsistentHash(Model):
     cookie: HashCookie | None = Field(None, description="Of this cookie.")
     query_param: QueryName | None = Field(None, description="Of this query parameter.")
     source_ip: Literal[True] | None = Field(None, description="Of the caller's address.")
+    # Envoy refuses larger rings.
     ring_size: Annotated[int, Field(ge=1, le=8_388_608)] | None = Field(
         None, description="Least number of entries of the hash ring."
     )
@@ -128,6 +130,8 @@ class LocalityShare(Model):
 
     @model_validator(mode="after")
     def _hundred(self) -> Self:
+        # Istio refuses a DestinationRule in which they have another sum, and with it everything else in the
+        # object.
         if sum(self.to.values()) != 100:
             raise ValueError("the shares of `to` must have a sum of 100")
         return self
@@ -165,6 +169,7 @@ class LoadBalancing(Model):
         exactly_one(self, "algorithm", "consistent_hash", at_least=0)
         if not any(getattr(self, name) for name in type(self).model_fields):
             raise ValueError("give algorithm, consistentHash, locality or slowStart")
+        # The proxies' other balancers do not know it, and would leave it out without a word.
         if self.slow_start is not None and (
             self.consistent_hash or self.algorithm in ("Random", "Passthrough")
         ):

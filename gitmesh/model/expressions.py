@@ -14,15 +14,14 @@ MAX_LENGTH = 256
 MAX_PROGRAM = 32_768
 """Instructions. Istio's proxies refuse larger programs, and with one the whole route table (its bootstrap
 sets Envoy's `re2.max_program_size.error_level`; istio/istio pull request 36143)."""
+# Bytes that RE2 may use for one expression. It stops at twice MAX_PROGRAM, before optimisation, and so fails
+# in some 30 ms, whatever was asked for.
 _MAX_MEMORY = 3 << 20
-"""Bytes that RE2 may use for one expression: it stops at twice MAX_PROGRAM, before optimisation, and fails in
-some 30 ms.
-"""
+# Instructions of all remembered programs: some 16 MB.
 _REMEMBERED = 1 << 20
-"""Instructions of all remembered programs: some 16 MB."""
 
+# What the smallest one costs, in instructions: some 40 microseconds.
 _EACH = 100
-"""What the smallest one costs, in instructions: some 40 microseconds."""
 _UNICODE, _NEGATED, _ESCAPED, _GROUP = 1_400, 14, 6, 3
 """Instructions, at most about, of a class such as `\\pL`, of `.` or `[^a]`, of another escape, and of a
 group.
@@ -140,6 +139,7 @@ def _compiled(pattern: str, ignore_case: bool) -> Expression | TooLarge | Malfor
     import re2  # imported late: only policies with expressions pay for it
 
     options = re2.Options()
+    # RE2 would print a pattern that it refuses, and whatever stands in it, on stderr; ours becomes a finding.
     options.log_errors = False
     options.case_sensitive = not ignore_case
     options.max_mem = _MAX_MEMORY
@@ -149,5 +149,7 @@ def _compiled(pattern: str, ignore_case: bool) -> Expression | TooLarge | Malfor
         reason = (
             error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error.args[0])
         )
+        # Nothing but this text tells a program over `max_mem` from a syntax error.
         return TooLarge() if "too large" in reason else Malformed(reason)
+    # RE2 allows twice as much as proxies do, so that what it compiled may still be too large for them.
     return TooLarge() if expression.programsize > MAX_PROGRAM else expression

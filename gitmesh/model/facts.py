@@ -213,6 +213,8 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
             first: dict[Pairs, tuple[ObjectKey, Mapping[str, str]]] = {}
             for stranger, guard in theirs:
                 if guard.action == "Allow":
+                    # One of each selector: more of them close nothing more, and each is compared with every
+                    # workload.
                     first.setdefault(tuple(sorted(guard.selector.items())), (stranger.key, guard.selector))
             found[namespace] = tuple(first.values())
         return found
@@ -229,6 +231,8 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
 
     def behind(self, service: Service) -> tuple[Workload, ...]:
         """The workloads, shape by shape, whose pods the Service selects; none without a selector."""
+        # It selects no pods, since its endpoints are made by hand. Compared label by label it would select
+        # them all, as nothing is asked for.
         if not service.selector:
             return ()
         wanted = service.selector.items()
@@ -249,5 +253,6 @@ def meaning(facts: ClusterFacts) -> ClusterFacts:
     """Facts that decide alike are equal so: how many pods there are says no more than whether there are
     any.
     """
+    # Autoscalers change the number all day; facts that are published for it would be a commit each time.
     counted = (replace(one, pods=min(one.pods, 1)) for one in facts.workloads)
     return replace(facts, workloads=tuple(counted), digest="")

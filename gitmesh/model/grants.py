@@ -123,7 +123,9 @@ class Access(Struct, frozen=True, kw_only=True):
     def spread(self) -> tuple[Grant, ...]:
         """Its Denies of which the port numbers are not all known, as they act: on every port of the pods."""
         found = (
-            (grant, tuple(filter(self.spreads, grant.operations or (Operation(),)))) for grant in self.denies
+            # Without operations it means every request, and so has no port number either.
+            (grant, tuple(filter(self.spreads, grant.operations or (Operation(),))))
+            for grant in self.denies
         )
         return tuple(
             replace(grant, operations=tuple(dataclasses.replace(one, ports=()) for one in operations))
@@ -142,6 +144,7 @@ class Access(Struct, frozen=True, kw_only=True):
         there: an Allow of this destination closes every port of its pods that it does not leave open."""
         if not self.governed or self.default == "Deny":
             return False
+        # Which ports are governed is not known then, and none may be taken for open.
         if self.unresolved_targets:
             return True
         return (self.shut_by is not None or port in self.governed_ports) and not any(
@@ -158,6 +161,8 @@ class Access(Struct, frozen=True, kw_only=True):
         return replace(
             self,
             allows=tuple(
+                # Emptied, not dropped: an Allow that admits nobody keeps the pods closed, none at all would
+                # open them.
                 replace(one, callers=(), operations=()) if one.origin.policy in policies else one
                 for one in self.allows
             ),

@@ -36,6 +36,8 @@ class PathMatch(Model):
     @model_validator(mode="after")
     def _one(self) -> Self:
         exactly_one(self, "exact", "prefix", "string_prefix", "suffix", "regex")
+        # Without regard to case every letter becomes a class: the program may be too large although the plain
+        # one, which the type has checked, is not.
         if self.regex is not None and self.ignore_case:
             check_expression(self.regex, ignore_case=True)
         return self

@@ -14,6 +14,7 @@ from gitmesh.model.expressions import Malformed, TooLarge, compiled
 from gitmesh.model.requests import OriginMatch
 
 _INITIALS = "abcdefghijklmnopqrstuvwxyz0123456789"
+# Of each initial there are a .com of letters and digits, one of letters, and one of some other shape.
 _SHAPES = (
     "https://{0}q7x.com",
     "https://{0}qzxk.com",
@@ -28,7 +29,6 @@ _SHAPES = (
     "https://{0}qzx.example",
     "https://cdn.{0}qz7.info",
 )
-"""Of each initial there are a .com of letters and digits, one of letters, and one of some other shape."""
 _FIXED = (
     "https://203.0.113.7",
     "http://198.51.100.23:8080",
@@ -63,6 +63,7 @@ def stranger(origin: OriginMatch) -> str:
     `https://shop` as a prefix means every site whose name begins so, which is no less.
     """
     admits, begun = _admits(origin), _beginning(origin)
+    # The first part of the host is not finished, so whoever registers a name that begins like it is admitted.
     tried = (
         (*UNRELATED, f"{begun}{_OTHER}.com")
         if "://" in begun and not set(".:") & set(_host(begun))
@@ -75,6 +76,7 @@ def _beginning(origin: OriginMatch) -> str:
     """Text with which the admitted origins begin, as far as that is easily told."""
     if origin.regex is None:
         return origin.prefix or ""
+    # With an alternative, what stands first is the beginning of only one of them.
     found = "" if "|" in origin.regex else re.match(_BEGINNING, origin.regex)
     return _ESCAPE.sub(r"\1", found[1]) if found else ""
 
@@ -118,11 +120,13 @@ def _hosts(pattern: str) -> list[str]:
 def _admits(origin: OriginMatch) -> Callable[[str], bool]:
     if origin.exact is not None:
         exact = origin.exact
+        # Envoy's CORS filter admits every origin where a condition matches the text `*` itself.
         return lambda site: exact in ("*", site)
     if origin.prefix is not None:
         prefix = origin.prefix
         return lambda site: prefix == "*" or site.startswith(prefix)
     found = compiled(origin.regex or "")
+    # Such an expression is refused when the policy is read, with a finding of its own.
     if isinstance(found, TooLarge | Malformed):
         return lambda _: False
     return lambda site: found.fullmatch(site) is not None

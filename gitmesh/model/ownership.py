@@ -210,6 +210,7 @@ def _cut(body: Body, path: FieldPath) -> Body:
     rest = {key: value for key, value in body.items() if key != name}
     inner = body[name]
     if not below:
+        # Text, a number or a list on the way: there is no such field to take away, and the rest is not ours.
         return rest
     if not isinstance(inner, Mapping):
         return body

@@ -187,6 +187,7 @@ class Plan(Struct, frozen=True, kw_only=True, dict=True):
         """Objects by action."""
         seen: dict[ObjectKey, Action] = {}
         for change in self.changes:
+            # An object counts once, by its first step; any others are the way to the same end.
             seen.setdefault(change.key, change.action)
         for change in self.prune_held:
             seen.setdefault(change.key, Action.HELD)

@@ -51,6 +51,7 @@ def _distinct(headers: object) -> object:
     return headers
 
 
+# Before the names are put into lower case: after that one of the two is gone already.
 HeaderValues = Annotated[dict[HeaderName, HeaderValue], BeforeValidator(_distinct)]
 
 
@@ -141,6 +142,7 @@ class Redirect(Model):
 class DirectResponse(Model):
     """Answer without calling the destination."""
 
+    # From 200: an answer of 1xx is not final (RFC 9110, section 15.2), so the client would go on waiting.
     status: Annotated[int, Field(ge=200, le=599)] = Field(description="HTTP status.")
     body: Annotated[str, Field(max_length=65536)] | None = Field(None, description="Body of the answer.")
 
@@ -149,6 +151,8 @@ class FaultDelay(Model):
     """Delay a share of the requests."""
 
     fixed: Millis = Field(description="How long.")
+    # Without a default, here and for mirrors: where it is omitted, Istio delays and aborts none and mirrors
+    # all.
     percent: Percent = Field(description="Share of the requests, 0-100; required.")
 
 
@@ -195,6 +199,7 @@ _RETRY_CONDITIONS = frozenset(
 def _retry_on(condition: str) -> str:
     if condition in _RETRY_CONDITIONS or (
         condition.isascii() and condition.isdigit() and len(condition) == 3 and "100" <= condition <= "599"
+        # `isdigit` alone is true for digits of other scripts, which no proxy reads.
     ):
         return condition
     raise ValueError(
@@ -209,6 +214,7 @@ RetryCondition = Annotated[str, AfterValidator(_retry_on)]
 class Retries(Model):
     """Retries of failed requests."""
 
+    # 0 is no omission: where nothing is said, Istio's proxies retry twice.
     attempts: Annotated[int, Field(ge=0, le=100)] = Field(
         description="Retries after the first try; 0 switches the mesh's own retries off."
     )
@@ -252,6 +258,7 @@ class Cors(Model):
 
     @model_validator(mode="after")
     def _whole_seconds(self) -> Self:
+        # The header Access-Control-Max-Age counts seconds.
         if self.max_age is not None and self.max_age % 1000:
             raise ValueError("maxAge is in whole seconds")
         return self

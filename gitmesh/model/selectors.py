@@ -16,10 +16,13 @@ def _cidr(text: str) -> str:
     A network is `address/bits` with nothing set beyond the bits: other spellings mean more than they seem to.
     """
     address, slash, bits = text.partition("/")
+    # `%` begins a zone, which means something on one machine only. Digits only: `ipaddress` also takes a
+    # netmask here, and `isdigit` alone the digits of other scripts.
     if "%" in text or (slash and not (bits.isascii() and bits.isdigit())):
         raise ValueError("must be an address, or a network as address/bits, 10.0.0.0/8 say")
     if not slash:
         return str(ipaddress.ip_address(address))
+    # Not strict, because the library's own error does not say which network was meant.
     network = ipaddress.ip_network(text, strict=False)
     if ipaddress.ip_address(address) != network.network_address:
         raise ValueError(f"{text} has bits set beyond its length; the network is {network}")

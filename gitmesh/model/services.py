@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from gitmesh.model.empty import no_items
 
+# Of https, tls and wss the proxy sees ciphertext, so that there are no requests to tell apart.
 _NOT_HTTP = frozenset({"tcp", "udp", "sctp", "tls", "https", "mongo", "redis", "mysql", "kubernetes.io/wss"})
 
 _DATAGRAMS = frozenset({"udp", "sctp"})

@@ -67,6 +67,7 @@ class VirtualMeshSpec(Model):
     """Meshes managed as one."""
 
     meshes: SomeOf[MeshRef] = Field(description="The meshes; each mesh is in at most one VirtualMesh.")
+    # Never Deny by itself: a VirtualMesh that is made for mTLS alone must not close every pod.
     access_default: Literal["Deny", "Allow", "MeshDefault"] = Field(
         "MeshDefault", description="Decision for destinations that no Allow selects."
     )

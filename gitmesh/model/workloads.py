@@ -77,6 +77,7 @@ class Workload(Struct, frozen=True, kw_only=True):
     name: str
     labels: Mapping[str, str] = no_items()
     dropped: tuple[str, ...] = ()
+    # As Kubernetes has it for pods that name none.
     service_account: str = "default"
     ports: Mapping[str, int] = no_items()
     mesh: str = ""
@@ -124,6 +125,7 @@ class Workload(Struct, frozen=True, kw_only=True):
 
     def may_carry(self, wanted: Mapping[str, str]) -> bool:
         """Whether the pods may have all of these labels, of which some may not be known."""
+        # A value that was dropped may be the wanted one: what is unknown is not taken for a no.
         return all(self.labels.get(key) == value or key in self.dropped for key, value in wanted.items())
 
     def guards(self, port: int) -> bool:

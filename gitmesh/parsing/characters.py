@@ -43,6 +43,7 @@ def decode(content: bytes) -> tuple[str, tuple[CharacterFault, ...]]:
         text = content.removeprefix(b"\xef\xbb\xbf").decode()
     except UnicodeDecodeError as error:
         return "", (_undecodable(error),)
+    # Only the first: a file of nothing else would make as many findings as it has characters.
     found = [match for match, _ in zip(HIDDEN.finditer(text), range(_MAX_SHOWN), strict=False)]
     return text, tuple(
         CharacterFault(*place(text, match.start()), f"{describe(match.group())} is not allowed")

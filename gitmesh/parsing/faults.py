@@ -54,6 +54,7 @@ def _placed(error: PydanticError, model: type[BaseModel], positions: Positions) 
     spot = located(error["loc"], model)
     missing = error["type"] == "missing"
     by_key = missing or spot.is_key or error["type"] == "extra_forbidden"
+    # What is missing has no place of its own, so that its parent's is shown.
     return _Placed(error, spot, positions.at(spot.path[:-1] if missing else spot.path, key=by_key))
 
 

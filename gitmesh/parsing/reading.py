@@ -102,8 +102,11 @@ def _syntax(error: YAMLError, where: Location, text: str) -> Diagnostic:
         return finding("GM101", "not well-formed YAML", at=where)
     mark, said = error.problem_mark, f"{error.context or ''}: {error.problem or ''}"
     opened, last = error.context_mark, max(len(text.rstrip()) - 1, 0)
+    # The scanner complains where it gave up, often at the end of the file; the mistake is where the quote or
+    # the bracket begins.
     if opened is not None and ("scanning a" in said or mark.index > last):
         mark = opened
+    # It says of a tab only that no token can start with it.
     if text[mark.index : mark.index + 1] == "\t":
         said = "tab"
     line, column = place(text, min(mark.index, last))

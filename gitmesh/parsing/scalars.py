@@ -32,8 +32,8 @@ _AMBIGUOUS = re.compile(
     re.ASCII,
 )
 _INT64 = range(-(2**63), 2**63)
+# Decimal digits that a double keeps.
 _MAX_DIGITS = 15
-"""Decimal digits that a double keeps."""
 _REMEMBERED = 8192
 _REMEMBERED_LENGTH = 64
 

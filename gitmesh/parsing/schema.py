@@ -46,6 +46,8 @@ def combined() -> Schema:
         definitions.update(branch.pop("$defs", {}))
         branch.pop("$schema")
         definitions[kind] = branch
+        # Not oneOf: an editor would then say only that none of the kinds fits, and not what is wrong in this
+        # one.
         condition = {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
         branches.append({"if": condition, "then": {"$ref": f"#/$defs/{kind}"}})
     kinds = {"kind": {"enum": sorted(ENVELOPES), "description": "Kind of the policy."}}
@@ -81,6 +83,7 @@ def _clean(node: Any) -> Any:
     for key, value in sorted(node.items()):
         if key in _SCHEMA_MAPS:
             cleaned[key] = {name: _property(item) for name, item in sorted(value.items())}
+        # These hold values and no schemas, so that nothing in them is to be left out.
         elif key not in ("default", "const", "enum", "examples"):
             cleaned[key] = _clean(value)
         elif value is not None:
@@ -92,6 +95,7 @@ def _property(item: Schema) -> Schema:
     cleaned: Schema = _clean(item)
     if "properties" not in cleaned:
         cleaned.pop("title", None)
+    # pydantic gives the default as it is in memory, in milliseconds, while documents say it as text.
     if cleaned.get("type") == "string" and isinstance(cleaned.get("default"), int):
         cleaned["default"] = format_duration(cleaned["default"])
     return cleaned

@@ -93,6 +93,7 @@ def url_problem(url: str, *, allow_insecure: bool) -> str | None:
     form = _SCP if name == "scp" else _FORMS.get(name)
     if form is None:
         return f"{name} is not allowed; use https or ssh"
+    # A program that git starts could take a part that begins with - for an option.
     good = form.fullmatch(url) and not any(
         part in ("..", ".") or part.startswith("-") for part in url.split("/")
     )
@@ -109,6 +110,7 @@ def _validate(document: Document, env: Mapping[str, str]) -> tuple[Config | None
     data, positions = document.data, document.positions
     overrides = {field: env[name] for name, field in ENVIRONMENT.items() if env.get(name)}
     try:
+        # Put in before it is checked, so that the environment may say no more than the file may.
         config = Config.model_validate({**data, **overrides})
     except ValidationError as error:
         places = {d.at for d in document.findings}

@@ -50,8 +50,10 @@ def _addresses(blocks: Iterable[str]) -> Iterator[str]:
     """The first address of each stretch in which no block begins or ends."""
     places = {version: {0} for version in _BITS}
     for block in map(ipaddress.ip_network, blocks):
+        # Where a block ends, the next stretch begins: one address behind its last.
         places[block.version] |= {int(block.network_address), int(block.broadcast_address) + 1}
     for version, found in places.items():
+        # Behind the last block of the space there is no address any more.
         yield from (str(_Address[version](place)) for place in sorted(found) if place < 1 << _BITS[version])
 
 

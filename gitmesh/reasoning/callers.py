@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gitmesh.model.grants import Caller, Principal
 from gitmesh.reasoning.questions import Client
 
+# Kept, since the same few blocks are asked about for each client.
 _network = lru_cache(maxsize=4096)(ipaddress.ip_network)
 _address = lru_cache(maxsize=4096)(ipaddress.ip_address)
 

@@ -144,6 +144,8 @@ class Destination:
             for number in numbers
         }
         self._relevant = {port: tuple(self._bits(port, stakes)) for port in numbers}
+        # Counted before anything is asked, so that a policy that tells too much apart costs no more than
+        # counting.
         asked = sum(
             len(set(self._projected(port, client)))
             for port in numbers
@@ -168,6 +170,7 @@ class Destination:
             found = 0
             for callers, deny, rules in bits:
                 if rules & ~found and self._askers.may_mean(client, callers, deny):
+                    # Rules that are known to mean the client need no second look.
                     found |= rules
             yield found
 
@@ -176,6 +179,7 @@ class Destination:
         decided alike.
         """
         relevant = self._relevant[port][client]
+        # -1 stands for connections in which nobody sees a request: its bits are no rules.
         yield from (rules if rules < 0 else rules & relevant for rules in self._requests[port].rules)
 
     def cells(self) -> Iterator[Cell]:
@@ -235,6 +239,7 @@ def _sent(request: Sample, key: ServiceKey, ports: Iterable[ServicePort], number
     where proxies see none.
     """
     namespace, name = key
+    # Clients leave the default port out of the Host header (RFC 9110, section 7.2).
     host = f"{name}.{namespace}{'' if number == 80 else f':{number}'}"
     asked = [port for port in ports if port.number == number]
     http = any(port.http for port in asked)

@@ -76,6 +76,7 @@ class Clients:
         )
         known = len(self._view.residents)
         self._others = {key_of(client): known + number for number, client in enumerate(self._clients[known:])}
+        # The first of the others, `Client()`, is the one that shows no identity.
         self._shown = self._view.shown | {number for number in self._others.values() if number > known}
         self._regions = regions([item for item, _ in about.items])
         self._groups = self._grouped(principals)
@@ -90,6 +91,8 @@ class Clients:
             for number in self._view.by_principal.get(principal_key(one), ()):
                 met.setdefault(number, []).append(one)
         alike: dict[object, set[int]] = {}
+        # A policy may set `tls` for clients by their labels: then all of them are told apart. Else it is
+        # enough to look at those that a rule names.
         for number in range(len(self._view.residents)) if self._about.sources else met:
             client = self._clients[number]
             key = (number in self._shown, self._told_apart(client), tuple(met.get(number, ())))
@@ -109,6 +112,7 @@ class Clients:
 
     def _classified(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """Groups at places (both by number) of which the same decisions hold."""
+        # Before they are told apart, since that looks at every rule for each of them.
         if len(self._groups) * len(self._regions) > MOST:
             raise UntoldError(f"its rules tell more than {MOST} kinds of clients apart")
         classes: dict[object, list[tuple[int, int]]] = {}
@@ -117,6 +121,7 @@ class Clients:
         return tuple(map(tuple, classes.values()))
 
     def _sample(self, group: int, place: int) -> Client:
+        # The first of them, so that the same facts always give the same sample.
         return replace(self._clients[min(self._groups[group])], ip=self._regions[place].sample)
 
     def _told_apart(self, client: Client) -> object:
@@ -139,6 +144,8 @@ class Clients:
         return client.trust_domain is None, self._told_apart(client), meant
 
     def _means(self, callers: tuple[Caller, ...], deny: bool, client: Client) -> tuple[bool, ...]:
+        # Once more without an identity, as it is if a `tls` of the client hides it, or if the pods have mTLS
+        # disabled.
         shown = (client, Client(ip=client.ip)) if self._about.strips else (client,)
         return tuple(any(is_meant(caller, one, deny=deny) for caller in callers) for one in shown)
 

@@ -26,8 +26,8 @@ from gitmesh.resolution.matching import source_holds
 
 LED_ROUND = "GM221"
 _MOST_NAMED = 8
+# Clients that are looked at in all, to tell whether a line that means some of them leads anybody round.
 _MOST_ASKED = 20_000
-"""Clients that are looked at in all, to tell whether a line that means some of them leads anybody round."""
 
 
 class Detour(Struct, frozen=True, order=True):
@@ -46,6 +46,7 @@ class Detour(Struct, frozen=True, order=True):
 def detours(facts: ClusterFacts, built: Build) -> tuple[Diagnostic, ...]:
     """The findings on the splits and mirrors of a cluster, at the lines that lead round."""
     leading = [unit for unit in built.units if isinstance(unit, RoutingUnit) and _leads_on(unit)]
+    # Where nothing guards, nobody can be led round it: most clusters end here, without an index being made.
     if not leading or not (built.held_units or any(map(_guards, built.units))):
         return ()
     found_by = _Leading(Known(facts, built.units, built.held_units))
@@ -84,6 +85,7 @@ class _Leading:
         for route in unit.routes if unit else ():
             for field, targets in (("split", _shares(route)), ("mirror", _copies(route))):
                 for target, origin in targets:
+                    # A redirect answers the client at once: nothing is split or copied then.
                     if unit and target.service.key != key and "redirect" not in route.fields:
                         yield from self._of(unit.service, route, field, target, origin)
 
@@ -113,10 +115,12 @@ class _Leading:
         ):
             return False
         self._left -= len(self._clients)
+        # Not looked at is not alike: a line too many is told rather than one too few.
         if self._left < 0:
             return False
         asked = [Question(client=one, service=service.key, port=port) for one in self._clients]
         meant = [one for one in asked if source_holds(source, one.request())]
+        # If none of the known clients is meant, nothing is known of those that are.
         return bool(meant) and all(
             served_by(one, service, port, (), self.known).answer
             == served_by(one, target.service, target.port or port, target.subset, self.known).answer
@@ -139,6 +143,7 @@ def _same(client: Client) -> object:
 def _shares(route: Route) -> Iterator[tuple[Target, Origin]]:
     items = route.fields["split"].value if route.targets else ()
     placed = leads(route.targets, route.item_origins.get("split", ()))
+    # A share of 0 leads nobody anywhere, and neither does a copy of 0 percent.
     yield from (lead for item, lead in zip(items, placed, strict=True) if item.weight)
 
 

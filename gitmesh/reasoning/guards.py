@@ -56,6 +56,7 @@ class Guarding:
         return self._guards[place]
 
     def _find(self, service: Service, port: int) -> Guards:
+        # Endpoints that are made by hand are no pods, and nothing that we know of guards them.
         if not service.selector:
             return Guards(frozenset({OPEN}), frozenset(), False)
         pairs = {self._like(pair): pair for pair in self.known.behind(service, port)}.values()
@@ -84,6 +85,7 @@ class Guarding:
     def _without_pods(self, service: Service, port: int) -> Guards:
         """What would guard pods that are still to come, in any mesh of the cluster."""
         said = self.said(((service, frozenset({port})),))
+        # Without a mesh nothing would guard them: None stands for that.
         meshes = tuple(self.known.meshes.values()) or (None,)
         found = frozenset(_guard(said, mesh, spared=False) for mesh in meshes)
         named = {name for _, access in said for name in _names(access)}
@@ -132,6 +134,7 @@ def _guard(said: list[tuple[frozenset[int], Access]], mesh: MeshUnit | None, *, 
         allows = frozenset(rule for ports, access in said for rule in _rules(access, ports, deny=False))
     elif any(default_of(mesh)) and not spared:
         allows = frozenset(rule for ports, access in said for rule in _exempt(access, ports))
+    # Who admits everybody to everything guards as little as who says nothing.
     if allows is not None and (frozenset({Caller(kind="all")}), Operation()) in allows:
         allows = None
     guarded = allows is not None or bool(denies)

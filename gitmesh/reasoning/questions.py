@@ -154,6 +154,7 @@ class Known:
         refused: Iterable[RoutingUnit] = (),
     ) -> None:
         here = facts.cluster
+        # What is written here for destinations of other clusters may have the name of a Service of this one.
         found = [unit for unit in units if (key := unit.key) not in held and key.home == here]
         self.index = Index(facts)
         self.refused = {unit.service.key: unit for unit in refused}
@@ -165,6 +166,7 @@ class Known:
             **{one.shape: None for unit in self.meshes.values() for one in unit.doubtful},
             **{one.shape: True for unit in self.meshes.values() for one in unit.gateways},
         }
+        # Kept, since each is asked for again for every class of clients and requests.
         self._pairs: dict[tuple[Shape, int], Pair] = {}
         self._ports: dict[ServiceKey, Mapping[int, frozenset[int]]] = {}
         self._behind: dict[tuple[ServiceKey, int], tuple[Pair, ...]] = {}

@@ -50,6 +50,7 @@ class Requests:
 
     def __init__(self, operations: Iterable[Operation], *, http: bool, raw: bool) -> None:
         self._rules = sorted({rule_of(one) for one in operations if one.asks_http}, key=repr) if http else []
+        # What every request meets, or none, tells none of them apart.
         self._dimensions = tuple(one for one in dimensions(self._rules) if len(one.groups) > 1)
         classes = _classes(self._dimensions, (1 << len(self._rules)) - 1) if http else {}
         self._numbers = {rules: number for number, rules in enumerate(classes)}
@@ -87,6 +88,7 @@ class Requests:
         if len(set(chosen)) == len(self.samples):
             return ()
         wanted = frozenset(chosen) - {self._raw}
+        # How many rows are needed depends on which part is asked for first. The fewest are read most easily.
         boxes = min((self._boxes(order, wanted) for order in self._orders()), key=len)
         texts = sorted(text for box in boxes for text in self._texts(box))
         return (*texts, *((RAW,) if self._raw in chosen else ()))
@@ -160,6 +162,7 @@ def _classes(dimensions: Sequence[Dimension], every: int) -> dict[int, tuple[int
         for rules, groups in found.items():
             for group, (holding, _) in enumerate(dimension.groups):
                 further.setdefault(rules & holding, (*groups, group))
+        # After each part, before the next one multiplies them.
         if len(further) > MOST:
             raise UntoldError(f"its rules tell more than {MOST} kinds of requests apart")
         found = further

@@ -14,6 +14,7 @@ from gitmesh.reasoning.questions import Client
 from gitmesh.reasoning.values import MOST, UntoldError
 
 ANYBODY = "anybody"
+# A tilde, since no name of a namespace or a ServiceAccount can have one.
 NOBODY = "~"
 """A name that nothing in a cluster can have."""
 Key: TypeAlias = tuple[object, ...]
@@ -66,6 +67,7 @@ def _parts(
 
 
 def _names(found: Iterable[str]) -> tuple[str, ...]:
+    # First, since of the values that the same rules mean the first one stands for all.
     return (NOBODY, *sorted({*found} - {""}))
 
 
@@ -89,6 +91,7 @@ def _labellings(sources: Iterable[SourceCondition]) -> list[Mapping[str, str]]:
     for key, value in sorted({pair for source in sources for pair in source.labels}):
         keys.setdefault(key, [None]).append(value)
     ways = 1
+    # Counted before they are made, as they multiply.
     for choices in keys.values():
         ways *= len(choices)
     if ways > MOST:

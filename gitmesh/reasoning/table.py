@@ -71,6 +71,7 @@ def rows_of_client(
     found = stake(key, known)
     try:
         rows = _rows(key, known, found, _One(client, name), only)
+        # Nothing is routed for a client without a proxy, and a gateway has routes of its own.
         return (*rows, *(_led(key, known, found, only, name) if client.mesh and not client.router else ()))
     except UntoldError as error:
         return (_untold(key, found, name, error),)

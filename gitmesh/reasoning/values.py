@@ -54,6 +54,7 @@ def strange(texts: Iterable[str]) -> str:
 def samples(exact: Iterable[str], begin: Iterable[str], end: Iterable[str], other: str) -> Iterator[str]:
     """Texts among which each text has one that meets the same conditions; `other` is in none of them."""
     beginnings, endings = sorted({"", *begin}), sorted({"", *end})
+    # Refused before they are made: beginnings and endings multiply.
     if len(beginnings) * len(endings) > MOST:
         raise UntoldError(f"{len(beginnings)} beginnings and {len(endings)} endings of a text are told apart")
     yield from sorted(set(exact))
@@ -65,6 +66,7 @@ def cut(texts: Iterable[str | None], conditions: Mapping[str, Callable[[str], bo
     word.
     """
     tried = list(texts)
+    # Refused before it is tried, as each pair is a comparison.
     if len(tried) * len(conditions) > MOST_TRIED:
         raise UntoldError(f"its rules name {len(conditions)} values of one part of a request")
     found = {

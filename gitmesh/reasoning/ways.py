@@ -56,6 +56,7 @@ def shutting(known: Known, pair: Pair) -> Iterator[AccessUnit]:
 
 
 def _has(access: Access, number: int) -> bool:
+    # Where the ports are not known, any of them may be meant.
     return number in access.targets or not access.targets or bool(access.unresolved_targets)
 
 

@@ -45,6 +45,7 @@ _GITLAB_SEVERITIES: Mapping[str, str] = {
 }
 _LINE_NUMBERS = re.compile(r"(?<=\S):[0-9]+(?::[0-9]+)?")
 _DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
+# In a property a colon and a comma separate, so that these are escaped as well.
 _PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
 
 
@@ -81,6 +82,7 @@ def annotated(findings: Iterable[Diagnostic], path_of: Callable[[Location], str]
             elsewhere.append(one)
             continue
         text = _identity(one, path)
+        # Findings may be alike but for their lines: with one fingerprint a viewer would take them for one.
         mark = sha256(f"{text}\0{seen[text]}".encode(errors="surrogateescape")).hexdigest()
         seen[text] += 1
         placed.append(
@@ -94,6 +96,7 @@ def _identity(one: Diagnostic, path: str) -> str:
     named.
     """
     about = one.policy or path
+    # Lines move when a file is edited above them, and the finding is still the same one.
     return "\0".join((one.code, about, one.field, _LINE_NUMBERS.sub("", one.message)))
 
 
@@ -122,6 +125,7 @@ def sarif_document(found: Annotations) -> Document:
     }
     run = {
         "tool": {"driver": driver},
+        # Our columns count characters; a viewer that is not told so may count UTF-16 units.
         "columnKind": "unicodeCodePoints",
         "invocations": [
             {
@@ -146,6 +150,7 @@ def _rule(code: Code) -> Document:
 
 
 def _result(one: Annotation, index: int) -> Document:
+    # It is a URI: a space, a `#` or a `%` in the name of a file would be read as something else.
     artifact = {"uri": quote(one.path, safe="/", errors="surrogateescape"), "uriBaseId": "%SRCROOT%"}
     return {
         "ruleId": one.finding.code,

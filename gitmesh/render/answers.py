@@ -124,4 +124,5 @@ def spelt(value: Any) -> Any:
         return value.model_dump(mode="json", by_alias=True, exclude_none=True)
     if isinstance(value, Iterable) and not isinstance(value, str):
         return [spelt(item) for item in value]
+    # Milliseconds: a timeout is the only decided value that is a plain number.
     return spell_duration(value) if isinstance(value, int) else value

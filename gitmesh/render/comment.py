@@ -27,13 +27,13 @@ from gitmesh.render.values import counted, listed, masked, shortened, shown
 from gitmesh.yaml_text import dump
 
 _HEADER = "| Cluster | Mesh | + | ~ | - | Access | Protection | Held |\n|---|---|---|---|---|---|---|---|"
+# What part of the room each section may take at most, so that every one of them is seen.
 _SHARES = {"clusters": 0.12, "risk": 0.15, "meaning": 0.3, "findings": 0.2}
-"""What part of the room each section may take at most, so that every one of them is seen."""
 _REASONS_SHOWN, _MOST_OF_PLACES = 10, 300
 """Reasons of a risk; and characters of the places behind one row, whose paths may be of any length."""
 _FINDINGS = {True: "Findings that are new", False: "Findings"}
+# Characters that are kept for the title, the cut and the last line.
 _RESERVE = 900
-"""Characters for the title, the cut and the last line."""
 
 
 def comparison_markdown(
@@ -205,6 +205,7 @@ def _diff(delta: ObjectDelta) -> Iterator[str]:
         if field.live is not None:
             yield f"- {path}: {old}"
         if field.want is not None:
+            # Where both are cut, or are credentials that are not shown, they read alike.
             yield f"+ {path}: {new if new != old else f'{new} (changed)'}{place}"
         elif place:
             yield f"  {place.lstrip()}"

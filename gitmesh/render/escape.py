@@ -9,11 +9,14 @@ import unicodedata
 
 from gitmesh.render.paint import SEQUENCES, Paint, ansi, plain
 
+# Cf has the marks that turn the direction of text; Zl and Zp end lines for some viewers.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+# `@` mentions somebody and `#` names an issue, and both send notices to people.
 _MARKDOWN = str.maketrans(
     {char: "\\" + char for char in "\\`*_{}[]()~|!"}
     | {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;"}
 )
+# What forges make links of without being asked: addresses, and GH-1 for an issue.
 _LINKS = (("://", "&#58;//"), ("www.", "www&#46;"), ("GH-", "GH&#45;"))
 _BACKTICKS = re.compile(r"`+")
 
@@ -21,6 +24,7 @@ _BACKTICKS = re.compile(r"`+")
 def printable(text: str) -> str:
     """One line without control, format or direction characters: each becomes its visible escape, so that no
     text moves a cursor, changes a colour or reorders what a reader sees."""
+    # Nearly all text is of this sort, so that it is not looked at character by character.
     if text.isascii() and text.isprintable():
         return text
     return "".join(_visible(char) for char in text)

@@ -49,6 +49,7 @@ def report_markdown(report: Report) -> str:
     blocks = _objects(report)
     shown_rows, shown_findings = fitting(rows, _ROWS_SHARE), finding_rows(found, _FINDINGS_SHARE)
     used = sum(len(text) + 1 for text in (title, _HEADER, *shown_rows, *shown_findings))
+    # The smallest first, so that most objects are shown of a plan that does not fit; then in their own order.
     small_enough = set(fitting(sorted(blocks, key=len), BUDGET - _RESERVE - used))
     shown_blocks = [block for block in blocks if block in small_enough]
     cut = _cut(
@@ -81,6 +82,7 @@ def _rows(report: Report) -> list[str]:
     ]
 
 
+# An object whose fields are taken off stays, so that it is among those that change.
 _COLUMNS = (
     (Action.CREATE,),
     (Action.UPDATE, Action.RELEASE),
@@ -89,7 +91,6 @@ _COLUMNS = (
     (Action.CONFLICT,),
     (Action.HELD,),
 )
-"""Whose fields are taken off stays, so it is among those that change."""
 
 
 def _row(result: ClusterResult, here: list[Diagnostic], *, done: bool) -> str:

@@ -26,8 +26,8 @@ from gitmesh.model.policies import Origin
 from gitmesh.render.values import counted, listed, shortened
 
 _CALLERS_SHOWN = 6
+# Characters of callers or requests in a row: no row may be so long that it leaves no room for others.
 _MOST_OF_A_PART = 300
-"""Characters of callers or requests in a row: no row may be so long that it leaves no room for others."""
 OBSERVED = "only observed"
 RISKS: Mapping[RiskLevel, str] = {
     RiskLevel.NONE: "no risk",

@@ -57,8 +57,6 @@ def unmatched(report: Report, globs: Sequence[str]) -> tuple[str, ...]:
 def narrowed(report: Report, globs: Sequence[str]) -> Narrowed:
     """Only objects that come from these policies, and findings that name one of them or none. All, without
     patterns.
-
-    An error is never hidden: it can hold back what was asked about.
     """
     if not globs:
         return Narrowed(report=report)
@@ -73,6 +71,7 @@ def narrowed(report: Report, globs: Sequence[str]) -> Narrowed:
 
 
 def _keeps(one: Diagnostic, globs: Sequence[str]) -> bool:
+    # An error is never hidden: it can hold back what was asked about.
     return one.is_error or not one.policy or matches(one.policy, globs)
 
 

@@ -50,6 +50,7 @@ def overview_text(overview: Overview, now: float, *, paint: Paint = plain) -> st
 def next_step(overview: Overview) -> tuple[str, str]:
     """The command to type next, and why; no command where nothing waits for anybody."""
     sources, clusters = overview.sources, overview.clusters
+    # First, since all else may be out of date while something does not answer.
     if State.UNREACHABLE in overview.states:
         return "gitmesh check", "says what does not answer"
     if overview.waiting and not overview.refusals:
@@ -106,6 +107,7 @@ def cluster_document(one: ClusterStanding) -> Document:
 
 def iso(seconds: int) -> str:
     """`2026-11-29T23:17:05Z`; "" for 0, and for what is no time."""
+    # The number may come from the status branch, to which others can push whatever they like.
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else ""
     except (OverflowError, ValueError, OSError):

@@ -18,8 +18,8 @@ from gitmesh.model.expressions import fullmatch
 
 _FOLD = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _SPECIAL = frozenset("\\.+*?()|[]{}^$")
+# Meshes refuse longer ones (Istio's validation of StringMatch.regex).
 _LONGEST_EXPRESSION = 1024
-"""Meshes refuse longer ones (reference: Istio's validation of StringMatch.regex)."""
 
 
 class Disjoint(Struct, frozen=True):

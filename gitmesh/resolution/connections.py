@@ -24,8 +24,8 @@ from gitmesh.resolution.slots import Slot, is_disabled
 CONNECTION: frozenset[Slot] = frozenset((name,) for name in CONNECTION_FIELDS)
 REFUSED = "GM220"
 _OWN = "MeshMutual"
+# A client certificate from a file, which may be one of the mesh's.
 _PERHAPS = "Mutual"
-"""A client certificate from a file, which may be one of the mesh's."""
 
 
 def settings(rules: Sequence[Rule]) -> Mapping[int, Mapping[str, Decided]]:

@@ -118,6 +118,7 @@ def _waiting(
         for name in after[1].waiting
         if name in new and (name not in old or old[name].digest != new[name].digest)
     }
+    # While its unit is held the objects stay as they are, though nothing wants them any more.
     if before[1].held_units & after[1].held_units:
         names |= {name for name in before[1].waiting if name in old and name not in new}
     return tuple(

@@ -84,6 +84,8 @@ def _is_weaker(had: Tls | None, gets: Tls | None) -> bool:
     old, new = (_OWN if one is None else _RANKS[one.mode] for one in (had, gets))
     if old != new or had is None or gets is None:
         return new < old
+    # The same mode guards less where less of the server is verified: no certificates, or more names that will
+    # do.
     names = set(had.subject_alt_names or ())
     return bool(had.ca_certificates and not gets.ca_certificates) or bool(
         names and not names.issuperset(gets.subject_alt_names or ("",))

@@ -32,8 +32,8 @@ MARKER_ROOM = 200
 """Characters that a marker may take of a comment."""
 OUTCOME_ROOM = 4_000
 """Characters that are kept free of a comment, for what becomes of the commit after the merge."""
+# At the beginning of a line only: there nothing of a review is anybody's but ours.
 _OUTCOME = re.compile(r"^<!-- gitmesh:outcome commit=([0-9a-f]{7,64}) final=(yes|no) -->\n", re.MULTILINE)
-"""At the beginning of a line: there nothing of a review is anybody's but ours."""
 
 
 class ReviewComment(Struct, frozen=True, kw_only=True):
@@ -176,6 +176,7 @@ def _appended(forge: Forge, number: int, key: str, epilogue: Epilogue) -> Posted
         return Posted.ABSENT
     one = found[0]
     there = _OUTCOME.search(one.body)
+    # One outcome at a time: the later one takes the place of what was said of an earlier commit.
     body = epilogue.below(one.body[: there.start()] if there else one.body)
     is_said = there is not None and there[1] == epilogue.commit and there[2] == "yes"
     if is_said or one.body.rstrip() == body.rstrip():
@@ -190,6 +191,7 @@ def _appended(forge: Forge, number: int, key: str, epilogue: Epilogue) -> Posted
 def marked(comments: tuple[Comment, ...], key: str) -> list[MarkedComment]:
     """Our own comments with a marker of this instance, oldest first."""
     # Only our account's: a marker is text that anybody can copy into a comment of their own.
+    # CRLF: a comment that somebody edited in a browser comes back with it.
     found = (
         (one, _MARKER.match(one.body.replace("\r\n", "\n")))
         for one in sorted(comments, key=lambda one: one.id)

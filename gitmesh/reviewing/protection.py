@@ -16,6 +16,7 @@ from gitmesh.model.units import AccessUnit, MeshUnit, RoutingUnit
 from gitmesh.render.values import counted
 from gitmesh.reviewing.connections import connection_changes
 
+# Where nobody says a mode, the mesh's own counts, which is Permissive if it was not changed.
 _MTLS: Mapping[str, int] = {"Disabled": 0, "": 1, "Permissive": 1, "Strict": 2}
 _DEFAULTS: Mapping[str, int] = {"Allow": 0, "MeshDefault": 0, "": 0, "Deny": 1}
 

@@ -63,6 +63,7 @@ def status_of(publication: Publication) -> CommitStatus:
     state = CommitState.SUCCESS
     if any(one.unknown for one in found.clusters.values()):
         state = CommitState.ERROR
+    # Failure counts before error: errors of the policies are the author's to mend, whatever else is unknown.
     if any(one.is_error for one in found.appeared) or not found.clusters:
         state = CommitState.FAILURE
     return CommitStatus(
@@ -113,6 +114,7 @@ def publish(forge: Forge, pull: PullRequest, publication: Publication) -> Posted
     try:
         posted = _commented(forge, pull.number, publication)
     except ForgeError:
+        # What is raised is why the comment failed, and not what may go wrong with the status after it.
         with suppress(ForgeError):
             set_status(forge, publication.head, status)
         raise

@@ -47,6 +47,7 @@ def review(
     """What changes from base to head. A revision with errors is no failure: it is what the comparison
     says.
     """
+    # One for both sides: what does not differ between them is made once.
     shared = memo or Memo()
     options = replace(ground.options, review=True)
 

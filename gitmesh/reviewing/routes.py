@@ -97,6 +97,7 @@ def _request_changes(
         for change in _row_changes(service, region, old, new):
             kept = rows.setdefault((change.field, change.before, change.after, change.elsewhere), [])
             effort.spend(_LOOKS_OF_A_CHANGE + 2 * len(kept))
+            # These requests are told already, with others; and narrower ones that were told go into these.
             if not any(implies(region, wider) for wider, _ in kept):
                 kept[:] = [(narrow, row) for narrow, row in kept if not implies(narrow, region)]
                 kept.append((region, change))
@@ -111,6 +112,7 @@ def _regions(
     old: Sequence[Route], new: Sequence[Route], effort: Effort
 ) -> Iterator[tuple[RequestMatch, Route, Route]]:
     """The requests that one pair of rows decides, as far as a match can say it. Raises UntoldError."""
+    # As in most changes: each row then meets its own pair alone, and not every row every other.
     if [row.match for row in old] == [row.match for row in new]:
         yield from ((row.match, row, other) for row, other in zip(old, new, strict=True))
         return
@@ -153,6 +155,7 @@ def _changed(
     service: tuple[str, str], requests: str, name: str, was: _Said, now: _Said
 ) -> Iterator[RouteChange]:
     if was.value != now.value:
+        # What stays with the Service itself goes nowhere else.
         new = now.places - was.places - {service}
         text = _with_places(now.text, new)
         yield RouteChange(
@@ -175,6 +178,7 @@ def _with_places(text: str, new: Iterable[tuple[str, str]]) -> str:
 
 
 def _names(text: str, place: str) -> bool:
+    # Whole names only: `shop/web` is not named where `shop/webhook` is.
     return re.search(rf"(?<![\w./-]){re.escape(place)}(?![\w./-])", text) is not None
 
 
@@ -243,6 +247,7 @@ def _connection_changes(
     """Settings of connections, by port; 0 is the whole destination."""
     was, now = before.settings if before else {}, after.settings if after else {}
     for port in sorted(was.keys() | now.keys()):
+        # A port without settings of its own has those of the whole destination.
         old, new = (_settings(side.get(port, side.get(0, {}))) for side in (was, now))
         requests = f"port {port}" if port else ""
         for key in sorted(old.keys() | new.keys()):

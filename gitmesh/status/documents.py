@@ -62,6 +62,7 @@ def policy_path(policy: str) -> str:
     """The file of a policy; "" for names that are no names (such a policy is in findings.yaml only)."""
     kind, _, rest = policy.partition("/")
     namespace, _, name = rest.partition("/")
+    # Names of Kubernetes hold no slash, so that such a path never leads out of its folder.
     plain = kind in KINDS and _NAME.match(namespace) and _NAME.match(name)
     return f"policies/{kind}/{namespace}/{name}.yaml" if plain else ""
 

@@ -13,6 +13,8 @@ from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Change
 from gitmesh.model.report import Report, SourceResult, State
 
+# No spaces and no line ends: names and managers are whatever a live object says, and could otherwise write
+# trailers of their own into the message.
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?\Z")
 _FIELD = re.compile(r"[A-Za-z0-9_.\[\]/-]{1,200}\Z")
 _MANAGER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/@:-]{0,126}[A-Za-z0-9])?\Z")

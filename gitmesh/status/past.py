@@ -10,6 +10,7 @@ from gitmesh.model.overview import ClusterStanding, Heal, SourceCommit, StatusCo
 from gitmesh.model.report import State
 from gitmesh.status.reading import UnreadableError, read_policy, read_status, seen_commits, standings
 
+# All parts are bounded: whoever may push wrote the message.
 _HEALED = re.compile(
     r"healed ([a-z0-9][-a-z0-9]{0,62}) ([^:]{1,600}): ([^()]{0,3000}|.{0,3000}?)(?: \(by (.{1,500})\))?"
 )
@@ -25,6 +26,7 @@ _PULL_LINES = (
     re.compile(r"(?:Reviewed-on|PR-URL|Pull-Request|Merge-Request): *(?:\S{0,500}[/#!])?#?(\d{1,9})"),
 )
 """What GitHub, GitLab and Gitea write into the messages of merges and squashes, and common trailers."""
+# Lines of a message that are looked at, since it may have any number of them.
 _LINES = 400
 
 

@@ -19,14 +19,15 @@ STATUS, FINDINGS = "status.yaml", "findings.yaml"
 ROOM: Mapping[str, int] = {STATUS: 1 << 20, FINDINGS: 1 << 22}
 """Path -> bytes that are read of it at most."""
 _NODES = 100_000
+# Findings that only say what others are the reason for.
 _SUMMARY = frozenset({"GM605"})
-"""Findings that only say what others are the reason for."""
 
 _Label = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")]
 Commit = Annotated[str, Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})?\Z")]
 _Hold = Annotated[str, Meta(pattern=r"^[0-9a-f]{12}\Z")]
 _Code = Annotated[str, Meta(pattern=r"^GM[0-9]{3}\Z")]
 _Text = Annotated[str, Meta(max_length=100_000)]
+# Below 2**53, which every reader of JSON and YAML holds exactly.
 _Count = Annotated[int, Meta(ge=0, lt=1 << 53)]
 
 
@@ -196,5 +197,6 @@ def _read(files: Mapping[str, bytes], path: str, kind: str, shape: type[T]) -> T
     try:
         return convert(body, shape)
     except ValidationError as error:
+        # The message repeats what stands in the file, which is anybody's text: only the place is shown.
         place = str(error).rpartition(" - at ")[2]
         raise UnreadableError(f"{path} is not as GitMesh writes it, at {place[:100]}") from None

@@ -85,6 +85,7 @@ class ClusterView:
         touched = {policy for key in self.moved for policy in (*self._behind(key), *before._behind(key))}
         touched |= {policy for policy in policies if self._said.get(policy) != before._said.get(policy)}
         touched |= {policy for policy, _ in self.waiting.items() ^ before.waiting.items()}
+        # Policies that wait show the codes of what is said of the cluster as a whole.
         if self._said.get(_AT_LARGE) != before._said.get(_AT_LARGE):
             touched |= self.waiting.keys()
         return {policy: standing for policy, standing in before._standings.items() if policy not in touched}

@@ -98,6 +98,7 @@ class _Tree:
             yield f"clusters/{name}.yaml", self._cluster(name, result)
             if result.facts is not None:
                 yield f"facts/{name}.yaml", self._facts(name, result)
+        # Last, since policies are counted by state while their files are made.
         yield "status.yaml", self._text("status.yaml", self._status())
         self._memo.documents, self._memo.rows = self._documents, self._rows
         self._memo.views, self._memo.sources = self._views, self._sources

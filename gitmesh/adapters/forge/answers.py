@@ -22,8 +22,8 @@ T = TypeVar("T")
 Query: TypeAlias = "Mapping[str, str]"
 
 _NEXT = re.compile(r'<([^<>]{1,4096})>[^<]*?;\s*rel="?next"?')
+# Seconds. GitHub asks for a minute after a secondary limit that names no time (REST API, Best practices).
 _UNSAID_WAIT = 60.0
-"""Seconds; GitHub asks for a minute after a secondary limit that names no time (REST API, Best practices)."""
 _LONGEST_DETAIL = 300
 _DEEPEST = 4
 _SPOKEN = ("message", "error", "error_description", "errors")

@@ -21,8 +21,8 @@ RIGHTS: Mapping[Purpose, str] = {
     Purpose.READ_STATUS: "the scope read:repository, and an account that may read the repository",
     Purpose.STATUS: "the scope write:repository, and an account that may write to the repository",
 }
+# Our own limit: it takes any length, and shows it in one line.
 _TEXT_LIMIT = 255
-"""Ours: it takes any length, and shows it in one line."""
 _MOST = {"limit": "50"}
 _STATES: Mapping[str, CommitState] = {"warning": CommitState.FAILURE, "skipped": CommitState.SUCCESS}
 """States that only others set."""

@@ -40,8 +40,8 @@ RIGHTS: Mapping[Purpose, str] = {
 HEADERS: Mapping[str, str] = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _TEXT_LIMIT = 140
 _MOST = {"per_page": "100"}
+# As many as an answer has room for, if each were as long as it can be, in characters that JSON escapes.
 _COMMENTS = {"per_page": "50"}
-"""As many as an answer has room for, were each as long as can be, and all of characters that JSON escapes."""
 _VIEWER = {"query": "{ viewer { login } }"}
 
 

@@ -31,20 +31,20 @@ RIGHTS: Mapping[Purpose, str] = {
 }
 _TEXT_LIMIT = 255
 _MOST = {"per_page": "100"}
+# Few on a page, since each may have a million characters.
 _NOTES = {"sort": "asc", "order_by": "created_at", "per_page": "20"}
-"""Few on a page: each may have a million characters."""
+# GitLab has no state for an error. What came to no result is `canceled`, which holds the merge as well.
 _STATE_NAMES: Mapping[CommitState, str] = {
     CommitState.PENDING: "pending",
     CommitState.SUCCESS: "success",
     CommitState.FAILURE: "failed",
     CommitState.ERROR: "canceled",
 }
-"""GitLab knows no error: what came to no result is what somebody canceled, and holds the merge as well."""
 _STATES: Mapping[str, CommitState] = {name: state for state, name in _STATE_NAMES.items()} | {
     "skipped": CommitState.SUCCESS
 }
+# Any other is open: `locked` is one whose merge is under way.
 _PULL_STATES: Mapping[str, PullState] = {"merged": PullState.MERGED, "closed": PullState.CLOSED}
-"""Any other is open: `locked` is one whose merge is under way."""
 
 
 class _GitLabUser(Struct, frozen=True):

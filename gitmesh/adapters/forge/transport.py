@@ -43,8 +43,8 @@ MOST_BYTES = 32 * 1024 * 1024
 logging.getLogger("httpcore2").setLevel(
     logging.WARNING
 )  # at DEBUG it tells all headers of an answer, which may repeat a token
+# 409 is among them: GitLab answers so while somebody else sets a status of the same commit.
 _RETRIED = frozenset({409, 500, 502, 503, 504})
-"""409 among them: GitLab says so while somebody else sets a status of the same commit."""
 
 
 class ApiCall(Struct, frozen=True, kw_only=True):

@@ -16,8 +16,8 @@ from gitmesh.adapters.git.names import url_scheme
 from gitmesh.confidential import Confidential
 from gitmesh.model.config_sources import SourceAuth
 
+# Forges that take a token as the password accept any user name with it.
 _DEFAULT_USER = "git"
-"""Forges that take a token as the password accept any user name with it."""
 _SECRET_LIMIT = 16_384
 
 

@@ -11,8 +11,8 @@ from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.objects import Objects
 from gitmesh.adapters.git.process import Limits
 
+# Bytes of a commit object that are read: what its message says beyond them is of no interest.
 _COMMIT_ROOM = 1 << 20
-"""Bytes that a commit object may have: its message is of no further interest."""
 _HEADER_ROOM = 128
 _SUBJECT = 200
 _TIME_DIGITS = 12

@@ -23,10 +23,10 @@ _PUSH = (
     "--recurse-submodules=no",
     "--end-of-options",
 )
+# What git's own server says when it refuses a push: the same words each time, so that they may be compared.
 _DECLINED = re.compile(
     r"(?:[a-z-]+ )*hook declined|failed to update ref|unpacker error|hidden ref|shallow update not allowed"
 )
-"""Words of git's own server that say why a push was refused, and say it alike each time."""
 
 
 class Draft(Struct, frozen=True, kw_only=True):

@@ -149,8 +149,8 @@ _TABLE: tuple[tuple[str, Reason, str], ...] = (
 """Pattern in git's own (English) words, reason, what we say; the first that matches counts."""
 
 _COMPILED = tuple((re.compile(pattern), reason, text) for pattern, reason, text in _TABLE)
+# Faults of this machine, so that no server is to blame for them.
 _LOCAL = frozenset({Reason.DISK, Reason.STORE})
-"""Faults of this machine: no server can tell of them."""
 _STATUS = re.compile(r"(?:error:|HTTP) ([1-5]\d\d)\b")
 _REMOTE_WORDS = re.compile(r"^remote:.*$", re.MULTILINE)
 _USERINFO = re.compile(r"//[^/@\s'\"]+@")

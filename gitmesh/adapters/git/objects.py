@@ -10,8 +10,8 @@ from gitmesh.adapters.git.errors import GitError, Reason, failure
 from gitmesh.adapters.git.names import is_object_id
 from gitmesh.adapters.git.process import Done, Limits, run
 
+# A partial clone would ask its remote for what it lacks, by whatever program its configuration names.
 _NO_TRANSPORT = {"GIT_ALLOW_PROTOCOL": "none"}
-"""A partial clone would ask its remote for what it lacks, by whatever program its configuration names."""
 
 
 class Objects(ABC):

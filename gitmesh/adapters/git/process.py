@@ -24,23 +24,22 @@ from msgspec import Struct
 from gitmesh.adapters.git.errors import GitError, Reason
 
 _CHUNK = 1 << 16
+# POSIX promises that a pipe which is ready takes as many bytes at once without blocking.
 _PIPE_WRITE = 512
-"""POSIX promises that a pipe that is ready takes so many bytes at once without blocking."""
 _STDERR_LIMIT = 1 << 16
 _BLOCK = 512
 """Unit of `ulimit -f` in a POSIX shell."""
 
+# What a shell answers for a program that is not there; git itself has no such status.
 _NOT_FOUND = 127
-"""What a shell answers for a program that is not there; git has no such status."""
 _MISSING = "git is not installed, or not on PATH"
 
+# Becomes git, but first drops inherited GIT_* variables (a hook that runs us sets GIT_DIR, which would lead
+# git to another repository), and limits the size of files.
 _LAUNCHER = (
     'limit=$1; shift; while [ "$1" != -- ]; do unset "$1"; shift; done; shift; [ -z "$limit" ] || ulimit -f'
     ' "$limit"; exec "$@"'
 )
-"""Drops inherited GIT_* variables (a hook that runs us sets GIT_DIR) and limits the size of files, then
-becomes git.
-"""
 
 _BASE_ENV: Mapping[str, str] = {
     "GIT_CONFIG_NOSYSTEM": "1",

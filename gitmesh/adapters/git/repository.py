@@ -33,8 +33,8 @@ _FETCH = (
 )
 _MAX_PACK = 1 << 30
 _HEADS = "refs/heads/"
+# What git may also make of a web page that it was given in place of a repository.
 _UNCLEAR = frozenset({Reason.NO_GIT_SERVER, Reason.GONE, Reason.STORE, Reason.OTHER})
-"""What git may also make of a web page that it was given in place of a repository."""
 
 
 class Repository(Objects):

@@ -94,6 +94,7 @@ def command(
             "no configuration: the agent is told which by --config FILE or GITMESH_CONFIG;"
             f" {configuration.BEGIN}"
         )
+    # First of all: a pod may be asked to end while it still starts.
     stop = stop_on_signals()
     setup = configuration.read(config_path, quiet=True)
     log = logger(log_format, level=log_level)
@@ -140,6 +141,7 @@ def _wired(
 
     plugins, memo, logs = translators(), Memo(), LogPublisher(log)
     repositories = tuple(wiring.own_source(setup, source, store) for source in setup.config.sources)
+    # One cluster that is slow must not keep the others from being healed.
     fleet, options = wiring.fleet(setup, plugins, patient=False), runs.options(setup)
     polled = tuple(
         Polled(one, interval=of.interval / 1000)

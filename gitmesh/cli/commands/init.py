@@ -112,6 +112,7 @@ def _write(files: Mapping[Path, str], folder: Path, top: Path) -> None:
     for path, text in files.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # `x`: somebody may have made the file since it was looked for.
             with open(path, "x", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:

@@ -137,6 +137,7 @@ def command(
     else:
         _posted(found, made, pull or _number(os.environ), token_file)
     code = comparison_answer.exit_code_of(found.comparison, fail_on)
+    # That a change changes something is no reason for its job to fail.
     return 0 if code == 1 else code
 
 
@@ -147,6 +148,7 @@ def _base_of(environment: Mapping[str, str]) -> str:
         raise click.UsageError(
             "give --base REV, such as origin/main: this is no CI job of a pull request, which would name it"
         )
+    # A job's checkout knows the target branch only as its remote has it.
     return f"refs/remotes/origin/{base}"
 
 
@@ -179,7 +181,9 @@ def _written(made: Publication, report: Path | None) -> None:
         if report is not None:
             report.write_text(comment_of(made, 1 << 40), encoding="utf-8")
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            # Other steps of the job write into the same file.
             with open(summary, "a", encoding="utf-8") as file:
+                # The room is in bytes, and the comment is cut by characters, of which one may take 4 bytes.
                 file.write(comment_of(made, SUMMARY_ROOM // 4))
     except OSError as error:
         raise click.ClickException(f"cannot write the report: {error}") from None

@@ -144,6 +144,7 @@ def _exit_code(overview: Overview) -> int:
     from gitmesh.cli.exits import CLEAN, FAILED, FINDINGS
     from gitmesh.model.report import State
 
+    # Asked first, since a cluster that did not answer may have errors that nobody knows of.
     if State.UNREACHABLE in overview.states:
         return FAILED
     return FINDINGS if overview.findings.get("error") else CLEAN

@@ -18,8 +18,8 @@ from gitmesh.parsing.settings import url_problem
 STATUS_BRANCH = "gitmesh-status"
 _AUTHOR = {"GIT_AUTHOR_NAME": "Bookshop team", "GIT_AUTHOR_EMAIL": "team@bookshop.example"}
 _COMMITTER = {"GIT_COMMITTER_NAME": "Bookshop team", "GIT_COMMITTER_EMAIL": "team@bookshop.example"}
+# The user's own hooks, signing and templates have no part in the demo.
 _ALONE = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
-"""The user's own hooks, signing and templates have no part in the demo."""
 
 _CONFIG = """\
 # What this instance of GitMesh reads, and which clusters it keeps.

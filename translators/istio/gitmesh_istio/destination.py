@@ -37,10 +37,9 @@ _ALGORITHMS = {
     "Random": "RANDOM",
     "Passthrough": "PASSTHROUGH",
 }
+# What says of a port that it keeps the mesh's own settings. A port's entry replaces the destination's as a
+# whole, and Istio refuses an empty one.
 _NOTHING = {"loadBalancer": {"simple": "UNSPECIFIED"}}
-"""What says of a port that it keeps the mesh's own: its entry replaces the destination's settings, and may
-not be empty.
-"""
 _TLS_MODES = {"Disable": "DISABLE", "Simple": "SIMPLE", "Mutual": "MUTUAL", "MeshMutual": "ISTIO_MUTUAL"}
 
 SPELT: Spelling = {

@@ -29,11 +29,12 @@ _TOLD: Mapping[str, tuple[str, frozenset[str]]] = {
     OWN_CLUSTER: ("ENABLE_EXTERNAL_NAME_ALIAS", frozenset({"0", "f", "F", "FALSE", "false", "False"})),
 }
 """The variable of istiod's environment, and the values that mean it (Go's strconv.ParseBool)."""
+# From the second one on istiod does not read the variable any more.
 _ALIASES_SINCE, _ALIASES_ALWAYS_SINCE = (1, 21, 0), (1, 31, 0)
-"""From the second one on istiod does not read the variable any more."""
 _MOST_ALIASES = 8
+# Ports that istiod takes for TCP where nothing names a protocol: there the server speaks first, so that
+# waiting for a request to sniff would never end.
 _TCP_BY_NUMBER = frozenset({25, 53, 3306, 27017})
-"""Ports that istiod takes for TCP where nothing names a protocol, since there the server speaks first."""
 _PASSES = LoadBalancing(algorithm="Passthrough")
 _OF_REQUESTS = ("header", "cookie", "query_param")
 

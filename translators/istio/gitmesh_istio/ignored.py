@@ -17,10 +17,9 @@ IGNORED = "ignoredNamespaces"
 """Mesh.settings: the cluster's namespaces that the mesh ignores, sorted, with commas between; absent where it
 ignores none.
 """
+# Before, objects of Istio's kinds were read everywhere, unless istiod was told otherwise (release notes of
+# 1.22).
 _SINCE = (1, 22, 0)
-"""Before, objects of Istio's kinds were read everywhere, unless istiod was told otherwise (release notes of
-1.22).
-"""
 _TOLD = "ENABLE_ENHANCED_RESOURCE_SCOPING"
 _NAME_LABEL = "kubernetes.io/metadata.name"
 

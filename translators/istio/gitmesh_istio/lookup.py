@@ -15,9 +15,9 @@ from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.strangers import EVERYBODY, NamedSubset, Stranger
 
+# Rules for workloads of one namespace and host that are looked at one by one. Of more, some are taken to have
+# workloads. That concerns clients of the namespace alone.
 _MOST_SELECTORS = 100
-"""Rules for workloads of one namespace and host that are looked at one by one; of more some are taken to have
-workloads. That concerns clients of the namespace alone."""
 
 
 class Taken(Struct, frozen=True, kw_only=True):

@@ -18,8 +18,8 @@ from gitmesh_istio.ignored import ignores
 from gitmesh_istio.kinds import DEFAULT_REVISION, REVISION
 from gitmesh_istio.probes import PROXY, plain_probes
 
+# The init container that redirects to the proxy, or that checks what Istio's CNI plugin has redirected.
 _REDIRECTORS = ("istio-init", "istio-validation")
-"""The init container that redirects to the proxy, or that checks what Istio's CNI plugin has redirected."""
 _GATEWAYS = frozenset({"ingressgateway", "egressgateway", "eastwestgateway"})
 _LAST_PORT, _DIGITS = 65535, 5
 _ROLES = frozenset({"waypoint", "ztunnel"})

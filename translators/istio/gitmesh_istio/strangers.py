@@ -28,8 +28,8 @@ from gitmesh_istio.reading import is_on_trial, mode_of, selector_of, spec_of
 
 _ACTIONS = {"ALLOW": "Allow", "DENY": "Deny", "CUSTOM": "Ask"}
 _MODES = {"STRICT": "Strict", "PERMISSIVE": "Permissive", "DISABLE": "Disabled"}
+# Of a full principal behind its trust domain: ns/<namespace>/sa/<account>.
 _PARTS = 4
-"""Of a full principal behind its trust domain: ns/<namespace>/sa/<account>."""
 
 
 def reduced(key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | None:

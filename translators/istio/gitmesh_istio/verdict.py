@@ -24,9 +24,8 @@ VALIDATION = "validation"
 """Mesh.settings: `Fail` where no object of our kinds gets in without istiod's consent; absent where one may.
 """
 INTERVALS = 2
+# istio@1.31:pilot/pkg/features/experimental.go: the default, also in place of what is shorter than a second.
 _DEFAULT_INTERVAL = 10_000
-"""istio@1.31:pilot/pkg/features/experimental.go: the default, also in place of what is shorter than a second.
-"""
 _SHORTEST_INTERVAL = 1000
 _LEVELS = {"ERROR": Verdict.REJECTED, "WARNING": Verdict.WARNED}
 _SHOWN = 5

@@ -33,8 +33,8 @@ _FOR, _USE, _USE_NAMESPACE = (
 _INGRESS = "istio.io/ingress-use-waypoint"
 _CONDITION = "istio.io/WaypointBound"
 _NO = "none"
+# Values of waypoint-for with which it takes requests to Services; the first is its absence.
 _SERVING = frozenset({"", "service", "all"})
-"""Values of waypoint-for with which it takes requests to Services; the first is its absence."""
 _NAMING = frozenset({"gateway.istio.io/name-override", "gateway.istio.io/service-account"})
 """Annotations by which its pods have another ServiceAccount than the Gateway's name."""
 _READY = "ready"
