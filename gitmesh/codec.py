@@ -100,6 +100,7 @@ def _one_of(values: tuple[str, ...], data: object, path: str) -> str:
 
 def _checked(kind: Any, data: object, path: str) -> Any:
     kinds: tuple[type, ...] = kind if isinstance(kind, tuple) else (kind,)
+    # By its type: `isinstance` takes True for a number.
     if type(data) not in kinds:
         raise CodecError(path, f"expected {' or '.join(_WORDS[one] for one in kinds)}")
     if isinstance(data, int) and data.bit_length() > _BITS:

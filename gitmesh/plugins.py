@@ -73,6 +73,7 @@ def _not_callable(member: str, found: object) -> Iterator[str]:
         yield f"{member} is no function"
         return
     try:
+        # By position, as the core calls it: what its parameters are called is the plug-in's own affair.
         inspect.signature(found).bind(*wanted)
     except TypeError:
         yield f"{member} does not take ({', '.join(wanted)})"

@@ -85,9 +85,8 @@ def _sequence(items: Sequence[Any], indent: str, lines: list[str]) -> None:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether it is written on the line of its key: whatever holds nothing. Text first, which nearly all of
-    it is.
-    """
+    """Whether it is written on the line of its key: whatever holds nothing."""
+    # Text is asked for first, since nearly all of it is.
     return isinstance(value, str) or not value or not isinstance(value, list | tuple | Mapping)
 
 
@@ -112,9 +111,10 @@ def _scalar(value: object, indent: str) -> str:
 
 
 def _float(value: float) -> str:
-    """YAML 1.1 wants a point in every float."""
+    """A float as YAML has it."""
     if isnan(value) or isinf(value):
         return ".nan" if isnan(value) else ".inf" if value > 0 else "-.inf"
+    # YAML 1.1 wants a point in every float.
     mantissa, _, exponent = repr(value).partition("e")
     return f"{mantissa if '.' in mantissa else mantissa + '.0'}{'e' if exponent else ''}{exponent}"
 

@@ -27,17 +27,16 @@ WORTH_COLLECTING = 100_000
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Keep the garbage collector out of a cycle: walking every remembered value costs more than the cycle
-    itself.
-
-    What a cycle leaves behind is collected after it, and then set aside so that the next collection is cheap.
-    """
+    """Keep the garbage collector out of a cycle."""
+    # To walk every remembered value costs more than the cycle itself.
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
         if gc.get_count()[0] > WORTH_COLLECTING:
+            # What a cycle left behind is collected after it; the rest is set aside, so that the next
+            # collection is cheap.
             gc.unfreeze()
             gc.collect()
             gc.freeze()

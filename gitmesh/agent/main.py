@@ -84,11 +84,7 @@ def run_agent(
 
 
 def stop_on_signals() -> Event:
-    """An event that SIGTERM and SIGINT set.
-
-    A thread of its own sets it, told by a pipe: a handler in Python runs in the main thread only, and that
-    one may be inside the event's lock, or stay blocked where the kernel gave the signal to another thread.
-    """
+    """An event that SIGTERM and SIGINT set."""
     stop = Event()
     told, tell = os.pipe()
     # A signal handler must never wait: with a full pipe the signal is on its way already.
@@ -96,6 +92,9 @@ def stop_on_signals() -> Event:
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _nothing_more)
+    # A thread of its own sets it, told by a pipe: a handler in Python runs in the main thread only, and that
+    # one may be inside of the event's lock, or stay blocked where the kernel gave the signal to another
+    # thread.
     Thread(target=_set_when_told, args=(told, stop), daemon=True, name="signals").start()
     return stop
 
@@ -110,11 +109,10 @@ def _set_when_told(told: int, stop: Event) -> None:
 
 
 def _last_resort(stop: Event, sources: Sequence[Polled], leave: Callable[[int], None]) -> None:
-    """End the polls, and the process when a cycle does not end in time; intents are on record, so the next
-    start converges.
-    """
+    """End the polls, and the process when a cycle does not end in time."""
     stop.wait()
     for source in sources:
         source.close()
     Event().wait(GRACE)
+    # Nothing is lost: intents are on record, so that the next start converges.
     leave(0)

@@ -110,12 +110,13 @@ class ForgeHook:
 
 
 def _secret(file: Path) -> bytes:
-    """Raises WorldError; an empty secret would be known to everybody."""
+    """The secret. Raises WorldError."""
     try:
         with file.open("rb") as opened:
             secret = opened.read(_MOST_SECRET + 1).strip()
     except OSError as error:
         raise WorldError(f"forge.webhook.secretFile {file}: {error.strerror or error}") from None
+    # An empty one would be known to everybody.
     if not 0 < len(secret) <= _MOST_SECRET:
         raise WorldError(f"forge.webhook.secretFile {file} holds no secret")
     return secret

@@ -61,7 +61,6 @@ def _below(base: Path, path: Path, *, git: bool = False, whole: bool = False) ->
 
 
 def _is_of_others(config: Path) -> bool:
-    """Whether somebody else put the file there, in a folder that several write: what lies below it may be
-    ours.
-    """
+    """Whether somebody else put the file there."""
+    # In a folder that several may write, what lies below it may be ours all the same.
     return config.stat().st_uid != os.geteuid()

@@ -117,13 +117,13 @@ def _edited(path: Path, top: Path | None, name: str, inside: Sequence[str]) -> S
         commit = checkout.commit("HEAD")
     except SourceError as error:
         raise click.UsageError(f"{path}: {error}; commit first, or give the whole folder") from None
+    # Among the committed files: by itself it would read as if all others were deleted.
     return CommitSource(name, checkout, commit, tuple(inside), edited=read_file(str(top), within))
 
 
 def uncommitted(head: CommitSource, top: Path) -> list[str]:
     """The policy files of the checkout `top` that are not as the commit has them: edited, new, or deleted.
-    Nothing where that cannot be told; whoever compares commits says so, lest an edit look as if it changed
-    nothing.
+    Empty where that cannot be told. A comparison of commits does not look at them, and names them.
     """
     from gitmesh.adapters.git.tree import list_policies
 
@@ -158,6 +158,7 @@ def _claims(file: File, prefix: str) -> bool:
     keeps beside. What a name that begins with a dot sets apart (`.github`) must look like one."""
     parsed = read(file.content, file.path)
     documents = [document.data for document in parsed.documents if document.data is not None]
+    # What a dot sets apart (`.github`) belongs to other tools, unless it looks like a policy.
     if any(part.startswith(".") for part in file.path.removeprefix(prefix).split("/")):
         return any(isinstance(data, dict) and str(data.get("kind")) in ENVELOPES for data in documents)
     return bool(parsed.findings) or not all(map(_is_of_others, documents))
@@ -198,11 +199,10 @@ def _within(path: Path, top: Path | None) -> str:
 
 
 def _link(path: Path, top: Path | None) -> Path | None:
-    """The first part of a path inside a checkout that is a symbolic link: git holds the link, not what it
-    leads to.
-    """
+    """The first part of a path inside a checkout that is a symbolic link."""
     absolute = Path(os.path.abspath(path))
     inner = [one for one in (absolute, *absolute.parents) if top is not None and top in one.parents]
+    # Git holds the link itself, not what it leads to.
     return next((_seen(one) for one in reversed(inner) if one.is_symlink()), None)
 
 

@@ -101,7 +101,7 @@ def _reviewer(
 
 
 def waking(setup: Setup, polled: Sequence[Polled], reviewer: Reviewer | None) -> Callable[[str], None]:
-    """Wake who reads a branch of the forge's repository; a push of our own status is no news to anybody."""
+    """Wake who reads a branch of the forge's repository."""
     first, back = _repository(setup), setup.config.write_back
     pairs = zip(polled, setup.config.sources, strict=True)
     of_forge = [(one, of.branch) for one, of in pairs if first is not None and of.url == first.url]
@@ -110,6 +110,7 @@ def waking(setup: Setup, polled: Sequence[Polled], reviewer: Reviewer | None) ->
         for one, followed in of_forge:
             if branch in ("", followed):
                 one.wake()
+        # A push of our own status is no news to anybody.
         if reviewer is not None and not (back.enabled and branch == back.status_branch):
             reviewer.wake()
 
@@ -167,6 +168,7 @@ def comparing(
 
 
 def _told(missing: Sequence[str]) -> str:
-    """Where facts come from: without a time, so that the same review stays the same."""
+    """Where facts come from."""
     left_out = f"; without source {', '.join(missing)}, of which nothing is in force" if missing else ""
+    # Without a time, so that the same review stays the same.
     return f"what the agent last read of each cluster{left_out}"

@@ -166,7 +166,8 @@ def _interrupted() -> int:
 
 
 def _reader_left() -> int:
-    """`gitmesh diff | head`: the reader has seen enough. Point stdout elsewhere so that the exit is quiet."""
+    """`gitmesh diff | head`: the reader has seen enough, so that nothing went wrong."""
+    # The interpreter flushes stdout once more when it ends, and would complain of the closed pipe.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 

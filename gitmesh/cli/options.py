@@ -58,9 +58,7 @@ def color(command: C) -> C:
 
 
 def _configured(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """The configuration's clusters, for the shell's completion; nothing where it cannot be read: a completion
-    never complains.
-    """
+    """The configuration's clusters, for the shell's completion; nothing where it cannot be read."""
     from gitmesh.adapters.folder import read_config
     from gitmesh.cli.configuration import find
     from gitmesh.errors import SourceError
@@ -69,6 +67,7 @@ def _configured(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
     file = ctx.params.get("config_path") or find(Path.cwd())
     try:
         config, _ = load_config(read_config(str(file)), str(file), os.environ) if file else (None, ())
+    # A completion never complains: it would write into the line that is being typed.
     except SourceError:
         return []
     return (

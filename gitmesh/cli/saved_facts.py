@@ -41,9 +41,7 @@ def remembered_fleet(configured: Sequence[ClusterConfig], facts: Mapping[str, Cl
 
 
 def read_facts(path: Path) -> Mapping[str, ClusterFacts]:
-    """Facts saved by `gitmesh discover -o yaml` (or json); as many nodes as it has bytes, so that aliases
-    multiply nothing.
-    """
+    """Facts saved by `gitmesh discover -o yaml` (or json)."""
     try:
         return facts_in(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -55,5 +53,6 @@ def facts_in(content: bytes) -> Mapping[str, ClusterFacts]:
     from gitmesh.discovery.facts_codec import load_facts
     from gitmesh.yaml_documents import MAX_NODES, read_documents
 
+    # As many nodes as the file has bytes, however large it is, so that only aliases are bounded.
     documents = read_documents(content, max(MAX_NODES, len(content)))
     return load_facts(documents[0].value if len(documents) == 1 else None)

@@ -47,11 +47,12 @@ class View(Struct, frozen=True, kw_only=True):
 
 
 def translators() -> Mapping[str, Translator]:
-    """The installed translators. One that does not load is a failure: its objects would look unwanted."""
+    """The installed translators. One that does not load is a failure."""
     from gitmesh.plugins import PluginError, load_translators
 
     try:
         return load_translators()
+    # Without it the objects of its mesh would look unwanted, and be deleted.
     except PluginError as error:
         raise click.ClickException(str(error)) from None
 
@@ -117,6 +118,7 @@ def answer(report: Report, view: View, *, differences: bool = False) -> int:
     kept it from being read.
     """
     for glob in unmatched(report, view.policies):
+        # With errors the policy may be there, in a file that could not be read.
         if not any(one.is_error for one in report.diagnostics):
             raise click.UsageError(f"--policy {glob}: no such policy")
         console.note(printable(f"--policy {glob}: no such policy, as far as the errors let see"))

@@ -32,9 +32,8 @@ def state_file(environment: Mapping[str, str]) -> Path:
 
 
 def in_ci(environment: Mapping[str, str]) -> bool:
-    """Whether this is a run of somebody's CI, where nobody agreed to anything: only `--config` counts
-    there.
-    """
+    """Whether this is a run of somebody's CI."""
+    # Nobody agreed to anything there, so that only `--config` counts.
     return environment.get("CI", "").lower() not in ("", "0", "false", "no")
 
 

@@ -52,13 +52,12 @@ def own_source(setup: Setup, one: SourceConfig, store: Path | None) -> GitSource
 
 
 def plain_folder(setup: Setup, one: SourceConfig) -> FolderSource:
-    """A folder as a source. Files are named from the folder of the configuration, whoever looks from
-    wherever.
-    """
+    """A folder as a source."""
     from gitmesh.adapters.folder import FolderSource
 
     assert one.path is not None, "the caller has looked"
     shown = Path(one.path).as_posix()
+    # Files are named from the folder of the configuration, from wherever somebody looks.
     prefix = "" if shown == "." else f"{shown.rstrip('/')}/"
     return FolderSource(one.name, str(setup.base / one.path), prefix=prefix, paths=tuple(one.paths))
 
@@ -85,7 +84,8 @@ def git_source(setup: Setup, source: SourceConfig, store: Path | None) -> GitSou
 
 
 def store_name(name: str, url: str) -> str:
-    """The folder of a repository in the store: another URL never finds the objects of the former one."""
+    """The folder of a repository in the store."""
+    # With the URL in it, so that another one never finds the objects of the former one.
     return f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
 
 
@@ -217,13 +217,13 @@ def forge(setup: Setup | None, token_file: Path | None = None) -> Forge:
 
 
 def events(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> EventPublisher | None:
-    """Events on the agent's own Deployment (namespace, name), where the configuration has the cluster that it
-    runs in.
-
-    None in mode Observe: an Event is a write, too.
+    """Events on the agent's own Deployment (namespace, name). None unless the configuration has the cluster
+    that it runs in, in mode Enforce.
     """
     own = next(
-        (fleet.clusters[one.name] for one in setup.config.clusters if one.in_cluster and one.enforce), None
+        # An Event is a write, too, so that there are none in mode Observe.
+        (fleet.clusters[one.name] for one in setup.config.clusters if one.in_cluster and one.enforce),
+        None,
     )
     if own is None:
         return None

@@ -72,6 +72,7 @@ def unusable_names(facts: Mapping[str, ClusterFacts]) -> Iterator[Diagnostic]:
 
 
 def _is_service(service: Service) -> bool:
+    # The name of a Service is a part of a DNS name, without dots; those of other objects may have some.
     return is_label(service.namespace) and is_label(service.name)
 
 

@@ -60,9 +60,10 @@ def _named_ports(ports: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, int]
 
 
 def environment(container: Body) -> Pairs:
-    """Literal environment variables; references to Secrets and ConfigMaps have no value here."""
+    """Literal environment variables."""
     return tuple(
         (intern(text(e.get("name"))), intern(text(e.get("value"))))
         for e in listed(container.get("env"))
+        # References to Secrets and ConfigMaps have no value here.
         if text(e.get("value"))
     )

@@ -42,6 +42,7 @@ T = TypeVar("T")
 
 _POOL_LIMIT = 50_000
 _FINISHED = frozenset({"Succeeded", "Failed"})
+# The second one of a pair is how nodes were labelled before Kubernetes 1.17.
 _LOCALITY = (
     ("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region"),
     ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"),
@@ -127,6 +128,7 @@ class Reducer:
 
     def _injector(self, body: Body, metadata: Body) -> InjectorRow | None:
         rules = [rule for webhook in listed(body.get("webhooks")) for rule in listed(webhook.get("rules"))]
+        # Whoever is not asked about pods injects no proxies.
         if not any({"pods", "*", "*/*"}.intersection(strings_of(rule.get("resources"))) for rule in rules):
             return None
         return InjectorRow(
@@ -174,6 +176,7 @@ class Reducer:
         )
 
     def _pod(self, body: Body, metadata: Body) -> PodRow | None:
+        # Pods that have ended may stay for long, and neither call nor are called.
         if text(mapping(body.get("status")).get("phase")) in _FINISHED:
             return None
         spec = mapping(body.get("spec"))

@@ -34,6 +34,7 @@ def alias_of(spec: Body) -> str:
     """The Service that an ExternalName Service names; a host elsewhere is an address, which facts leave
     out.
     """
+    # A DNS name may end with a dot, and its case does not matter.
     name = text(spec.get("externalName")).lower().rstrip(".")
     named = text(spec.get("type")) == "ExternalName" and name.split(".")[2:3] == ["svc"]
     return intern(name) if named else ""

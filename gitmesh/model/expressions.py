@@ -80,6 +80,7 @@ def instructions(pattern: str) -> int:
             last = groups.pop()
             groups[-1] += last
         elif kind in ("least", "more", "most"):
+            # One more than is asked for: an open end (`{2,}`) is a loop behind the least number.
             times = max(int(token["least"]), int(token["most"] or 0)) + 1
             groups[-1] += (last + 1) * times
             last = (last + 1) * times

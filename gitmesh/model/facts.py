@@ -144,6 +144,7 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     def proxied(self) -> tuple[tuple[str, str, bool], ...]:
         """(namespace, ServiceAccount, whether a gateway's) of the workloads with a proxy of their own, in a
         cluster where others have none, sorted; else empty."""
+        # Where every pod of a mesh has a proxy of its own there is nothing to tell apart.
         if not self.is_ambient:
             return ()
         own = (w for w in self.workloads if w.mesh and w.dataplane == "sidecar")

@@ -58,6 +58,7 @@ class Operation:
     ports: tuple[int, ...] = ()
     unresolved_ports: tuple[str, ...] = ()
     raw: bool = False
+    # Left out of comparisons: rules that say the same are one, wherever they stand.
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @property

@@ -16,11 +16,9 @@ Body: TypeAlias = Mapping[str, Any]
 _MAPPINGS = (dict, Mapping)
 
 
+# A tuple, as tens of thousands of them are hashed and sorted in each cycle.
 class ObjectKey(NamedTuple):
-    """Identity of an object inside one cluster. `namespace` is "" for cluster-scoped kinds.
-
-    A tuple, as tens of thousands of them are hashed and sorted in each cycle.
-    """
+    """Identity of an object inside one cluster. `namespace` is "" for cluster-scoped kinds."""
 
     group: str
     kind: str

@@ -47,6 +47,7 @@ class Policy:
     namespace: str
     name: str
     spec: Spec
+    # Policies that say the same are equal, wherever they stand in their files.
     positions: Positions = field(compare=False, repr=False)
     digest: str
 

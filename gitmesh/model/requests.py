@@ -176,6 +176,7 @@ class Fault(Model):
         return self
 
 
+# The names of Envoy's retry policies, for HTTP and for gRPC, which meshes on Envoy take over.
 _RETRY_CONDITIONS = frozenset(
     [
         "5xx",

@@ -98,6 +98,7 @@ class Workload(Struct, frozen=True, kw_only=True):
     @property
     def shape(self) -> Shape:
         """What tells these pods from all others, as something to look up by."""
+        # How many there are, and where they run, tells no pods apart.
         return self.key, (
             tuple(sorted(self.labels.items())),
             self.dropped,

@@ -46,7 +46,8 @@ def findings_of(
 
 
 def _is_echo(error: PydanticError) -> bool:
-    """pydantic counts only good items: a list whose items all fail is no short list."""
+    """Whether an error only repeats others."""
+    # pydantic counts only good items: a list whose items all fail is no short list.
     return error["type"] == "too_short" and bool(len(error["input"]) >= error["ctx"]["min_length"])
 
 

@@ -28,10 +28,7 @@ class Spot(Struct, frozen=True):
 
 
 def located(loc: tuple[str | int, ...], model: type[BaseModel]) -> Spot:
-    """The path of an error without the elements that pydantic adds for unions and for keys of free mappings.
-
-    Only the model knows which elements are tags: a field may be called `name` as well.
-    """
+    """The path of an error without the elements that pydantic adds for unions and keys of free mappings."""
     path: list[str | int] = []
     owner: type[BaseModel] | None = None
     current: type[BaseModel] | None = model
@@ -39,6 +36,7 @@ def located(loc: tuple[str | int, ...], model: type[BaseModel]) -> Spot:
     for part in loc:
         if part == "[key]":
             is_key = True
+        # Only the model knows which elements are tags: a field may be called `name` as well.
         elif tag_due and part in UNION_TAGS:
             tag_due = False
             current = Disabled if part == "disabled" else current

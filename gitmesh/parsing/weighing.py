@@ -48,6 +48,7 @@ class Load(Struct, frozen=True):
 
 def load(content: bytes, documents: Iterable[Document]) -> Load:
     """What the expressions of a file's documents cost; those too long to be compiled cost nothing."""
+    # Nearly every file: one search of its bytes saves the walk.
     if _KEY.encode() not in content:
         return Load()
     first: dict[str, Location] = {}
@@ -55,6 +56,7 @@ def load(content: bytes, documents: Iterable[Document]) -> Load:
         for path, text in _expressions(document.data):
             if text not in first:
                 first[text] = document.positions.at(path)
+    # Equal texts count once, as each is compiled once. Too long ones are refused by their length alone.
     weights = {text: weight(text) for text in first if len(text) <= MAX_LENGTH}
     if not weights:
         return Load()
@@ -63,7 +65,8 @@ def load(content: bytes, documents: Iterable[Document]) -> Load:
 
 
 def _expressions(data: object) -> Iterator[tuple[YamlPath, str]]:
-    """Every expression in a document, with its path; without recursion, in no order."""
+    """Every expression in a document, with its path, in no order."""
+    # Without recursion: the document is anybody's, and may be as deep as the parser lets it.
     waiting: list[tuple[YamlPath, object]] = [((), data)]
     while waiting:
         path, value = waiting.pop()

@@ -20,12 +20,14 @@ PydanticError = Mapping[str, Any]
 
 def echo(value: object) -> str:
     """A value fit for a message: short, and never a whole structure."""
+    # Before numbers, as True is one to Python.
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, str) and len(value) <= _MAX_ECHO:
         return repr(value)
+    # Never the value itself: it may be a whole document, or a secret.
     return _ECHOES.get(type(value), "this value")
 
 
@@ -54,6 +56,7 @@ def _unknown(spot: Spot) -> tuple[str, str, str]:
             "remove it: GitMesh refuses what it would have to ignore",
         )
     known = fields_of(model) if model else {}
+    # Cut, since the name is whatever the file says.
     where = f"{_spoken(spot.path[:-1])} has no field {name[:64]!r}"
     return "GM202", where, suggest(name, known) or f"it has {', '.join(sorted(known))}"
 
@@ -162,6 +165,7 @@ _MESSAGES: Mapping[str, Callable[[object, Mapping[str, Any]], tuple[str, str]]] 
     "model_type": _kind("a mapping of fields"),
     "model_attributes_type": _kind("a mapping of fields"),
     "dict_type": _kind("a mapping"),
+    # Lists are tuples in our models, which nobody who writes YAML need know.
     "tuple_type": _list,
     "list_type": _list,
     "greater_than_equal": _bound("at least", "ge"),
@@ -181,6 +185,7 @@ _MESSAGES: Mapping[str, Callable[[object, Mapping[str, Any]], tuple[str, str]]] 
         f"must have at most {_plural(context['max_length'], 'character')}",
         "",
     ),
+    # Nobody reads a regular expression: what it means is told.
     "string_pattern_mismatch": _pattern,
 }
 """pydantic's type of error -> (value, context) -> message after the field's name, and a hint."""

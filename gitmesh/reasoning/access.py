@@ -37,6 +37,7 @@ def can(question: Question, known: Known) -> Admission:
     pairs = known.behind(service, question.port)
     if not pairs:
         return _whole(Answer.UNKNOWN, Basis.NO_PODS, _no_pods(known, service))
+    # By ground: of thousands of shapes behind a Service most are decided alike.
     rulings: dict[object, tuple[Ruling, ...]] = {}
     for pair in pairs:
         if pair.ground not in rulings:
@@ -71,6 +72,7 @@ def _rulings(question: Question, known: Known, pair: Pair) -> Iterator[Ruling]:
     yield asked
     if question.sniffed:
         other = _decided(replace(question, http=False), known, pair)
+        # Told only where it makes a difference.
         if other.answer is not asked.answer:
             yield replace(other, text=f"where the connection is not HTTP: {other.text}")
 
@@ -100,6 +102,7 @@ def _come(question: Question, known: Known, pair: Pair) -> Ruling:
     if way in (Way.SEEN, Way.AHEAD):
         return seen
     unseen = AtPair(question, known, pair, unseen=True).ruling()
+    # Then it makes no difference who sees the request.
     if unseen.answer is seen.answer:
         return unseen
     if way is Way.UNSEEN:

@@ -55,6 +55,7 @@ def _end(question: Question, target: Target, origin: Origin) -> End:
     port = target.port or question.port
     stays = target.service.key == question.service and not target.subset and port == question.port
     there = question if stays else replace(question, service=target.service.key, port=port)
+    # Whether it is HTTP is said by the port where it arrives, not by the one that was called.
     http = next((one.http for one in target.service.ports if one.number == port), question.http)
     return End(question=replace(there, http=http), subset=target.subset, origin=None if stays else origin)
 
@@ -78,6 +79,7 @@ def _with_headers(question: Question, change: HeaderOps | None) -> Question:
     headers = dict(question.headers)
     headers |= {name.lower(): value for name, value in (change.set or {}).items()}
     for name, value in (change.add or {}).items():
+        # Several lines of one header read as one, joined by commas (RFC 9110, section 5.3).
         headers[name.lower()] = ",".join(filter(None, (headers.get(name.lower()), value)))
     gone = {name.lower() for name in change.remove or ()}
     return replace(question, headers={name: text for name, text in headers.items() if name not in gone})
@@ -91,6 +93,7 @@ def _path(path: str, change: PathRewrite | None, match: RequestMatch) -> str:
     new, matched = change.replace_prefix_match, match.path.value if match.path else "/"
     if match.path and match.path.form == "stringPrefix":
         return new + path[len(matched) :]
+    # A segment prefix is replaced with its slash: /api -> / turns /api/v1 into /v1.
     rest = path[len(matched.rstrip("/")) :]
     return (new.rstrip("/") + rest if rest else new) or "/"
 
@@ -122,6 +125,7 @@ def _called(host: str | None, question: Question, known: Known) -> Service | Non
     if host is None:
         return known.index.facts.service_index[question.service]
     name, *rest = host.split(".")
+    # A host outside: the Services of a cluster are called name.namespace.svc and further.
     if len(rest) > 1 and rest[1] != "svc":
         return None
     return known.index.service(rest[0] if rest else question.client.namespace, name)

@@ -17,11 +17,7 @@ _address = lru_cache(maxsize=4096)(ipaddress.ip_address)
 
 
 def is_meant(caller: Caller, client: Client, *, deny: bool) -> bool | None:
-    """Whether the item means the client; None where that hangs on an address that is not known.
-
-    A Deny errs on the closed side: an item by identity also means callers without one, and one that cannot be
-    told by identities means everybody.
-    """
+    """Whether the item means the client; None where that hangs on an address that is not known."""
     return is_named(caller, client, deny=deny) and is_at(caller, client.ip)
 
 
@@ -37,6 +33,8 @@ def is_named(caller: Caller, client: Client, *, deny: bool) -> bool:
     """Whether the item means the client, wherever it calls from."""
     if caller.kind in ("all", "address"):
         return True
+    # A Deny errs on the closed side: an item by identity also means callers without one, and one that cannot
+    # be told by identities means everybody.
     if deny and (client.trust_domain is None or caller.inexpressible):
         return True
     if client.trust_domain is None:

@@ -48,6 +48,7 @@ class Crowd:
         """The callers, told apart by whether they have a proxy of the cluster, and by labels, only where that
         matters.
         """
+        # At most four views, each of which is made once for all destinations.
         if (proxies, labels) not in self._views:
             told = {
                 _shown(one): one
@@ -121,6 +122,7 @@ def principal_key(principal: Principal) -> IdentityKey:
 
 
 def _principals(client: Client) -> set[IdentityKey]:
-    """Every principal that means the client: of each part its own, or any."""
+    """Every principal that means the client."""
     # Of three parts.
+    # Each part by its name or by "", which means any: eight keys to look up, whatever rules there are.
     return set(product(*(("", part or "") for part in identity(client))))  # type: ignore[arg-type]

@@ -59,11 +59,13 @@ class _Difference:
         self, among: Collection[ServiceKey] | None, tick: Callable[[], object]
     ) -> Iterator[AccessChange]:
         first, second = (side.index.facts.service_index.keys() for side in self.sides)
+        # Both sides should have been made of the same facts; where they were not, nothing can be told.
         for key in first ^ second:
             yield _untold(key, (), "the Service is in the facts of one side only")
         for key in sorted(first & second if among is None else (first & second).intersection(among)):
             tick()
             stakes = [stake(key, side) for side in self.sides]
+            # Equal stakes decide every request alike: most destinations end here.
             if stakes[0] != stakes[1]:
                 yield from self._changes(key, stakes)
 
@@ -84,6 +86,7 @@ class _Difference:
         """
         if self.left <= 0:
             raise UntoldError("the policies of too many destinations differ to compare all of their requests")
+        # What turns out to be too much has cost as much as one may.
         work = MOST_WORK
         try:
             destination = Destination(key, self.sides, stakes, self._clients(interest(stakes)))

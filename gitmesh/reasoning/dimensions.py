@@ -77,6 +77,7 @@ def _header(name: str, lists: Sequence[Sequence[NamedCondition]]) -> Dimension:
     """A header of which rules list conditions, all of which must hold."""
     conditions = {one.condition for each in lists for one in each}
     if any(one.ignore_case or one.form not in ("exact", "prefix", "suffix", "present") for one in conditions):
+        # Which values an expression tells apart cannot be found by trying some.
         raise UntoldError(
             f"a rule asks for the header {name} by an expression, and which values that tells apart is not"
             " known"
@@ -101,6 +102,7 @@ def _condition(name: str, form: str, value: str) -> str:
     """A condition in a word of its own, which a sentence makes fit to be read."""
     if form == "present":
         return name
+    # Quoted where it would not be read as it is: empty, or with a star that is meant as a character.
     text = value if value and '"' not in value and "*" not in value else json.dumps(value)
     return f"{name}: {'*' * (form == 'suffix')}{text}{'*' * (form == 'prefix')}"
 
@@ -132,12 +134,14 @@ def _split(patterns: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
 def _paths(patterns: Collection[str]) -> Iterator[str]:
     """A path begins with a slash."""
     for text in samples(*_split(patterns), strange(patterns)):
+        # A beginning that was cut out of a pattern may lack the slash that every path has.
         yield text if text.startswith("/") else f"/{text}"
 
 
 def _methods(patterns: Collection[str]) -> Iterator[str]:
     yield from patterns
     longest = max((len(one) for one in patterns), default=0)
+    # A method that no rule names; longer than all of them where even this one is named.
     yield "OTHER" if "OTHER" not in patterns else "O" * (longest + 1)
 
 

@@ -13,6 +13,7 @@ from gitmesh.model.strangers import ForeignGuard, ForeignOperation, ForeignRule,
 from gitmesh.reasoning.operations import is_host, like
 from gitmesh.reasoning.questions import Client, ForeignWords, Pair, Question
 
+# In this order, so that among objects of equal width the laxest is the least.
 _LAX_FIRST = ("Disabled", "Permissive", "Strict")
 _EVERYWHERE = 2
 
@@ -49,6 +50,7 @@ def mode_of(words: Iterable[ForeignWords], number: int, meshwide: str) -> tuple[
     for one in words:
         guard = one.guard
         mode = guard.ports.get(str(number)) or guard.mode
+        # What may select only some of the pods is no promise that all of them refuse.
         if guard.action == "Mtls" and mode and (one.sure or mode != "Strict"):
             width = 0 if guard.selector else 1 if guard.namespace else _EVERYWHERE
             found.append((width, _LAX_FIRST.index(mode) if mode in _LAX_FIRST else 0, one.by))
@@ -60,6 +62,7 @@ def mode_of(words: Iterable[ForeignWords], number: int, meshwide: str) -> tuple[
 
 def _meets(guard: ForeignGuard, pair: Pair, question: Question, client: Client) -> bool | None:
     if guard.action == "Ask":
+        # Who is asked is not known, nor what they say.
         return None if guard.rules else False
     asked = _Request(question, client, pair.number, deny=guard.action == "Deny")
     return _any(_ruled(rule, asked) for rule in guard.rules)
@@ -80,6 +83,7 @@ def _ruled(rule: ForeignRule, asked: _Request) -> bool | None:
         _any(_to(one, asked) for one in rule.operations) if rule.operations else True,
         None if rule.unsure else True,
     ]
+    # A sample stands for requests that policies do not tell apart; a stranger's conditions might.
     if not asked.question.sample or not (
         rule.sources or rule.unsure or any(map(_asks_more, rule.operations))
     ):
@@ -116,10 +120,11 @@ def _from(one: ForeignSource, asked: _Request) -> bool | None:
 
 
 def _to(one: ForeignOperation, asked: _Request) -> bool | None:
-    """A Deny with parts that only requests have is wider on what is none: then it is not known."""
+    """Whether the operation means the request."""
     question = asked.question
     http = (*one.methods, *one.no_methods, *one.paths, *one.no_paths, *one.hosts, *one.no_hosts)
     if http and not question.http:
+        # A Deny with parts that only requests have is wider on what is none, by how much is not known.
         return None if asked.deny else False
     return _all(
         (
@@ -140,6 +145,7 @@ def _listed(
 ) -> bool:
     """Whether a value is one that is wanted and none that is not; None is no value, so none of either."""
     if value is None:
+        # None is no value, so that it is none that is wanted, and none that is not.
         return not wanted
     return (not wanted or any(fits(one, value) for one in wanted)) and not any(
         fits(one, value) for one in unwanted

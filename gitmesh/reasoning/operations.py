@@ -26,13 +26,13 @@ def holds(operation: Operation, ports: frozenset[int], question: Question) -> bo
 
 
 def connects(operation: Operation, ports: frozenset[int], question: Question, *, deny: bool) -> bool:
-    """Whether the rule means the connection for who sees no requests: what it asks of them an Allow then
-    admits of none, and a Deny denies of all, where there may be some.
-    """
+    """Whether the rule means the connection, for somebody who sees no requests."""
     if operation.ports and not ports & set(operation.ports):
         return False
     if not operation.asks_http:
         return True
+    # Without seeing requests an Allow of some admits none, and a Deny of some denies all, if there may be
+    # any.
     return deny and (operation.raw or question.http or question.sniffed)
 
 
@@ -47,6 +47,7 @@ def is_host(pattern: str, authority: str) -> bool:
     """A pattern without a port means the host with any."""
     pattern, authority = pattern.lower(), authority.lower()
     host, port = _split(authority)
+    # Clients may send the port along, and a pattern without one means the host with any.
     return like(pattern, authority) or bool(port and not _split(pattern)[1] and like(pattern, host))
 
 

@@ -41,7 +41,8 @@ def population(cluster: str, facts: Mapping[str, ClusterFacts | None]) -> tuple[
 
 
 def populations(facts: Mapping[str, ClusterFacts | None]) -> Mapping[str, tuple[Resident, ...]]:
-    """The population of each cluster: its identities are told to all others alike, so they are found once."""
+    """The population of each cluster."""
+    # Found once, since all other clusters are told of the same ones.
     strangers = {name: tuple(_foreign(known)) for name, known in facts.items() if known is not None}
     return {cluster: tuple(_among(cluster, facts, strangers)) for cluster in facts}
 
@@ -52,6 +53,7 @@ def _among(
     own = facts.get(cluster)
     if own is not None:
         yield from _own(own)
+    # After its own, and sorted: who stands for a class is the first of it, at each run the same.
     for name in sorted(strangers.keys() - {cluster}):
         yield from strangers[name]
 
@@ -93,7 +95,7 @@ def _idle(facts: ClusterFacts) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _foreign(facts: ClusterFacts) -> Iterator[Resident]:
-    """Its identities; how their requests are routed is decided where they are, so here they have no proxy."""
+    """The identities of another cluster."""
     domains = {mesh.name: mesh.trust_domain for mesh in facts.meshes}
     running = {
         (one.namespace, one.service_account, domains[one.mesh])
@@ -104,5 +106,6 @@ def _foreign(facts: ClusterFacts) -> Iterator[Resident]:
         {*running, *((namespace, name, domain) for namespace, name, domain, _ in _idle(facts))}
     ):
         label = f"{namespace}/{name}@{facts.cluster}"
+        # Without a proxy: how their requests are routed is decided where they are.
         client = Client(namespace=namespace, service_account=name, trust_domain=domain)
         yield Resident(client=client, account=label, workload=label, cluster=facts.cluster)

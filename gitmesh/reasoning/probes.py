@@ -23,6 +23,7 @@ from gitmesh.resolution.index import targets
 
 CUT_OFF = "GM316"
 _MOST_NAMED = 8
+# Only what a line of a policy decides: for the rest there is no line to tell it at.
 _WHY = {
     Basis.DENY: "a Deny means its requests",
     Basis.NO_ALLOW: "no Allow admits it",
@@ -66,9 +67,10 @@ def cut_off(facts: ClusterFacts, built: Build) -> tuple[Diagnostic, ...]:
 def _by_mode(
     workload: Workload, probe: Probe, strict: dict[str, Origin], facts: ClusterFacts
 ) -> Iterator[_Refusal]:
-    """A stranger's mode for these pods goes before the policies'."""
+    """What mTLS refuses."""
     if workload.mesh not in strict:
         return
+    # A stranger's mode for these pods goes before the policies'.
     mode, _ = mode_of(guards_of(workload, facts), probe.port, "Strict")
     if mode == "Strict":
         yield _refusal(workload, probe, strict[workload.mesh], "mTLS Strict takes no plain text")
@@ -91,6 +93,7 @@ def _rulings(workload: Workload, probe: Probe, known: Known) -> Iterator[Ruling]
     )
     key, port = next(reached, (("", ""), None))
     asked = Question(
+        # A kubelet shows no identity, and its address is no fact.
         client=Client(),
         service=key,
         port=port.number if port else 0,

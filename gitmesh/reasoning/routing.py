@@ -80,6 +80,7 @@ def route(question: Question, known: Known) -> Routing:
     contenders = [one.by for one in unit.around.contenders if one.of == "routes"] if unit else []
     follows = tuple(sorted({*contenders, *(one.by for one in overrides)}))
     connection = _connection(unit, question) if unit else {}
+    # The proxy of a gateway has routes of its own, but makes its connections as policies say.
     if question.client.router:
         ended = _ended(unit, replace(question, http=False), connection) if unit else {}
         return Routing(found=Found.GATEWAY, connection=connection, ended=ended)
@@ -134,6 +135,7 @@ def _found(target: Target, overrides: Iterable[Override]) -> Target:
     for one in overrides:
         there = {subset.labels for subset in one.subsets}
         if labels and one.of == "settings" and one.service == target.service.key and labels not in there:
+            # An object that clients follow in place of ours need not have the subset.
             return replace(target, subset=())
     return target
 
@@ -161,6 +163,7 @@ def _ended(unit: RoutingUnit, question: Question, decided: Collection[str]) -> M
 def tls_of(question: Question, known: Known) -> Decided | None:
     """The `tls` that a policy sets for the client's connection, if its proxy makes one, also where it is held
     as it would be refused; None keeps the mesh's own."""
+    # Also what is held for being refused: the question is what would become of the connection.
     unit = known.refused.get(question.service) or known.routing.get(question.service)
     routed = unit is not None and bool(question.client.mesh) and is_routed(question, unit, known)
     decided = _connection(unit, question).get("tls") if unit and routed else None
@@ -168,8 +171,10 @@ def tls_of(question: Question, known: Known) -> Decided | None:
 
 
 def _connection(unit: RoutingUnit, question: Question) -> Mapping[str, Decided]:
+    # Clients follow that object in place of ours, as a whole.
     if any(one.of == "settings" and one.service == question.service for one in _overrides(unit, question)):
         return {}
+    # A port's settings already hold those of the whole destination that it does not override.
     settings = unit.settings.get(question.port, unit.settings.get(0, {}))
     request = question.request()
     found = ((name, _meant(decided, request)) for name, decided in settings.items())

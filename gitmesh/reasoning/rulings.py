@@ -99,8 +99,9 @@ class AtPair:
         return None
 
     def _beside_others(self, own: Ruling) -> Ruling:
-        """Allows of all add up, and one of anybody's closes what none admits: what others close may stay open
-        only where an object of ours opens it."""
+        """Our own ruling, and what others' Allows make of it."""
+        # Allows of everybody add up, and anybody's closes what none admits: what others close stays open only
+        # where an object of ours opens it.
         opened = own.answer is Answer.ALLOWED and own.basis is not Basis.DEFAULT
         if opened or not (words := self._words("Allow")):
             return own
@@ -217,8 +218,8 @@ class AtPair:
         return holds(operation, ports, self.question)
 
     def _is_opened(self, operation: Operation) -> bool:
-        """Whether an Allow of these requests opens the pods' port: not where other pods have the number for
-        another port, as meshes name pods and numbers, but no pairs."""
+        """Whether an Allow of these requests opens the pods' port."""
+        # Not where other pods have the number for another port: meshes name pods and numbers, but no pairs.
         return not operation.ports or self.pair.number in operation.targets
 
     def _means(self, callers: Iterable[Caller], deny: bool) -> bool | None:

@@ -147,7 +147,8 @@ def _grants(found: tuple[Grant, ...]) -> _Grants:
 
 
 def _pairs(service: Service, number: int, known: Known) -> Iterator[PairStake]:
-    """Once for all shapes with one ground: what strangers say has mappings in it, so stakes have no hash."""
+    """The pods and ports behind a port of the Service, once for all shapes with one ground."""
+    # What strangers say has mappings in it, so that stakes have no hash by which to tell them apart.
     grounds = {pair.ground: pair for pair in known.behind(service, number)}
     yield from (_pair(pair, known) for pair in grounds.values())
 

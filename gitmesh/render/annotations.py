@@ -108,7 +108,8 @@ def text_of(one: Diagnostic) -> str:
 
 
 def _sarif_text(one: Diagnostic) -> str:
-    """`[text](target)` is a link in SARIF's plain text, too: nothing of a policy becomes one."""
+    """The text, of which nothing becomes a link."""
+    # `[text](target)` is a link in SARIF's plain text, too.
     return text_of(one).replace("](", "] (")
 
 
@@ -116,7 +117,7 @@ def _sarif_text(one: Diagnostic) -> str:
 
 
 def sarif_document(found: Annotations) -> Document:
-    """One run. What has no place is a notification of the run: viewers refuse a result that is nowhere."""
+    """The findings as the one run of a SARIF log."""
     codes = sorted({one.finding.code for one in found.placed} | {one.code for one in found.elsewhere})
     driver = {
         "name": "GitMesh",
@@ -127,6 +128,7 @@ def sarif_document(found: Annotations) -> Document:
         "tool": {"driver": driver},
         # Our columns count characters; a viewer that is not told so may count UTF-16 units.
         "columnKind": "unicodeCodePoints",
+        # What has no place is a notification of the run: viewers refuse a result that is nowhere.
         "invocations": [
             {
                 "executionSuccessful": True,
@@ -202,9 +204,8 @@ def _command(word: str, one: Annotation) -> str:
 
 
 def without_commands(text: str) -> str:
-    """A line of a job's log in which the runner finds no command: it looks for `::` at the beginning, and for
-    `##[` anywhere.
-    """
+    """A line of a job's log in which the runner finds no command."""
+    # The runner looks for `::` at the beginning of a line, and for `##[` anywhere in it.
     safe = printable(text).replace("##[", "# #[")
     return f"- {safe}" if safe.lstrip().startswith("::") else safe
 

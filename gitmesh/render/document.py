@@ -88,7 +88,8 @@ def summary_document(report: Report) -> Document:
 
 
 def findings(diagnostics: Iterable[Diagnostic]) -> list[Document]:
-    """Findings, each with every key that has a value. The source's line (`excerpt`) stays on the terminal."""
+    """Findings, each with every key that has a value."""
+    # Without the source's line (`excerpt`), which stays on the terminal.
     return [_finding(one) for one in diagnostics]
 
 

@@ -64,9 +64,8 @@ def markdown(text: str) -> str:
 
 
 def fenced(text: str, language: str = "") -> str:
-    """A code block whose fence is longer than any run of backticks inside, so that nothing inside can end
-    it.
-    """
+    """A code block."""
+    # The fence is longer than any run of backticks inside, so that nothing inside can end it.
     longest = max((len(run) for run in _BACKTICKS.findall(text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"

@@ -80,10 +80,9 @@ def _rows(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[tuple[S
 
 
 def _placed(row: MeaningRow, clusters: Sequence[ClusterComparison], every: int) -> MeaningRow:
-    """The row with where it is so. That a cluster is only observed is always said: there nothing comes of
-    it.
-    """
+    """The row with where it is so."""
     written = [one.name for one in clusters if one.enforce]
+    # That a cluster is only observed is always said: nothing comes of it there.
     watched = [one.name for one in clusters if not one.enforce]
     if len(written) == every:
         return row
@@ -202,6 +201,7 @@ def headline(comparison: Comparison) -> str:
     clusters = [one for one in comparison.clusters.values() if one.changes]
     unknown = sum(bool(one.unknown) for one in comparison.clusters.values())
     said = [
+        # First, as forges show only the beginning of a status.
         access_total(comparison),
         (
             f"{counts['create']} to create, {counts['update']} to change, {counts['delete']} to delete in"

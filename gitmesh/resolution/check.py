@@ -137,9 +137,7 @@ def _origins(policy: Policy) -> Iterator[Diagnostic]:
 
 
 def _claimed_twice(policies: Sequence[Policy]) -> Iterator[Diagnostic]:
-    """Meshes that two VirtualMeshes name by cluster and name; without a name every mesh of the cluster is
-    meant.
-    """
+    """Meshes that two VirtualMeshes name by cluster and name."""
     claims: dict[str, list[tuple[Policy, int, str]]] = {}
     for policy in policies:
         assert isinstance(policy.spec, VirtualMeshSpec)
@@ -151,6 +149,7 @@ def _claimed_twice(policies: Sequence[Policy]) -> Iterator[Diagnostic]:
             others = [
                 (p, n)
                 for p, n, other in claimed
+                # Without a name every mesh of the cluster is meant.
                 if p.id != policy.id and (not name or not other or name == other)
             ]
             if others:
@@ -242,9 +241,7 @@ def _too_long(policy: Policy) -> Iterator[Diagnostic]:
 
 
 def _symbolic(port: int | str) -> int:
-    """A number for a port name that is no port's number: whether a name and a number are one port only facts
-    can tell.
-    """
+    """A number for a port name that is no port's number."""
     # Negative, so that it meets itself and no number.
     return port if isinstance(port, int) else -int.from_bytes(port.encode())
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from gitmesh.model.conditions import TextCondition
 from gitmesh.model.expressions import fullmatch
 
+# ASCII alone: proxies fold no other letters, and what they take for different must be different here.
 _FOLD = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _SPECIAL = frozenset("\\.+*?()|[]{}^$")
 # Meshes refuse longer ones (Istio's validation of StringMatch.regex).
@@ -139,9 +140,8 @@ def _folded(condition: TextCondition) -> TextCondition:
 
 
 def _decidable(exact: TextCondition, regex: TextCondition) -> bool:
-    """Whether one evaluation answers for every spelling of the exact value. An expression may switch case
-    back on.
-    """
+    """Whether one evaluation answers for every spelling of the exact value."""
+    # An expression may switch case back on by a flag, so that one spelling says nothing of another.
     return _sensitive(exact) or _caseless(exact) or (regex.ignore_case and "(?" not in regex.value)
 
 

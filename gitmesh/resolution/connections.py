@@ -131,10 +131,11 @@ def _by_port(settings: Mapping[int, Mapping[str, Decided]]) -> Iterator[tuple[in
 def _refusing(
     service: Service, port: int, workloads: Sequence[Workload], strict: Mapping[str, Origin]
 ) -> list[bool]:
-    """For each shape of pods whether they refuse; a proxy refuses only on ports that it sees."""
+    """For each shape of pods whether they refuse."""
     ports = [one for one in service.ports if port in (0, one.number)]
     return [
         workload.mesh in strict
+        # A proxy refuses only on ports that it sees.
         and all(workload.guards(number) for one in ports for number in targets(one, [workload]))
         for workload in workloads
     ]

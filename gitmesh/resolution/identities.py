@@ -78,8 +78,9 @@ class Trust:
 
 
 def _names(index: Index) -> tuple[str, ...]:
-    """A mesh may say anything of itself, also what means everybody to others (`*`): only a name counts."""
+    """The trust domains of a cluster's meshes."""
     return tuple(
+        # A mesh may say anything of itself, also what means everybody to others (`*`): only a name counts.
         sorted({mesh.trust_domain for mesh in index.facts.meshes if _NAME.fullmatch(mesh.trust_domain)})
     )
 
@@ -92,9 +93,9 @@ def _clusters(item: IdentitySelector) -> set[str]:
 
 
 def _unknown(item: IdentitySelector, world: KnownClusters) -> tuple[str, ...]:
-    """A trust domain is one cluster's own only if no other has it, so a bound identity depends on the facts
-    of all.
-    """
+    """The clusters whose unknown facts would decide what an item means."""
+    # A trust domain is one cluster's own only if no other has it: who is bound to a cluster hangs on the
+    # facts of all.
     return world.unidentified() if _clusters(item) else ()
 
 

@@ -36,7 +36,8 @@ class Index:
 
     @cached_property
     def namespaces(self) -> frozenset[str]:
-        """Every Namespace that is there. A folder of manifests need not hold the objects themselves."""
+        """Every Namespace that is there."""
+        # A folder of manifests need not hold the Namespace objects themselves.
         named: list[Service | Workload] = [*self.facts.services, *self.facts.workloads]
         accounts = (namespace for namespace, _ in self.facts.service_accounts)
         return frozenset(self.facts.namespaces).union((one.namespace for one in named), accounts)

@@ -161,10 +161,9 @@ class Targets:
         return tuple(target for target in found if target is not None)
 
     def items(self, row: Row, name: str, decided: Decided) -> Items:
-        """The items of a decided list. Found once for all rows: the value of a policy's list is the same in
-        each.
-        """
+        """The items of a decided list."""
         policy = _decider(row, decided)
+        # Found once for all rows: the value of a policy's list is the same in each.
         if (policy.id, name) not in self._known:
             self._known[policy.id, name] = items_of(policy, name, decided.value)
         return self._known[policy.id, name]

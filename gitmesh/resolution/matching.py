@@ -102,9 +102,8 @@ def conjunction(a: RequestMatch, b: RequestMatch) -> Conjunction:
 
 
 def _apart(a: RequestMatch, b: RequestMatch) -> bool:
-    """Whether single conditions exclude each other, which is quick to see: most rules of one destination mean
-    other requests.
-    """
+    """Whether single conditions exclude each other."""
+    # Quick to see, and asked first: most rules of one destination mean other requests.
     if (a.method != b.method and a.method and b.method) or (a.port != b.port and a.port and b.port):
         return True
     if a.path is not None and b.path is not None and a.path != b.path and excludes(a.path, b.path, path=True):

@@ -88,9 +88,9 @@ def _readers(cluster: str, index: Index, mesh: Mesh, membership: MeshOwners) -> 
 
 
 def _is_gateway(workload: Workload, spec: VirtualMeshSpec, cluster: str) -> bool:
-    """Whether a default of Deny does not cover it: as the VirtualMesh says, else as the cluster vouches for
-    it.
-    """
+    """Whether a default of Deny does not cover it."""
+    # As the VirtualMesh says, else as the cluster vouches for it: what pods say of themselves is no
+    # authority.
     if spec.gateways is None:
         return workload.gateway
     return any(_means(item, workload, cluster) for item in spec.gateways)

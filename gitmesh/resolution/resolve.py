@@ -185,9 +185,7 @@ def _half(policy: Policy) -> Half:
 
 
 def _shadowed(done: Iterable[DecidedDestination], scene: ResolutionInput) -> Iterator[Diagnostic]:
-    """Rules that decide nothing on any destination; none is called so while a cluster may still show it
-    one.
-    """
+    """Rules that decide nothing on any destination."""
     wins: set[RuleId] = set()
     losers: dict[RuleId, tuple[Origin, Origin]] = {}
     for one in done:

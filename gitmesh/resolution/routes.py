@@ -61,11 +61,10 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
         return Row(match=match, parts=(*self.parts, rule.match), decided=decided, rules=(*self.rules, rule))
 
     def effect(self) -> Mapping[Slot, Any]:
-        """What requests get, to be compared: a replaced prefix means something only beside the prefix it
-        replaces.
-        """
+        """What requests get, to be compared."""
         live = {slot: rule for slot, rule in self.decided.items() if not is_disabled(rule.slots[slot])}
         return {
+            # A replaced prefix means something only beside the prefix that it replaces.
             slot: (rule.slots[slot], rule.match.path if replaces_prefix(rule.slots[slot]) else None)
             for slot, rule in live.items()
         }

@@ -219,10 +219,11 @@ class _Moving:
 
 
 def _units(build: Build) -> Mapping[UnitKey, Unit]:
-    """What was decided, without what is held: that stays as it is, whatever it is."""
+    """What was decided, without what is held."""
     return {
         key: unit
         for unit in build.units
+        # What is held stays as it is, whatever it is.
         if (key := unit.key) not in build.held_units and key.home == build.cluster
     }
 

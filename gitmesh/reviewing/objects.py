@@ -17,16 +17,16 @@ from gitmesh.planning.ownership import ID
 
 
 def object_deltas(base: Build, head: Build) -> tuple[ObjectDelta, ...]:
-    """The objects that differ, by key. One that head holds stays as it is, so it is none; of one that base
-    held nothing is known.
-    """
+    """The objects that differ, by key."""
     return tuple(_deltas(base, head))
 
 
 def _deltas(base: Build, head: Build) -> Iterator[ObjectDelta]:
     for key in sorted(base.manifests.keys() | head.manifests.keys()):
+        # What head holds stays as it is.
         if key in head.held:
             continue
+        # Of what base holds nothing is known.
         old = None if key in base.held else base.manifests.get(key)
         new = head.manifests.get(key)
         if (old.digest if old else "") != (new.digest if new else ""):
@@ -50,11 +50,10 @@ def _delta(key: ObjectKey, old: Manifest | None, new: Manifest | None) -> Object
 
 
 def _unmarked(body: bytes) -> bytes:
-    """An object without our mark with its own name and the cluster's: what is alike in two clusters then
-    reads alike.
-    """
+    """An object without our mark with its own name and the cluster's."""
     found = decode(body)
     annotations = mapping(mapping(found.get("metadata")).get("annotations"))
+    # What is alike in two clusters then reads alike.
     kept = {name: value for name, value in annotations.items() if name != ID}
     return (
         canonical({**found, "metadata": {**mapping(found.get("metadata")), "annotations": kept}})

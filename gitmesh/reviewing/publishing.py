@@ -106,9 +106,8 @@ def _settle_former(forge: Forge, number: int, instance: str, head: str) -> None:
 
 
 def publish(forge: Forge, pull: PullRequest, publication: Publication) -> Posted:
-    """Comment and status. The pull request is asked for once more: one that was closed, or has another head
-    by now, keeps what it shows, and only the commit gets its status. A comment that fails keeps no status
-    back. Raises ForgeError.
+    """Comment and status; the status alone where the pull request was closed, or has another head by now. A
+    comment that fails keeps no status back. Raises ForgeError.
     """
     status = status_of(publication)
     try:
@@ -129,6 +128,7 @@ def publish(forge: Forge, pull: PullRequest, publication: Publication) -> Posted
 
 
 def _commented(forge: Forge, number: int, publication: Publication) -> Posted:
+    # Asked for once more: it may have been closed, or pushed to, while it was being reviewed.
     now = repeated(lambda: forge.pull(number))
     if now.state is not PullState.OPEN or now.head != publication.head:
         return Posted.STALE

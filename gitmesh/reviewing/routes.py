@@ -222,11 +222,11 @@ def _value(
     row: RequestMatch = _EVERYTHING.match,
     region: RequestMatch = _EVERYTHING.match,
 ) -> _Said:
-    """A replaced prefix is that of the row, which may be another one in another revision: it is compared as
-    the region sees it.
-    """
+    """What is said of a field other than a split or a mirror, for the requests of the region."""
     value, prefix = decided.value, ""
     if replaces_prefix(value):
+        # The prefix is that of the row, which may be another one in the other revision: both are compared as
+        # the region sees them.
         path = replacement(value.path.replace_prefix_match, row, region)
         prefix = match_text(RequestMatch(path=row.path)) if path is None else ""
         value = value if path is None else value.model_copy(update={"path": path})

@@ -24,13 +24,12 @@ _MAX_LINES = 100
 
 
 def message(report: Report, healed: Sequence[str] = ()) -> str:
-    """Subject, what was healed, and the trailers that lead back to the sources. `[skip ci]` keeps CI systems
-    asleep.
-    """
+    """Subject, what was healed, and the trailers that lead back to the sources."""
     sources = [report.sources[name] for name in sorted(report.sources)]
     count = len(report.diagnostics)
     subject = (
         f"{subject_of(report.instance)} {_standing(report)}, {count} finding{'' if count == 1 else 's'}"
+        # So that no CI system runs for a status.
         " [skip ci]"
     )
     body = ["", *healed[:_MAX_LINES]] if healed else []
@@ -62,11 +61,12 @@ def subject_of(instance: str) -> str:
 
 
 def heals(report: Report) -> tuple[str, ...]:
-    """One line for each object that had been changed in a cluster, not in Git, and was put right in this run.
-    What is put right again and again is a fight, which its finding tells once."""
+    """One line for each object that somebody had changed in a cluster, and that was put right in this run.
+    """
     lines = []
     for name, result in sorted(report.clusters.items()):
         done = {outcome.key for outcome in result.outcomes if outcome.ok}
+        # What is put right again and again is a fight, which its finding tells once.
         fights = {
             key for key, count in (result.ledger.heals if result.ledger else {}).items() if count > FIGHT
         }
@@ -109,5 +109,6 @@ def _object(key: ObjectKey) -> str:
 
 
 def _field(path: str) -> str:
-    """A field's path comes from a live object, where keys may be any text."""
+    """A field's path, as far as it may be shown."""
+    # It comes from a live object, where keys may be any text.
     return path if _FIELD.match(path) else "(field not shown)"

@@ -184,7 +184,7 @@ def _cause(row: _FindingRow) -> Complaint:
 
 
 def _read(files: Mapping[str, bytes], path: str, kind: str, shape: type[T]) -> T:
-    """One file in its shape. What a newer version wrote beside is passed over."""
+    """One file in its shape."""
     if path not in files:
         raise UnreadableError(f"{path} is not there")
     try:
@@ -195,6 +195,7 @@ def _read(files: Mapping[str, bytes], path: str, kind: str, shape: type[T]) -> T
     if not isinstance(body, dict) or (body.get("apiVersion"), body.get("kind")) != (API_VERSION, kind):
         raise UnreadableError(f"{path} is no {kind} of {API_VERSION}")
     try:
+        # Fields that a newer version wrote beside these are passed over.
         return convert(body, shape)
     except ValidationError as error:
         # The message repeats what stands in the file, which is anybody's text: only the place is shown.

@@ -54,9 +54,7 @@ class ClusterView:
         self._standings: dict[str, PolicyStatus | None] = self._kept(before) if before else {}
 
     def _moved(self, before: ClusterView) -> Set[ObjectKey]:
-        """Objects of which something is different now. Most are the very same object as before, which is
-        quick to see.
-        """
+        """Objects of which something is different now."""
         moved = self.manifests.keys() ^ before.manifests.keys()
         moved |= {key for key, _ in self._troubles.items() ^ before._troubles.items()}
         pairs = [

@@ -140,7 +140,7 @@ class _Tree:
     # -- clusters
 
     def _cluster(self, name: str, result: ClusterResult) -> bytes:
-        """The rows are long lists of which few change, so each row's text is remembered by itself."""
+        """The file of one cluster."""
         document: dict[str, Any] = {
             "apiVersion": API_VERSION,
             "kind": "ClusterStatus",
@@ -158,6 +158,7 @@ class _Tree:
         drift = [row for change in standing_changes(result) for row in drift_rows(change)]
         if drift:
             document["drift"] = drift
+        # Long lists of which few rows change, so that the text of each row is remembered by itself.
         rows = self._rows[name] = self._object_rows(name)
         listed = f"objects:\n{''.join(rows.values())}" if rows else "objects: []\n"
         return self._text(f"clusters/{name}.yaml", document) + listed.encode()

@@ -120,9 +120,8 @@ def _write(files: Mapping[Path, str], folder: Path, top: Path) -> None:
 
 
 def _is_taken(path: Path, roots: Sequence[Path]) -> bool:
-    """Whether the file, or something that is no folder where it needs one, is there. A link below the roots
-    may lead anywhere.
-    """
+    """Whether the file, or something that is no folder where it needs one, is there."""
+    # A link below the roots may lead anywhere, and the file would be written there.
     inner = [one for one in path.parents if any(root in one.parents for root in roots)]
     not_folders = [one for one in path.parents if os.path.lexists(one) and not one.is_dir()]
     return os.path.lexists(path) or bool(not_folders) or any(one.is_symlink() for one in inner)
@@ -140,11 +139,12 @@ def _told(files: Mapping[Path, str], folder: Path) -> list[str]:
 
 
 def _agree(config: Path) -> None:
-    """Trust what was just written, so that what is printed works as it stands."""
+    """Trust what was just written."""
     if trust.in_ci(os.environ):
         console.note("CI is set, so nothing is trusted: name the configuration with --config")
         return
     try:
+        # So that the commands that are printed work as they stand.
         trust.record(config, configuration.content_of(config), os.environ)
     except OSError as error:
         console.note(

@@ -204,7 +204,7 @@ def _shown(made: Publication, color: bool | None) -> None:
 def _posted(
     found: comparing.Compared, made: Publication, number: int | None, token_file: Path | None
 ) -> None:
-    """Post it. What the forge refuses is a failure; that it is slow or down is said, and no more."""
+    """Post it. What the forge refuses is a failure."""
     from gitmesh.reviewing.publishing import begin, find_pull, publish
 
     forge = wiring.forge(found.setup, token_file)
@@ -224,6 +224,7 @@ def _posted(
     except ForgeError as error:
         if not error.retryable:
             raise _failure(error, f"pull request {number}: " if number is not None else "") from None
+        # A forge that is slow or down fails no review.
         console.note(printable(f"not posted: {error.in_full}; the next run posts"))
         return
     console.note(printable(f"comment on pull request {pull.number}: {done.value}; status {_status(made)}"))
@@ -238,6 +239,7 @@ def _listed(config_path: Path | None, source_name: str | None, token_file: Path 
         pulls = wiring.forge(setup, token_file).pulls(wiring.named_source(setup, source_name).branch)
     except ForgeError as error:
         raise _failure(error) from None
+    # Nothing but digits and names of refs, since a job's shell reads these lines.
     console.data("".join(f"{one.number} {one.head} {one.head_ref}\n" for one in pulls))
     return 0
 

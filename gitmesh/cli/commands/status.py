@@ -98,9 +98,7 @@ def _look(config_path: Path | None, live: bool | None, store: Path | None) -> Ca
 
 
 def _watch(look: Callable[[], Overview], interval: float, form: str, color: bool | None) -> int:
-    """Print whenever it changed, until Ctrl-C. A failure is said once while it lasts, and the next look may
-    do better.
-    """
+    """Print whenever it changed, until Ctrl-C."""
     last: Overview | None = None
     trouble = ""
     try:
@@ -111,6 +109,7 @@ def _watch(look: Callable[[], Overview], interval: float, form: str, color: bool
                     _print(found, form, color, several=True)
                 last, trouble = found, ""
             except SourceError as error:
+                # Once while it lasts: the next look may do better.
                 if str(error) != trouble:
                     console.note(printable(f"{error.in_full}; looking again every {interval:g} s"))
                 trouble = str(error)

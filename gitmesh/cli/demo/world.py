@@ -99,10 +99,11 @@ def build(root: Path) -> DemoFolder:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy contents only: where GitMesh is installed read-only, the copies must be writable all the same."""
+    """Copy the contents of a folder."""
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         copied = target / file.relative_to(source)
         copied.parent.mkdir(parents=True, exist_ok=True)
+        # Contents alone: where GitMesh is installed read-only, the copies must be writable all the same.
         shutil.copyfile(file, copied)
 
 

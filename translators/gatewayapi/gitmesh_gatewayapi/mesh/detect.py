@@ -34,11 +34,11 @@ def configured_by(deployment: Body) -> tuple[str, ...]:  # noqa: ARG001 - the po
 
 
 def detect(objects: ControlObjects) -> tuple[Mesh, ...]:
-    """The mesh whose control plane is where the configuration says; one in a cluster, as its routes name
-    none."""
+    """The mesh whose control plane is where the configuration says."""
     places = sorted(set(_places(objects)).intersection(objects.homes))
     return tuple(
         Mesh(translator=TRANSLATOR, name=TRANSLATOR, namespace=place, root_namespace=place, presumed=True)
+        # One in a cluster, since routes name no mesh.
         for place in places[:1]
     )
 
@@ -60,6 +60,7 @@ def member(
 ) -> Membership | None:
     """Every pod, but those of the control plane, unless another translator knows it."""
     own = [mesh for mesh in meshes if mesh.translator == TRANSLATOR]
+    # The pods of a control plane are in no mesh.
     if not own or pod.namespace == own[0].namespace:
         return None
     return Membership(mesh=own[0].name)

@@ -39,6 +39,7 @@ def _unguarded(note: str = "the Gateway API does not say who may call whom") -> 
 
 
 _EVERY_CLIENT = _none("routes of a Service hold for every client")
+# Expressions could be said, but where they stand among other matches is up to each mesh.
 _PATHS = _none("routes of the Gateway API compare exact paths and whole segments alone")
 _CONNECTIONS = _none("the Gateway API does not say how connections are made")
 

@@ -32,6 +32,7 @@ def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Transl
     said = [found.of(one) for one in dict.fromkeys(remarks)]
     fragments = list(_fragments(unit, made, found))
     said += found.unserved
+    # All of them: without some of its rows a list sends their requests where lesser rows say.
     held = any(one.is_error for one in said)
     return Translation(
         fragments=() if held else tuple(fragments),
