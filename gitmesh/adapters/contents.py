@@ -82,14 +82,13 @@ class Reader(Struct, frozen=True):
 
 
 def key_of(body: Body, watched: Mapping[tuple[str, str], bool]) -> ObjectKey | None:
-    """The identity of an object of a watched kind. Without a namespace it lies in `default`, as kubectl has
-    it.
-    """
+    """The identity of an object of a watched kind."""
     group, kind = str(body["apiVersion"]).rpartition("/")[0], str(body["kind"])
     namespaced = watched.get((group, kind))
     if namespaced is None:
         return None
     metadata = body["metadata"]
+    # Without a namespace it lies in `default`, as kubectl has it.
     namespace = metadata.get("namespace") or "default" if namespaced else ""
     return ObjectKey(*map(intern, (group, kind, str(namespace), metadata["name"])))
 

@@ -79,10 +79,10 @@ class DirectoryCluster:
         """`facts` has read all files already."""
 
     def observe(self, kinds: Sequence[ApiKind]) -> Observed:
-        """Every object of these kinds. Files that cannot be read are findings; the facts are then incomplete.
-
-        A cycle asks for facts and then for objects: the first answer after `facts` is of the same reading.
+        """Every object of these kinds. Files that cannot be read are findings, and the facts are then
+        incomplete.
         """
+        # A cycle asks for facts and then for objects: both answers are of one reading.
         if self._watch(kinds) or not self._just_read:
             self._refresh()
         self._just_read = False
@@ -93,7 +93,8 @@ class DirectoryCluster:
         return known[2]
 
     def find(self, keys: Sequence[ObjectKey]) -> dict[ObjectKey, Live]:
-        """Those of them that `observe` read: files are no older than their reading."""
+        """Those of them that `observe` read."""
+        # Not read again: files are no older than their reading.
         return {key: self._tree.homes[key][0][1] for key in keys if key in self._tree.homes}
 
     def predict(self, plan: Plan) -> Plan:
@@ -151,9 +152,8 @@ class DirectoryCluster:
         return stored
 
     def _recognise(self, ledger: Ledger) -> None:
-        """Raise ClusterError where the folder was kept under another name: a folder without cluster objects
-        has its uid by its name.
-        """
+        """Raise ClusterError where the folder was kept under another name."""
+        # A folder without cluster objects has its uid by its name.
         if ledger.cluster_uid in ("", uid_of(self.name)):
             return
         before = next((name for name in sorted(ledger.meshes) if uid_of(name) == ledger.cluster_uid), "")
@@ -184,8 +184,9 @@ class DirectoryCluster:
         return written
 
     def _watch(self, kinds: Sequence[ApiKind]) -> bool:
-        """Whether the files must be read again: objects of a kind that no translator listed were not kept."""
+        """Whether the files must be read again."""
         known, new = self._tree.reader.watched, {(kind.group, kind.kind): kind.namespaced for kind in kinds}
+        # Objects of a kind that no translator listed were not kept when the files were read.
         if new.keys() <= known.keys():
             return False
         self._tree.read_with(replace(self._tree.reader, watched={**new, **known}))
@@ -250,5 +251,6 @@ class DirectoryCluster:
 
 
 def _assumed(translators: Sequence[Translator]) -> tuple[ApiKind, ...]:
-    """The kinds that translators write: a file of any of them can be written."""
+    """The kinds that translators write."""
+    # A file of any of them can be written, whether or not the folder has its CustomResourceDefinition.
     return tuple(kind for translator in translators for kind in translator.resources)

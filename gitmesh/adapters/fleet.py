@@ -52,8 +52,9 @@ class _Standing(Struct):
             self.late, self.error = False, None
 
     def failed(self, error: ClusterError, seconds: float) -> None:
-        """It failed after so many seconds: who fails at once costs nobody anything."""
+        """It failed after so many seconds."""
         self.kept = 0
+        # Whoever fails at once costs nobody anything.
         self.late = self.late or seconds >= SHORT_PATIENCE
         self.error = error if self.late else None
 
@@ -68,9 +69,8 @@ class _Standing(Struct):
         return error
 
     def done_late(self, seconds: float) -> None:
-        """What was not waited for has ended well after so many seconds: it is slow, not dead, and gets that
-        time.
-        """
+        """What was not waited for has ended well after so many seconds."""
+        # It is slow and not dead, so that it gets the time that it took.
         self.late, self.kept, self.error = False, 0, None
         self.patience = min(MOST_PATIENCE, max(self.patience or 0.0, _MARGIN * seconds))
 
@@ -187,10 +187,11 @@ class LocalFleet:
         return {name: standing.left()}
 
     def _take_leave(self) -> None:
-        """Judge what was left to itself and has ended since: its answers are too old to be of use."""
+        """Judge what was left to itself and has ended since."""
         for name, task in list(self._left.items()):
             if task.ended is None:
                 continue
+            # Its answer itself is too old to be of use.
             del self._left[name]
             standing, lasted = self._standing[name], task.ended - task.began
             standing.failed(error, lasted) if (error := _error_of(task)) else standing.done_late(lasted)

@@ -72,6 +72,7 @@ class FolderSource(Struct, frozen=True):
 
     def read(self, commit: str) -> Snapshot:
         """The folder as it is, if that is the commit. Raises SourceError: a folder has no history."""
+        # A folder has no history: what it was before cannot be had any more.
         if commit != self.commit:
             raise SourceError(f"{self.path} is a folder and has no history")
         return self.fetch()
@@ -194,9 +195,8 @@ def _inside(root: str, folder: str) -> Iterator[TreeEntry]:
 
 
 def _is_tree(path: str) -> bool:
-    """Whether this is a folder of this tree: one with a `.git` is a repository of its own, which git would
-    not look into.
-    """
+    """Whether this is a folder of this tree."""
+    # One with a `.git` is a repository of its own, which git would not look into either.
     return stat.S_ISDIR(_stat(path).st_mode) and not os.path.lexists(os.path.join(path, _GIT))
 
 
@@ -214,10 +214,9 @@ def _mode(mode: int) -> str:
 
 
 def _names(folder: str) -> list[str]:
-    """The names in a folder, spelt as they are: a disk that does not tell `A` from `a` does not decide what a
-    path means.
-    """
+    """The names in a folder, spelt as they are."""
     try:
+        # Not asked for one by one: a disk that does not tell `A` from `a` must not decide what a path means.
         return os.listdir(folder)
     except OSError as error:
         raise _failure(error, folder) from error

@@ -91,4 +91,5 @@ def _entry(content: bytes, start: int) -> tuple[str, int, bool, int]:
     (more,) = struct.unpack_from(">H", content, begin) if flags & _EXTENDED else (0,)
     begin += 2 if flags & _EXTENDED else 0
     end = content.index(b"\0", begin)
+    # The next entry begins at a multiple of 8 bytes from this one.
     return os.fsdecode(content[begin:end]), mode, bool(more & _SKIPPED), start + (end - start + 8) // 8 * 8

@@ -180,10 +180,9 @@ class Polled(FromCopy):
         self._source.abandon()
 
     def wake(self) -> None:
-        """Ask as soon as may be: somebody says that there is news. However often that is said, it is one
-        poll.
-        """
+        """Ask as soon as may be: somebody says that there is news."""
         with self._changed:
+            # A mark and no count: however often it is said before the poll, it is one poll.
             self._woken = True
             self._changed.notify_all()
 

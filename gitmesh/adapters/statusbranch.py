@@ -136,11 +136,10 @@ class StatusBranch:
         return seen.get(self._branch, "")
 
     def _moved_to(self, tip: str, refusal: GitError) -> str:
-        """The branch's tip after a refused push. Raises where it is still the one that was built on: then
-        that was not the reason.
-        """
+        """The branch's tip after a refused push. Raises where it is still the one that was built on."""
         branches = self._repository.branches()
         now = branches.get(self._branch, "")
+        # If the branch did not move, that was not the reason why the push was refused.
         if now != tip:
             return now
         blocking = [other for other in sorted(branches) if in_the_way(other, self._branch)]

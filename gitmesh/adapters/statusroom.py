@@ -13,12 +13,13 @@ class NotOursError(SourceError):
 
 
 def in_the_way(other: str, branch: str) -> bool:
-    """Whether Git cannot have both branches, as one would be a file and a folder."""
+    """Whether Git cannot have both branches."""
+    # One of them would be a file where the other one needs a folder.
     return branch.startswith(f"{other}/") or other.startswith(f"{branch}/")
 
 
 def check_room(there: Mapping[str, Listed], changes: Mapping[str, bytes | None], branch: str) -> None:
-    """Raise NotOursError where a file that stays would be a folder as well: writing ours would delete it."""
+    """Raise NotOursError where a file that stays would be a folder as well."""
     stay = [path for path in there if changes.get(path, b"") is not None]
     folders = {path[:position] for path in stay for position, char in enumerate(path) if char == "/"}
     taken = set(stay)
@@ -26,6 +27,7 @@ def check_room(there: Mapping[str, Listed], changes: Mapping[str, bytes | None],
         if content is None:
             continue
         above = [path[:position] for position, char in enumerate(path) if char == "/"]
+        # Writing ours would delete it.
         if blocked := next((name for name in above if name in taken), path if path in folders else ""):
             text = f"{blocked} on branch {branch} is somebody else's, and a file of the status belongs there"
             raise NotOursError(text, hint="Move it away, or choose another writeBack.statusBranch.")

@@ -147,7 +147,7 @@ class Tree:
         self._noted.append(entry)
 
     def settle(self) -> None:
-        """End of writing: files written a moment ago may change again under the same time stamp."""
+        """End of writing: what was written a moment ago is read once more."""
         recent = time.time_ns() - _RACY_NS
         for entry in self._noted:
             # No time stamp is -1, so the file is read again at the next walk.

@@ -57,11 +57,13 @@ def live_object(key: ObjectKey, uid: str, body: Body) -> Live:
 
 
 def finalizers_of(metadata: Mapping[str, object]) -> tuple[str, ...]:
-    """What the deletion of an object waits for: at most a handful is told, as names that can be printed."""
+    """What the deletion of an object waits for."""
     found = metadata.get("finalizers")
     names = (
+        # At most a handful is told, each cut: a list of an object may be anybody's, and of any length.
         (str(name)[:_LONGEST_NAME] for name in found[:_MOST_FINALIZERS]) if isinstance(found, list) else ()
     )
+    # They are told to people, in one line.
     return tuple(name for name in names if name.isprintable())
 
 
@@ -82,7 +84,8 @@ def _strings(value: object) -> Mapping[str, str]:
 
 @lru_cache(maxsize=1024)
 def _labels(pairs: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
-    """One mapping for all objects with these labels: all of ours have the same."""
+    """The labels of an object."""
+    # One mapping for all objects with these labels, since all of ours have the same.
     return dict(pairs) or EMPTY
 
 
@@ -95,9 +98,8 @@ def refuse_observed(name: str, enforce: bool) -> None:
 
 
 def lost_race(ledger: str) -> ClusterError:
-    """Somebody wrote the ledger since it was read: what was decided by it may be wrong, and the next cycle
-    decides anew.
-    """
+    """The error where somebody wrote the ledger since it was read."""
+    # What was decided by the ledger may be wrong, so that the next cycle decides anew.
     text = f"the ledger {ledger} was changed by somebody else; is another agent at work?"
     return ClusterError(
         text, code="GM505", hint="Let one agent of an instance be at work; the next cycle decides anew."

@@ -61,6 +61,7 @@ def tell(
         console.data(text(asked, paint), paint)
     else:
         console.document(dumped(document(asked), given["form"]))
+    # An answer that is not known is not the one that is expected.
     unmet = met is not None and (bool(asked.silent) or not all(map(met, asked.answers.values())))
     return exit_code(report, fail_on=given["fail_on"]) or (DIFFERENT if unmet else CLEAN)
 
@@ -91,7 +92,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 
 def decide(given: Mapping[str, Any]) -> Decision:
-    """Run the pipeline as far as `render` goes. Findings go to stderr: stdout holds the answer only."""
+    """Run the pipeline as far as `render` goes."""
     plugins = translators()
     review = runs.review(
         given["config_path"],
@@ -105,6 +106,7 @@ def decide(given: Mapping[str, Any]) -> Decision:
     job = Job(sources=review.sources, fleet=review.fleet, options=review.options, translators=plugins)
     whole = execute(job, Stage.BUILD)
     report = shown_clusters(whole, review.only)
+    # Findings go to stderr: stdout holds the answer only.
     beside = console.paint_for(given["color"], error=True)
     if said := findings_text(report.diagnostics, paint=beside):
         console.note(said.rstrip("\n"), beside)

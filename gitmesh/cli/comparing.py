@@ -114,9 +114,7 @@ def _revisions(asked: ComparisonWanted) -> _Revisions:
 
 
 def _setup(asked: ComparisonWanted, revisions: _Revisions) -> configuration.Setup | None:
-    """The configuration that was named, or the nearest one as it is at the base: that of head is under review
-    itself.
-    """
+    """The configuration that was named, or the nearest one as it is at the base."""
     if asked.config is not None:
         return configuration.read(asked.config)
     file = configuration.find(asked.path or Path())
@@ -124,6 +122,7 @@ def _setup(asked: ComparisonWanted, revisions: _Revisions) -> configuration.Setu
     if file is None or not file.resolve().is_relative_to(top):
         return _needed(configuration.load(None, file) if file else None, asked)
     inside = file.resolve().relative_to(top).as_posix()
+    # At the base: that of head is under review itself, and could name other clusters.
     content = revisions.checkout.file(revisions.base, inside)
     if content is None:
         console.note(
@@ -137,7 +136,8 @@ def _setup(asked: ComparisonWanted, revisions: _Revisions) -> configuration.Setu
 
 
 def _needed(setup: configuration.Setup | None, asked: ComparisonWanted) -> configuration.Setup | None:
-    """A configuration may only be missing where facts are given: they name the clusters."""
+    """The configuration, which may be missing where facts are given."""
+    # Facts name the clusters, which else only a configuration does.
     if setup is None and asked.facts is None:
         raise click.UsageError(
             f"no configuration: give --config FILE, or --facts FILE, or have {configuration.FILE} at the"

@@ -89,6 +89,7 @@ def found(file: Path, content: bytes) -> Setup:
             f"{_shown(file)} is a symbolic link, found and not named; {consent_line(file)}"
         )
     else:
+        # It may have come with the branch that somebody looks at.
         setup = Setup(config=parsed(file, content), file=file, confined=True)
     console.note(printable(f"configuration: {_shown(file)}"))
     if setup.confined:

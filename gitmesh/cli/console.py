@@ -44,11 +44,10 @@ def paint_for(choice: bool | None, *, error: bool = False) -> Paint:
 
 
 def program() -> tuple[str, ...]:
-    """How this program is started from this shell: by its name where that is found, else as it was started
-    now.
-    """
+    """How this program is started from this shell."""
     if shutil.which("gitmesh"):
         return ("gitmesh",)
+    # As it was started now: what is printed as the next command must work when it is pasted.
     started = Path(sys.argv[0])
     return (
         (str(started.absolute()),)
@@ -67,7 +66,8 @@ def data(text: str, paint: Paint = plain) -> None:
 
 
 def document(text: str) -> None:
-    """Print the answer for a program, as it is: whoever wrote the document has escaped what it holds."""
+    """Print the answer for a program, as it is."""
+    # Whoever wrote the document has escaped what it holds.
     click.echo(text, nl=False, color=True)
 
 
@@ -77,23 +77,21 @@ def note(text: str, paint: Paint = plain) -> None:
 
 
 def complaint(mistake: click.ClickException) -> None:
-    """Say what was wrong with a command line, or what failed: the message, which may repeat any argument or
-    file, on one line.
-    """
+    """Say what was wrong with a command line, or what failed."""
     if isinstance(mistake, click.UsageError) and mistake.ctx is not None:
         asked = f"{mistake.ctx.command_path} {mistake.ctx.help_option_names[0]}"
         note(f"{mistake.ctx.get_usage()}\nTry '{asked}' for help.\n")
     text = mistake.format_message()
     note(
+        # On one line, as the message may repeat any argument or file.
         f"Error: {printable(' '.join(text.split()) if isinstance(mistake, click.MissingParameter) else text)}"
     )
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A line on stderr that says what is being done: on a terminal only, and nothing for what is done in 300
-    ms.
-    """
+    """A line on stderr that says what is being done."""
+    # On a terminal only: in a file or in the log of a job it would be noise.
     line = Progress(sys.stderr, active=sys.stderr.isatty() and os.environ.get("TERM") != "dumb")
     try:
         yield line

@@ -71,10 +71,7 @@ def folder(
 
 def stand_in(path: Path, name: str, setup: Setup, inside: Sequence[str]) -> Source:
     """What stands in for a source: as `folder`, but a PATH in a checkout that has to do with the source's
-    paths means all of them.
-
-    A part of the source would read as if all the rest were deleted, and a path that is missing beside it
-    would not be seen. So one file stands in for the committed one of its path; it is a usage error where
+    paths means all of them. One file stands in for the committed one of its path; it is a usage error where
     there is none.
     """
     top = checkout(path)
@@ -82,13 +79,17 @@ def stand_in(path: Path, name: str, setup: Setup, inside: Sequence[str]) -> Sour
         return _edited(path, top, name, inside)
     if top is None or not any(_related(_within(path, top), place) for place in inside):
         return folder(path, name, setup, inside)
+    # All of them: a part would read as if all the rest were deleted, and a path that is missing beside it
+    # would not be seen.
     return folder(top if path.is_absolute() else Path(os.path.relpath(top)), name, setup, inside)
 
 
 def in_place_of(own: FolderSource, path: Path) -> FolderSource:
     """What PATH means for a source that is a plain folder: that folder itself where PATH is a part of it or
-    holds it, as a part alone would read as if all the rest were deleted; else PATH as it is, in its place."""
+    holds it; else PATH as it is, in its place.
+    """
     mine, other = Path(os.path.realpath(own.path)), Path(os.path.realpath(path))
+    # A part alone would read as if all the rest were deleted.
     if mine == other or mine in other.parents or other in mine.parents:
         return own
     if not path.is_dir():

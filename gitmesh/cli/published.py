@@ -23,15 +23,13 @@ _OLD = 86_400
 def published_facts(
     checkout: Checkout, branch: str, now: float, among: Collection[str] | None = None
 ) -> tuple[Mapping[str, ClusterFacts], str]:
-    """The facts on the status branch, and which they are: by a time and no age, so that a review that is
-    repeated says the same. A file that holds none is left out, and said: its cluster is then unknown. Only
-    clusters `among` these are read (None = all): who may push there does not say how many.
-
-    Raises SourceError.
+    """The facts on the status branch, and which they are. A file that holds none is left out, and said: its
+    cluster is then unknown. Only clusters `among` these are read (None = all). Raises SourceError.
     """
     tip = checkout.known_branch(branch)
     found: dict[str, ClusterFacts] = {}
     for name in checkout.names(tip, "facts"):
+        # Whoever may push there does not say how many are read.
         if among is not None and name.removesuffix(".yaml") not in among:
             continue
         content = checkout.file(tip, f"facts/{name}", _FACTS_ROOM) or b""
@@ -42,6 +40,7 @@ def published_facts(
             continue
         found |= {cluster: one for cluster, one in loaded.items() if f"{cluster}.yaml" == name}
     written = checkout.seconds(tip)
+    # By a time and no age, but for facts that are old: a review that is repeated says the same.
     old = f", which is {ago(now - written)} ago" if now - written > _OLD else ""
     return (
         found,

@@ -70,7 +70,8 @@ class _Pods(Struct, frozen=True, kw_only=True):
 
 
 def _together(found: Admission) -> Iterator[_Pods]:
-    """People know workloads: what is decided of their shapes is told once, with what tells them apart."""
+    """The pods of a workload of which the same is decided, with what tells them from its others."""
+    # People know workloads, and not their shapes.
     groups: dict[tuple[WorkloadKey, int, Ruling], list[Workload]] = {}
     for workload, port, ruling in found.pods:
         groups.setdefault((workload.key, port, ruling), []).append(workload)

@@ -109,6 +109,7 @@ def question_document(question: Question) -> Document:
                 "method": question.method,
                 "path": question.path,
                 "query": dict(question.query),
+                # A question may hold the token of a real request.
                 "headers": masked("", dict(question.headers)),
                 "authority": question.authority,
             }

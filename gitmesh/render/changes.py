@@ -83,6 +83,7 @@ def _by_object(plan: Plan) -> Mapping[ObjectKey, list[tuple[Action, Change]]]:
     for change in plan.changes:
         steps.setdefault(change.key, []).append((change.action, change))
     for change in plan.prune_held:
+        # As held and not as what they are: without consent nothing comes of them.
         steps.setdefault(change.key, []).append((Action.HELD, change))
     return steps
 

@@ -111,6 +111,7 @@ def _totals(comparison: Comparison, paint: Paint, *, access_only: bool) -> Itera
     yield f"{base} -> {head}" + (f", facts: {printable(comparison.facts)}" if comparison.facts else "")
     if comparison.base_problem:
         yield paint("warning", f"compared with nothing: {printable(comparison.base_problem)}")
+    # Refused as a whole: no cluster was compared at all.
     if not comparison.clusters:
         yield paint("error", "this revision is refused, and nothing changes")
         return

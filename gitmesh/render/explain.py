@@ -39,6 +39,7 @@ def find_fields(topic: str, fields: Mapping[str, Field]) -> tuple[str, ...]:
     """
     wanted = _INDEX.sub("", topic).strip(".").lower()
     found = [path for path in fields if f".{path.lower()}".endswith(f".{wanted}")]
+    # `timeout` is a field of a policy, and of much below it: the one that stands highest is meant.
     depth: dict[str, int] = {}
     for path in found:
         kind = path.partition(".")[0]
@@ -48,6 +49,7 @@ def find_fields(topic: str, fields: Mapping[str, Field]) -> tuple[str, ...]:
 
 def similar(topic: str, fields: Mapping[str, Field]) -> tuple[str, ...]:
     """Codes and fields whose names look like the topic, nearest first, at most three."""
+    # Codes before fields: `setdefault` below leaves them a name that both have.
     names = {code.lower(): code for code in CODES} | {code.name.lower(): code.code for code in CODES.values()}
     for path in fields:
         names.setdefault(path.rpartition(".")[2].lower(), path)

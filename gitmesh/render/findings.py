@@ -27,10 +27,12 @@ Told = TypeVar("Told", Diagnostic, Complaint)
 
 def folded(diagnostics: Iterable[Told]) -> tuple[Told, ...]:
     """Findings that differ in cluster and mesh only, told once: `cluster` then names all of them, and so does
-    `mesh`, where the findings speak of more than one; nobody has to be told apart from nothing."""
+    `mesh`, where the findings speak of more than one.
+    """
     groups: dict[Told, list[Told]] = {}
     for one in diagnostics:
         groups.setdefault(replace(one, cluster="", mesh=""), []).append(one)
+    # A single mesh need not be told apart from anything.
     several = len({one.mesh for those in groups.values() for one in those if one.mesh}) > 1
     return tuple(
         replace(

@@ -92,10 +92,12 @@ def _placed(row: MeaningRow, clusters: Sequence[ClusterComparison], every: int) 
 
 
 def callers_text(callers: Sequence[str], cluster: str, clusters: frozenset[str]) -> str:
-    """`anybody else, shop/web, shop/batch@west`: strangers first, so that no list that is cut hides them. A
-    caller of another cluster is named with it, and one of this cluster, too, where the same name elsewhere is
-    not meant. Pods without identity are not named where nobody needs one."""
+    """`anybody else, shop/web, shop/batch@west`. A caller of another cluster is named with it, and one of
+    this cluster, too, where the same name elsewhere is not meant.
+    """
+    # These first, so that no list that is cut hides them.
     strangers = [caller for caller in callers if is_stranger(caller)]
+    # Known pods without identity need no name where everybody without one is meant.
     nameless = [caller for caller in callers if caller.endswith(f" {NAMELESS}") and NAMELESS not in strangers]
     homes: dict[tuple[str, str], set[str]] = {}
     for caller in callers:
@@ -176,9 +178,8 @@ def reach_text(comparison: Comparison) -> str:
 
 
 def access_total(comparison: Comparison) -> str:
-    """`access 2 gained, 0 lost`: as many as rows are told, whatever the number of clusters. Of what is
-    unknown nothing is unchanged.
-    """
+    """`access 2 gained, 0 lost`: as many as rows are told, whatever the number of clusters."""
+    # Of what is unknown nobody can say that it is unchanged.
     if not any(one.access or one.unknown for one in comparison.clusters.values()):
         return "access unchanged"
     return f"access {access_counts([row.mark for row in meaning(comparison).get(Section.ACCESS, ())])}"

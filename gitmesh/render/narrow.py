@@ -50,6 +50,7 @@ def unmatched(report: Report, globs: Sequence[str]) -> tuple[str, ...]:
     }
     for result in report.clusters.values():
         changes = (*result.plan.changes, *result.plan.prune_held) if result.plan else ()
+        # A policy that was deleted is in no revision, but still in what is deleted for it.
         names |= {policy for change in changes for policy in change.policies}
     return tuple(glob for glob in globs if not any(matches(name, (glob,)) for name in names))
 

@@ -53,6 +53,7 @@ def next_step(overview: Overview) -> tuple[str, str]:
     # First, since all else may be out of date while something does not answer.
     if State.UNREACHABLE in overview.states:
         return "gitmesh check", "says what does not answer"
+    # While a revision is refused, its errors come first.
     if overview.waiting and not overview.refusals:
         return (
             overview.waiting[0].command,
@@ -63,6 +64,7 @@ def next_step(overview: Overview) -> tuple[str, str]:
     failing = [*overview.refusals, *overview.troubles]
     if failing:
         return f"gitmesh explain {failing[0].code}", "says what causes it and how to fix it"
+    # Nothing is refused, fails or waits for consent: what is left is for the next sync.
     left = [one for one in clusters if one.state is not State.SYNCED]
     if left and all(one.observed for one in left):
         return "gitmesh diff", "shows what mode Observe does not write"

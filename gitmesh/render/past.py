@@ -23,6 +23,7 @@ def history_text(moments: Sequence[StatusCommit], limit: int, *, paint: Paint = 
     """One row for each of the `limit` newest commits, with what was healed below it. One that is older, where
     there is one, is what the oldest row is compared with."""
     shown = moments[:limit]
+    # One more than is shown, where there is one: each row tells what moved since the one before it.
     before: list[StatusCommit | None] = [*moments[1:], None]
     rows = [_row(one, older) for one, older in zip(shown, before, strict=False)]
     lines = table(("TIME", "REVISION", "PULL", "CLUSTERS", "AUTHOR", "SUBJECT"), rows)

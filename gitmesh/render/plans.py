@@ -20,6 +20,7 @@ _WIDEST = 56
 
 def plan_text(report: Report, *, paint: Paint = plain, done: bool = False) -> str:
     """What would be written (or, with `done`, what was), per cluster."""
+    # By all that is said of a cluster: those with equal plans are told once.
     blocks: dict[tuple[str, str, str], list[str]] = {}
     for result in report.clusters.values():
         wrote = done and not result.observe_only
@@ -59,6 +60,7 @@ def _block(result: ClusterResult, paint: Paint, *, done: bool) -> Iterator[str]:
     if result.state is State.UNREACHABLE:
         yield f"  {result.name} did not answer"
     changes = object_changes(result)
+    # Bounded, so that one long name does not push all places off the screen.
     column = min(max((width(_marked(change)) for change in changes), default=0), _WIDEST)
     for change in changes:
         yield from object_lines(change, paint, column=column, done=done)

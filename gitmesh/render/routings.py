@@ -70,6 +70,7 @@ def _rows(found: Routing) -> Iterator[tuple[str, str, str]]:
     could.
     """
     said = {*found.request, *found.ended}
+    # Of the three at most one is set, so that where none is a single row says so.
     routing = [name for name in ROUTING_FIELDS if name in said] or ["split"]
     asked = (
         [name for name in REQUEST_FIELDS if name in routing or name not in ROUTING_FIELDS]

@@ -61,8 +61,7 @@ def subject_of(instance: str) -> str:
 
 
 def heals(report: Report) -> tuple[str, ...]:
-    """One line for each object that somebody had changed in a cluster, and that was put right in this run.
-    """
+    """One line for each object that somebody had changed in a cluster, and that was put right in this run."""
     lines = []
     for name, result in sorted(report.clusters.items()):
         done = {outcome.key for outcome in result.outcomes if outcome.ok}

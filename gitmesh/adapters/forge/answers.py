@@ -67,9 +67,10 @@ class HttpAnswer(Struct, Generic[T], frozen=True, kw_only=True):
         return _UNSAID_WAIT if self.status == 403 else None
 
     def _until_reset(self) -> float:
-        """Until the limit begins anew, by the server's own clock: ours may differ."""
+        """Seconds until the limit begins anew."""
         reset = _number(self.headers.get("x-ratelimit-reset", self.headers.get("ratelimit-reset", "")))
         try:
+            # By the server's own clock, as ours may differ.
             now = parsedate_to_datetime(self.headers.get("date", "")).timestamp()
         except (ValueError, OverflowError):
             return _UNSAID_WAIT
@@ -77,13 +78,12 @@ class HttpAnswer(Struct, Generic[T], frozen=True, kw_only=True):
         return _UNSAID_WAIT if reset is None else max(0.0, reset - now) + 1.0
 
     def next_page(self, query: Query) -> Query | None:
-        """The query of the page after this one. Only that is taken of a link: where it leads to is not asked,
-        since Gitea writes its public address even to who came by another one, and a token goes to no other
-        host.
-        """
+        """The query of the page after this one."""
         link = _NEXT.search(self.headers.get("link", ""))
         if link is not None:
             # Our own parameters first: a link that leaves one out still asks for what we asked for.
+            # Only the query is taken of the link. Where it leads to is not asked: Gitea writes its public
+            # address even to whoever came by another one, and the token goes to no other host.
             return {**query, **dict(parse_qsl(urlsplit(link[1]).query))}
         page = self.headers.get("x-next-page", "").strip()
         return {**query, "page": page} if page.isascii() and page.isdigit() else None

@@ -184,7 +184,8 @@ class GiteaForge:
             exchange.answer(ask, Nothing, lambda answer: answer.status == 404)
 
     def statuses(self, commit: str) -> tuple[CommitStatus, ...]:
-        """As the port says. Its combined status would be shorter, but counts its pages wrongly."""
+        """As the port says."""
+        # Its combined status would be shorter, but counts its pages wrongly.
         ask = ApiCall(
             purpose=Purpose.READ_STATUS, path=f"{self._repo}/statuses/{commit}", query={"page": "1", **_MOST}
         )

@@ -252,11 +252,10 @@ class GitHubForge:
         return f"{self._repo}/issues/comments/{comment}"
 
     def _me(self, exchange: Exchange) -> str:
-        """The login of our account, asked for once. What Actions and Apps have is no user: only GraphQL says
-        who that is.
-        """
+        """The login of our account, asked for once."""
         if not self._login:
             ask = ApiCall(purpose=Purpose.ACCOUNT, path=f"{self._rest}user")
+            # What Actions and Apps have is no user: only GraphQL says who that is.
             user = exchange.answer(ask, _GitHubUser, lambda answer: answer.status in (403, 404)).value
             self._login = user.login if user else _viewer(exchange)
         return self._login

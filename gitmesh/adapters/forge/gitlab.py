@@ -107,6 +107,7 @@ class _GitLabStatus(Struct, frozen=True):
 
     def value(self) -> tuple[int, CommitStatus]:
         """It, with its id. The other states are on their way: created, running, manual."""
+        # All others are on their way: created, running, manual.
         state = _STATES.get(self.status, CommitState.PENDING)
         return self.id, CommitStatus(
             context=self.name, state=state, text=self.description or "", url=self.target_url or ""
@@ -144,12 +145,13 @@ class GitLabForge:
         return only(found.value(), self._transport.site.host)
 
     def pulls_of(self, commit: str) -> tuple[PullRequest, ...]:
-        """As the port says. A commit that GitLab does not have is 404, as is a project."""
+        """As the port says."""
         ask = ApiCall(purpose=Purpose.READ, path=self._merges_of(commit), query=_MOST)
         with self._transport.call() as exchange:
             answer = exchange.answer(
                 ask,
                 list[_GitLabMerge],
+                # A commit that GitLab does not have is 404, and so is a project: the words tell.
                 lambda answer: answer.status == 404 and "Commit" in words_of(answer.body),
             )
         found = with_head(merge.value() for merge in answer.value or ())

@@ -136,9 +136,7 @@ class Exchange:
         return _value(self.answer(ask, shape))
 
     def pages(self, ask: ApiCall, shape: type[T]) -> Iterator[T]:
-        """The bodies of all pages. Raises ForgeError where there are too many: of what is not seen nobody can
-        say that it is not there.
-        """
+        """The bodies of all pages. Raises ForgeError where there are too many."""
         for _ in range(MOST_PAGES):
             answer = self.answer(ask, shape)
             yield _value(answer)
@@ -146,6 +144,7 @@ class Exchange:
             if following is None:
                 return
             ask = replace(ask, query=following)
+        # Of what is not seen nobody can say that it is not there.
         raise ForgeError(f"{self._site.host} lists more than {MOST_PAGES} pages", retryable=False)
 
     def answer(

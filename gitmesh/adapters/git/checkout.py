@@ -51,11 +51,10 @@ class Checkout(Objects):
         raise SourceError(f"{revision[:64]!r} is no commit, branch or tag of {self.top}", hint=_FETCH_HINT)
 
     def _meant(self, name: str) -> str:
-        """The commit that a name stands for, "" if none. Git takes a tag `origin/main` for the branch of that
-        name, with no more than a warning, and who may push tags would say what is compared. Raises
-        SourceError.
-        """
+        """The commit that a name stands for, "" if none. Raises SourceError."""
         plain = _SUFFIX.split(name, maxsplit=1)[0]
+        # Git takes a tag `origin/main` for the branch of that name, with no more than a warning, and whoever
+        # may push tags would say what is compared.
         known = (
             [ref for place in _PLACES if (ref := f"{place}{plain}") and self.resolve(ref)]
             if plain and not is_object_id(plain)

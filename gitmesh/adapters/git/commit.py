@@ -111,13 +111,14 @@ def list_files(repository: Repository, commit: str, most: int) -> dict[str, List
 
 
 def _stream(draft: Draft, ref: str) -> bytes:
-    """The input of git-fast-import. Deletions first: a file may have become a folder."""
+    """The input of git-fast-import."""
     # In UTC: the same commit made on two machines has one id.
     who = f"{draft.author.name} <{draft.author.email}> {draft.seconds} +0000"
     head = f"reset {ref}\n\ncommit {ref}\nmark :1\nauthor {who}\ncommitter {who}\n"
     parts = [head.encode(), _data(draft.message.encode())]
     if draft.parent:
         parts.append(f"from {draft.parent}\n".encode())
+    # Deletions first: a file may have become a folder.
     for path, content in sorted(draft.changes.items(), key=lambda change: (change[1] is not None, change[0])):
         parts.append(
             b"D %s\n" % _quoted(path)
@@ -128,7 +129,8 @@ def _stream(draft: Draft, ref: str) -> bytes:
 
 
 def _quoted(path: str) -> bytes:
-    """A path as git-fast-import reads it, whatever it holds: other people's files may be called anything."""
+    """A path as git-fast-import reads it."""
+    # Whatever it holds: other people's files may be called anything.
     return b'"%s"' % b"".join(
         b"\\%03o" % byte if byte < 0x20 or byte in b'"\\' else bytes([byte])
         for byte in path.encode(errors="surrogateescape")

@@ -32,14 +32,13 @@ class Objects(ABC):
     def local_done(
         self, arguments: Sequence[str], *, stdin: bytes = b"", limits: Limits | None = None
     ) -> Done:
-        """Run a command on the store alone. A failure is a GitError with Reason.DISK, or else Reason.STORE:
-        the store is to blame.
-        """
+        """Run a command on the store alone. Raises GitError with Reason.DISK or Reason.STORE."""
         done = self.local_call(arguments, stdin=stdin, limits=limits)
         if done.status != 0 and not done.cut:
             error = failure(done.err, (), store=self.store)
             raise (
                 error
+                # No remote takes part in it, so that the store is to blame for everything else.
                 if error.reason is Reason.DISK
                 else GitError(str(error), Reason.STORE, detail=error.detail)
             )

@@ -121,15 +121,14 @@ class GitSource:
 
     def read(self, commit: str) -> Snapshot:
         """A commit by its full id, from memory or the store: one that the branch leads to, or that was
-        accepted here.
-
-        The remote is never asked for a commit by its id: it would give away what nobody merged. Raises
-        GoneError where the commit is not to be had any more, SourceError where the branch could not be read.
+        accepted here. Raises GoneError where the commit is not to be had any more, SourceError where the
+        branch could not be read.
         """
         found = self.recall(commit)
         if found is not None:
             return found
         if not self.repository.has(commit):
+            # The remote is never asked for a commit by its id: it would give away what nobody merged.
             if not self.repository.last_seen(self.branch):
                 raise SourceError(f"commit {commit[:12]} is not in the local copy of the repository")
             raise GoneError(f"commit {commit[:12]} is not in the repository any more")
@@ -202,7 +201,8 @@ class GitSource:
         return read_snapshot(self.repository, commit, self.paths, self.name, known)
 
     def _without_branch(self) -> NoReturn:
-        """Say why the branch has no tip: never to be read as a branch without policies (G15)."""
+        """Say why the branch has no tip."""
+        # An error in any case: a branch that is not there must never read as one without policies.
         name, tag = self.branch, f"refs/tags/{self.branch}"
         refs = self.repository.refs("refs/heads/*", tag)
         others = sorted(ref.removeprefix("refs/heads/") for ref in refs if ref.startswith("refs/heads/"))

@@ -125,7 +125,8 @@ class Store:
             stale.unlink(missing_ok=True)
 
     def _clear(self) -> None:
-        """Remove a store that lost its HEAD; never a folder that holds something else."""
+        """Remove a store that lost its HEAD."""
+        # Only what git made: a folder that holds something else is not ours to remove.
         if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "objects").is_dir():
             raise GitError(f"{self.path} is not empty and no git repository", Reason.OTHER)
         _remove(self.path)
@@ -143,12 +144,12 @@ class Store:
         (path / "objects" / "info").mkdir(exist_ok=True)
 
     def renew(self, tip: str, fill: Callable[[Path], object]) -> None:
-        """Replace the store by a new one, inside `writing`. The old one goes only when the new one is
-        complete: it may hold the last good commit."""
+        """Replace the store by a new one, inside `writing`."""
         # Beside it: a rename is atomic within one file system only.
         fresh = self.path.with_name(self.path.name + ".new")
         _remove(fresh)
         self._make(fresh, tip)
+        # Before the old one goes, which may hold the last good commit.
         fill(fresh)
         _remove(self.path)
         fresh.rename(self.path)
@@ -179,7 +180,7 @@ def size_of(folder: Path) -> int:
 
 
 def _writable(store: Path, room: int) -> bool:
-    """Whether the disk takes what a store needs: a new file with something in it, and `room` bytes."""
+    """Whether the disk takes what a store needs."""
     probe = store.with_name(store.name + ".probe")
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
@@ -198,8 +199,9 @@ def _writable(store: Path, room: int) -> bool:
 
 @contextlib.contextmanager
 def _lock_file(store: Path) -> Iterator[int]:
-    """The open file that stands for the store; it lies beside it, as the store itself may be replaced."""
+    """The open file that stands for the store."""
     store.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the store, as that may be replaced meanwhile.
     file = os.open(store.with_name(store.name + ".busy"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         yield file

@@ -107,7 +107,8 @@ class Applier:
         return replace(outcome, hint=error.hint, retryable=error.retryable, pending=error.code == LEAVING)
 
     def _owner(self, webhook: str) -> str:
-        """Which configuration a webhook is of, as far as we may read them: its server's words do not tell."""
+        """Which configuration a webhook is of, as far as we may read them."""
+        # The server names the webhook only, and not the configuration that people can change.
         if webhook and webhook not in self._owners:
             found = (owner for kind in _WEBHOOKS for owner in owners(self._client, kind, webhook))
             self._owners[webhook] = f" of {owner}" if (owner := next(found, "")) else ""

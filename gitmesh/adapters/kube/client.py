@@ -116,6 +116,7 @@ class KubeClient:
             return together(work, items, most=IN_FLIGHT)
         except Exception:
             raise
+        # An interrupt: whoever still waits for an answer is let go.
         except BaseException:
             self.close()
             raise
@@ -202,11 +203,10 @@ class KubeClient:
             return None, _silent(request, _words(error))
 
     def _renew(self, pool: Pool) -> None:
-        """Take up new credentials. Another address waits for `refresh`: what is under way was planned for the
-        cluster at this one.
-        """
+        """Take up new credentials."""
         with contextlib.suppress(ClusterError):
             found = self._access.endpoint(refused=True)
+            # Another address waits for `refresh`: what is under way was planned for the cluster at this one.
             if found.is_at(pool.endpoint):
                 pool.endpoint = found
 

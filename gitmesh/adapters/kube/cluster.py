@@ -154,10 +154,9 @@ class KubeCluster:
         return begun.reading.result()
 
     def _drop(self) -> None:
-        """Wait for a reading that nobody asked for any more, whatever it brings: one at a time may be at
-        work.
-        """
+        """Wait for a reading that nobody asked for any more, whatever it brings."""
         if self._begun is not None:
+            # One reading at a time may be at work.
             self._begun.reading.wait()
             self._begun = None
 
@@ -180,8 +179,9 @@ class KubeCluster:
         return self.client.clock()
 
     def load(self, instance: str) -> Stored:
-        """The ledger of an instance. A cycle begins with it: `facts` then comes by the same way."""
+        """The ledger of an instance."""
         self._refresh()
+        # A cycle begins here, and `facts` then comes by the same way.
         self._is_fresh = True
         return self._store.load(instance)
 

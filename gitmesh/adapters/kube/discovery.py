@@ -62,10 +62,11 @@ class Discovery:
         return self._part("/openapi/v3", "paths")
 
     def _part(self, path: str, name: str) -> Mapping[str, Any]:
-        """A part that every answer at a path has: without it, it is not the server's. Raises ClusterError."""
+        """A part that every answer at a path has. Raises ClusterError."""
         answer = self._client.send(ApiRequest(method="GET", path=path))
         found = answer.json().get(name)
         if not isinstance(found, dict):
+            # Without it the answer is not the API server's.
             raise unrelated(str(answer.request), answer.body)
         return found
 

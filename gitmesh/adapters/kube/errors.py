@@ -109,9 +109,8 @@ def api_error(what: str, status: int, body: bytes) -> ApiError:
 
 
 def is_schema_error(status: int, body: bytes) -> bool:
-    """Whether a 500 says that a field is unknown (server-side apply answers so): asking again does not
-    help.
-    """
+    """Whether a 500 says that a field is unknown."""
+    # Server-side apply answers so, and asking again does not help.
     return status == 500 and not api_error("", status, body).retryable
 
 
@@ -131,7 +130,8 @@ def no_object(what: str, body: bytes) -> ClusterError:
 
 
 def unrelated(what: str, body: bytes) -> ClusterError:
-    """For a 2xx that is not about the object that was asked about: whether anything was done is not known."""
+    """The error for a 2xx that is not about the object that was asked about."""
+    # Whether anything was done is not known: the answer is of something in between.
     words = clean(body[:256].decode(errors="replace"), 120)
     return ClusterError(
         "the answer is not about the object that was asked about", hint=_PROXY, detail=f"{what}: {words}"

@@ -59,9 +59,7 @@ class EventPublisher:
         self._uid = ""
 
     def publish(self, report: Report) -> Report:
-        """Post what is new. The report comes back as it was: Events are a courtesy, and their failure is no
-        finding.
-        """
+        """Post what is new. The report comes back as it was."""
         errors = {_identity(d): d for d in report.diagnostics if d.is_error}
         self._posted = {
             name: at
@@ -69,6 +67,7 @@ class EventPublisher:
             if name in errors and self._clock() - at < AGAIN_AFTER
         }
         fresh = [(name, d) for name, d in errors.items() if name not in self._posted][:MOST_EVENTS]
+        # Events are a courtesy, so that their failure is no finding.
         if fresh:
             self._post(fresh)
         return report

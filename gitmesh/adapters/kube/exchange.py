@@ -36,7 +36,8 @@ class ApiRequest(Struct, frozen=True, kw_only=True):
 
     @property
     def target(self) -> str:
-        """Path and query. The path stays as the guard saw it: nothing is normalised after it."""
+        """Path and query."""
+        # The path stays as the guard saw it: nothing is normalised after it.
         return f"{self.path}?{urlencode(self.query, safe='/', quote_via=quote)}" if self.query else self.path
 
 
@@ -58,12 +59,11 @@ class ApiAnswer(Confidential, frozen=True, kw_only=True):
 
     @property
     def is_absent(self) -> bool:
-        """Whether the API server says that there is no such object. The 404 of a proxy or of a wrong address
-        says nothing of the kind, nor does that of a path which is not served: the object may be there in
-        another version.
-        """
+        """Whether the API server says that there is no such object."""
         # An object that is taken for gone is written anew, or its deletion counted as done, so the word of
         # anything else than the API server is not enough.
+        # Nor is the 404 of a proxy, of a wrong address, or of a path that is not served: the object may be
+        # there in another version.
         return self.status == 404 and status_details(self.body).get("name") == self._asked_name
 
     @property

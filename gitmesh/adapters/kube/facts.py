@@ -179,9 +179,8 @@ class FactReader:
         return [] if row is None else [row]
 
     def _unread(self) -> Diagnostic:
-        """Each API server keeps the Service of its own: a list without it is a cold cache's, or a
-        filter's.
-        """
+        """The finding where a list of services is not believed."""
+        # Each API server keeps the Service of its own: a list without it is a cold cache's, or a filter's.
         text = (
             f"the list of services of cluster {self._cluster} lacks default/kubernetes, so it is not"
             " believed; facts are incomplete"

@@ -76,9 +76,8 @@ def _rechecked(change: Change, raw: Body) -> Outcome:
 
 
 def _applied_by_others(change: Change, raw: Body) -> str:
-    """Which managers apply fields that we want otherwise; "" where nobody does. What we take off is ours to
-    take off, whoever has it too.
-    """
+    """Which managers apply fields that we want otherwise; "" where nobody does."""
+    # What we take off is ours to take off, whoever else has it.
     if change.withdraws:
         return ""
     entries, wanted = managed.entries(raw), decode(change.body or b"")

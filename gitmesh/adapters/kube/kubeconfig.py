@@ -145,8 +145,9 @@ class _KubeconfigReader:
         )
 
     def _pem(self, section: Mapping[str, object], name: str) -> bytes | Path | None:
-        """Content of `<name>-data` decoded, or the path in `<name>`; data wins, as in kubectl."""
+        """Content of `<name>-data` decoded, or the path in `<name>`."""
         data = self._text(section, f"{name}-data")
+        # Data counts before a path, as in kubectl.
         if data:
             try:
                 # Without `validate` characters that are none of base64 are skipped: what is damaged would

@@ -69,12 +69,9 @@ def everything(
     accept: str = JSON,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[T]:
-    """What `take` makes of each item; None is left out. Items are reduced page by page, so that large lists
-    stay small.
-
-    A list that expires between two pages (410) starts again. Raises ClusterError.
-    """
+    """What `take` makes of each item; None is left out. Raises ClusterError."""
     budget = _Budget(path, TIMES * client.timeout, clock)
+    # A list that expires between two pages (410) starts again.
     for _ in range(_RESTARTS):
         found = _once(client, path, take, page, accept, budget)
         if found is not None:
@@ -110,10 +107,10 @@ def _once(
 
 
 def _page(path: str, answer: ApiAnswer) -> tuple[list[Any], str]:
-    """The items of an answer, and the token of the next page, "" where there is none. One that is no object
-    spoils the list: left out, it would look deleted."""
+    """The items of an answer, and the token of the next page, "" where there is none."""
     content = answer.json()
     items, metadata = content.get("items"), content.get("metadata")
+    # One item that is no object spoils the list: left out, it would look deleted.
     if not isinstance(items, list) or not isinstance(metadata, dict) or not all(map(_is_object, items)):
         raise ClusterError(f"GET {path}: the answer is no list")
     return items, str(metadata.get("continue") or "")

@@ -90,6 +90,7 @@ def claimed(
     and annotations that we set or forbid.
     """
     fields = minus(entry["fieldsV1"], as_tree(ownership.excepted))
+    # The identity and the status are the server's and the controllers' to claim.
     part = {name: tree for name, tree in fields.items() if name not in _NOT_CONTENT}
     metadata = _claimed_metadata(
         mapping(fields.get("f:metadata")), mapping(desired.get("metadata")), forbidden

@@ -46,7 +46,7 @@ class Reply(NamedTuple):
 
 
 def request(method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    """The bytes of a request. Raises ClusterError where a part of it would not stay in its place."""
+    """The bytes of a request. Raises ClusterError."""
     length = {} if body is None else {"Content-Length": len(body)}
     fields = [f"{name}: {value}" for name, value in {**headers, **length}.items()]
     # A line break in a header or path would be another header, or another request.
@@ -121,11 +121,10 @@ class Response:
             self._has_headers = False
 
     def _end(self) -> None:
-        """The server closed: the end of an answer that is framed by nothing else, and too early for every
-        other.
-        """
+        """The server closed."""
         if not self._received:
             raise MessageError("the server closed it without an answer")
+        # The end of an answer that is framed by nothing else, and too early for every other.
         if not self._has_headers or self._headers.keys() & {"content-length", "transfer-encoding"}:
             raise MessageError("the answer ended early")
         self.is_whole = True

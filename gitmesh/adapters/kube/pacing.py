@@ -15,10 +15,9 @@ _BASE, _CAP = 0.2, 5.0
 def retry_after(header: str | None) -> float | None:
     """Seconds that a Retry-After header asks for, at most 60; None for an absent one or one that is not a
     whole number.
-
-    The date form is not honoured: no decision rests on a remote clock.
     """
     text = (header or "").strip()
+    # The form with a date is not honoured: no decision rests on a remote clock.
     if not (text.isascii() and text.isdigit()):
         return None
     # Nine digits: a longer number would only be cut to the same bound.

@@ -154,9 +154,11 @@ class Exec:
 
 
 def _checked(token: str, where: str) -> str:
-    """The token, unless it cannot stand in a header. The text never shows it."""
+    """The token, unless it cannot stand in a header."""
     if not _TOKEN.match(token):
         raise ClusterError(
-            f"the token of {where} is empty or holds characters that no token has", code="GM502"
+            # The text never shows it.
+            f"the token of {where} is empty or holds characters that no token has",
+            code="GM502",
         )
     return token

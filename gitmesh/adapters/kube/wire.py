@@ -72,9 +72,8 @@ class Wire:
         self._ready().sendall(data)
 
     def receive(self) -> bytes:
-        """Some of what the server says, empty where it closed. Each wait is for the rest of the time: who
-        trickles gains none.
-        """
+        """Some of what the server says, empty where it closed."""
+        # Each wait is for the rest of the time only: who trickles gains none.
         sock = self._ready()
         data = sock.recv(_PIECE)
         if self.tls is not None and isinstance(sock, SSLSocket):
@@ -87,11 +86,12 @@ class Wire:
             self._sock.close()
 
     def is_silent(self) -> bool:
-        """Whether nothing can be read: from an idle connection that would be the server's goodbye."""
+        """Whether nothing can be read from an idle connection."""
         assert self._sock is not None
         # `select` fails for descriptors beyond 1023, which an agent with many clusters may have.
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
+        # What could be read there would be the server's goodbye.
         return not poll.poll(0)
 
     def cut(self) -> None:
@@ -149,7 +149,6 @@ class Wire:
 
 
 def plain(host: str) -> bytes:
-    """A host as bytes, which are taken as they are: for every text Python loads its tables of international
-    names first.
-    """
+    """A host as bytes, which are taken as they are."""
+    # For every text Python loads its tables of international names first.
     return host.encode() if host.isascii() else host.encode("idna")

@@ -59,12 +59,11 @@ def _empty(folder: Path) -> Path:
 
 
 def _trust(config: Path) -> None:
-    """Agree to the configuration that was just written, so that what is printed at the end works as it
-    stands.
-    """
+    """Agree to the configuration that was just written."""
     from gitmesh.cli import trust
 
     try:
+        # So that what is printed at the end works as it stands.
         trust.record(config, config.read_bytes(), os.environ)
     except OSError as error:
         console.note(

@@ -82,10 +82,9 @@ def _without_path(setup: configuration.Setup | None) -> list[FolderSource]:
 
 
 def _here(setup: configuration.Setup | None) -> FolderSource:
-    """Without a PATH the configuration's own are meant; where none of them is here, all else that lies here
-    is not.
-    """
+    """What lies here of the configuration's own paths, which are meant without a PATH."""
     inside = _inside(setup, Path("."))
+    # Where none of them is here, nothing else that lies here is meant either.
     if inside and not any(Path(place).exists() for place in inside):
         raise click.UsageError(
             f"the configuration's policies ({', '.join(inside)}) are not in this folder; name theirs:"

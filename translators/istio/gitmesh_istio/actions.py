@@ -144,9 +144,7 @@ def _in_force(route: Route) -> dict[str, Decided]:
 
 
 def _without_unused(fields: Mapping[str, Decided], answered: str, notes: Notes) -> dict[str, Decided]:
-    """A row that is answered by the client's proxy forwards nothing: what shapes forwarding has no meaning
-    there.
-    """
+    """The fields of a row that is answered by the client's proxy."""
     what = "redirect" if answered == "redirect" else "directResponse"
     for name in _UNUSED_IN_ANSWERS:
         if name in fields:
@@ -155,6 +153,7 @@ def _without_unused(fields: Mapping[str, Decided], answered: str, notes: Notes) 
                 f"{name} has no meaning where {what} answers the request; it is left out there",
                 fields[name].origin,
             )
+    # Such a row forwards nothing, so that what shapes forwarding has no meaning there.
     return {name: decided for name, decided in fields.items() if name not in _UNUSED_IN_ANSWERS}
 
 
@@ -220,7 +219,7 @@ def _fault(fault: Fault, origin: Origin, notes: Notes) -> dict[str, object]:
 
 
 def _retries(retries: Retries, origin: Origin, notes: Notes) -> dict[str, object]:
-    """attempts: 0 switches Istio's own two retries off; an omitted retryOn leaves Istio's list in force."""
+    """`retries` of a route. An omitted retryOn leaves Istio's list in force."""
     # Also 0: left out, the mesh's default of two retries stays in force.
     spec: dict[str, object] = {"attempts": retries.attempts}
     if retries.per_try_timeout is not None:

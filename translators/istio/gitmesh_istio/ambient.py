@@ -53,8 +53,7 @@ def decided_at(unit: AccessUnit, meshes: Sequence[Mesh]) -> tuple[Service, ...]:
 
 
 def shut_out(unit: AccessUnit, meshes: Sequence[Mesh]) -> tuple[Service, ...]:
-    """The Services whose waypoint the destination's pods do not let in, whatever Service it sends for: it
-    shows one identity."""
+    """The Services whose waypoint the destination's pods do not let in."""
     leading, access = _leading(unit, meshes), unit.access
     if leading is None or not leading.shut or not (access.allows or access.denies or access.exempt):
         return ()
@@ -75,12 +74,11 @@ def _leading(unit: AccessUnit, meshes: Sequence[Mesh]) -> LeadingWaypoints | Non
 
 
 def access_policies(unit: AccessUnit, access: Access, version: str, notes: Notes) -> tuple[Fragment, ...]:
-    """The access objects of a destination. Errors are noted; what can be closed is closed in spite of them.
-
-    A Service without selector has none: its object would select every pod of the namespace. Nor has that of a
-    waypoint, where nobody's requests are for itself: it takes those that are for others, and obeys no object
-    that selects its pods.
+    """The access objects of a destination. Errors are noted; what can be closed is closed in spite
+    of them.
     """
+    # Nobody's requests are for a waypoint itself: it takes those that are for others, and obeys no object
+    # that selects its pods.
     if is_waypoint(unit.service, notes.scope.meshes):
         for origin in {grant.origin for grant in (*access.allows, *access.denies)}:
             notes.add("GM215", f"{shown(unit.service)} is a waypoint: requests go through it", origin)

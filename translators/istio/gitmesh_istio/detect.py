@@ -41,9 +41,10 @@ def mesh_name(revision: str) -> str:
 
 # The port gives both; MeshConfig may live in any namespace.
 def configmaps(namespace: str, name: str) -> bool:  # noqa: ARG001
-    """Whether this may be a revision's MeshConfig, `istio` or `istio-<revision>`, or its injector's settings.
-    Those a cluster is not asked for: what the injector has done stands on the pods.
+    """Whether this may be a revision's MeshConfig, `istio` or `istio-<revision>`, or its injector's
+    settings.
     """
+    # A cluster is not asked for these (`configured_by`): what the injector has done stands on the pods.
     if name == INJECTOR or name.startswith(f"{INJECTOR}-"):
         return True
     return name == "istio" or (name.startswith("istio-") and not _OTHER_CONFIGMAPS.match(name))

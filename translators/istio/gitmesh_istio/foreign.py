@@ -97,13 +97,14 @@ class _Ours:
             )
 
     def _nameless(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
-        """Without mTLS nobody shows an identity: who is admitted by one is not, and a Deny of identities is
-        one of everybody. In the root namespace it counts for the whole mesh, or not at all.
-        """
+        """The claims where somebody else switches mTLS off."""
         selector = selector_of(spec)
+        # In the root namespace such an object counts for the whole mesh, or, with a selector, not at all.
         if "DISABLE" not in _modes(spec) or (selector and live.key.namespace in self.roots):
             return
         for key in self._meant(self.naming, live.key.namespace, selector):
+            # Without mTLS nobody shows an identity: whoever is admitted by one is not, and a Deny of
+            # identities is one of everybody.
             said = f"{live.key} switches mTLS off where {key} decides by identity: nobody shows one there"
             yield Claim(by=live.key, on=key, code="GM415", text=said)
 

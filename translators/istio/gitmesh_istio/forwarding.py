@@ -37,9 +37,10 @@ def new_host(route: Route) -> str:
 
 
 def percentage(percent: float, what: str, origin: Origin, notes: Notes) -> dict[str, float]:
-    """Always written: left out, Istio means 100 for mirrors and nothing for faults."""
+    """A share in percent."""
     if 0 < percent < LEAST_PERCENT:
         notes.add("GM301", f"{what}: Istio knows no share between 0 and {LEAST_PERCENT} percent", origin)
+    # Always written: left out, it means 100 for mirrors and nothing for faults.
     return {"value": int(percent) if percent == int(percent) else percent}
 
 

@@ -44,10 +44,7 @@ def is_scoped(version: str, environment: Mapping[str, str]) -> bool:
 
 
 def ignored_namespaces(selectors: object, namespaces: Mapping[str, Labels]) -> Mapping[str, str]:
-    """The setting for a MeshConfig's discoverySelectors; empty where nothing is ignored.
-
-    Selectors that istiod would not take select nothing apart: it logs them and discovers everything.
-    """
+    """The setting for a MeshConfig's discoverySelectors; empty where nothing is ignored."""
     tests = [_selector(one) for one in selectors] if isinstance(selectors, list) else []
     # istiod logs a selector that it cannot take, and discovers everything.
     if not tests or None in tests:

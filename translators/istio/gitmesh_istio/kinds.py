@@ -57,9 +57,10 @@ gateway's.
 
 
 def writes(facts: ClusterFacts) -> Sequence[ApiKind]:
-    """The kinds for such a cluster: routes of the Gateway API are for waypoints, which only ambient pods come
-    by, and of GRPCRoutes, which are read alone, it need have none."""
+    """The kinds for such a cluster."""
+    # Routes of the Gateway API are for waypoints, which only ambient pods come by.
     if not facts.is_ambient:
         return RESOURCES
+    # GRPCRoutes are read alone, so that a cluster need not serve them.
     served = not facts.kinds or (GRPC_ROUTE.group, GRPC_ROUTE.kind) in facts.kind_index
     return WRITTEN if served else (*RESOURCES, HTTP_ROUTE)

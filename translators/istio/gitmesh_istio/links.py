@@ -53,13 +53,14 @@ def subsets_of(rule: Body | None) -> dict[str, Mapping[str, Any]]:
 
 
 def _provided(rule: Body, domain: str) -> Iterable[Ref]:
-    """Its subsets, where clients of every namespace come to it: they look in the Service's own last but
-    one, and a rule may be shown to some alone (istio.io, DestinationRule, `exportTo`)."""
+    """Its subsets, where clients of every namespace come to it."""
     spec, namespace = spec_of(rule), namespace_of(rule)
     host = full_host(text(spec.get("host")), namespace, domain)
     shown = spec.get("exportTo") or ["*"]
     # A subset that only some clients find is none that a route may be kept for: it would be 503 for all
     # others.
+    # Clients look for a rule in the Service's own namespace last but one, so that one elsewhere is for some
+    # of them; and so is one that is shown to some alone (istio.io, DestinationRule, `exportTo`).
     elsewhere = host.endswith(f".svc.{domain}") and host.split(".")[1] != namespace
     if elsewhere or "*" not in shown:
         return

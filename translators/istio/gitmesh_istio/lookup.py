@@ -77,7 +77,7 @@ class Lookup:
         return found
 
     def exported(self, host: str, namespace: str) -> Taken | None:
-        """What clients elsewhere take of a namespace. The most exact host alone counts, whoever sees it."""
+        """What clients elsewhere take of a namespace."""
         for places in self._matching(host):
             place = places.get(namespace)
             if place and place.exported:
@@ -90,9 +90,8 @@ class Lookup:
         return place.rules if place else ()
 
     def _matching(self, host: str) -> Iterator[Mapping[str, _Place]]:
-        """What covers a host, the most exact first: as many questions as the host has characters, whoever
-        writes how much.
-        """
+        """What covers a host, the most exact first."""
+        # As many questions as the host has characters, whoever writes however many rules.
         yield self._by_host.get(host, {})
         # From the longest wildcard to `*` itself: the first that somebody wrote is the one that istiod
         # takes.

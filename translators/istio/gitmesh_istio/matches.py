@@ -146,8 +146,9 @@ def _header_case(
     lenient: Sequence[str],
     absent: Sequence[bool],
 ) -> dict[str, object]:
-    """Istio treats an absent header as empty in `withoutHeaders`. Where the empty value meets the condition,
-    absence would count as meeting it; so one match says `absent`, another `present but different`."""
+    """`headers` and `withoutHeaders` of one match, where these names are absent."""
+    # Istio treats an absent header as empty in `withoutHeaders`. Where the empty value meets the condition,
+    # absence would count as meeting it: so one match says `absent`, another one `present but different`.
     missing: dict[str, dict[str, str]] = {
         name: {} for name, gone in zip(lenient, absent, strict=True) if gone
     }

@@ -43,6 +43,7 @@ def member(pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[M
     if mesh is not None and role == "waypoint":
         return Membership(mesh=mesh.name, dataplane="ambient")
     gateway = _is_gateway(pod)
+    # A gateway stays one in an ignored namespace, too: a mesh-wide default closes it, wherever it stands.
     if mesh is None or (ignores(mesh, pod.namespace) and not gateway):
         return None
     return Membership(
@@ -99,10 +100,7 @@ def _told(pod: PodFact) -> Sequence[str]:
 
 
 def _redirection(pod: PodFact) -> tuple[str, str, str]:
-    """Mode, included and excluded inbound ports: as the injector told the init container, which knows the
-    mesh's defaults too (injection-template.yaml, `istio-iptables`), else as annotations ask (istio.io,
-    'Resource Annotations').
-    """
+    """Mode, included and excluded inbound ports (injection-template.yaml, `istio-iptables`)."""
     flags = dict(itertools.pairwise(_told(pod)))
     prefix, asked = "traffic.sidecar.istio.io", pod.annotations
     mode = flags.get("-m", asked.get("sidecar.istio.io/interceptionMode", ""))
@@ -121,13 +119,12 @@ def _port_list(text: str) -> list[int]:
 
 
 def _revisions(pod: PodFact, namespace_labels: Mapping[str, str]) -> Iterable[str]:
-    """Revisions that the pod may be of, the surest first: what the injector wrote, then what was asked of it
-    (which may be a tag).
-    """
+    """Revisions that the pod may be of, the surest first."""
     try:
         status = json.loads(pod.annotations.get("sidecar.istio.io/status", "{}"))
     except ValueError:
         status = {}
+    # What the injector wrote comes before what was asked of it, which may be a tag.
     yield str(mapping(status).get("revision") or "")
     yield pod.labels.get(REVISION, "")
     yield namespace_labels.get(REVISION, "")
@@ -142,6 +139,6 @@ def _mesh_of(revisions: Iterable[str], meshes: Sequence[Mesh]) -> Mesh | None:
 
 
 def _is_gateway(pod: PodFact) -> bool:
-    """Whether the proxy runs as a router: a gateway has no workload of its own behind it."""
+    """Whether the proxy runs as a router."""
     named = pod.labels.get("istio") in _GATEWAYS or "gateway.networking.k8s.io/gateway-name" in pod.labels
     return named or "router" in pod.args.get(PROXY, ())

@@ -99,9 +99,7 @@ def _called(gateway: Workload) -> str:
 
 
 def _gateway(shapes: Sequence[Workload], unit: MeshUnit, origin: Origin, version: str) -> Fragment | str:
-    """Opens the gateway, by the labels that all of its pods have, but not its ports that an Allow governs:
-    those have rules of their own. A text where it cannot be opened.
-    """
+    """Opens the gateway, but not its ports that an Allow governs. A text where it cannot be opened."""
     gateway = shapes[0]
     shared = set(gateway.labels.items()).intersection(*(one.labels.items() for one in shapes))
     # A label that the next rollout changes would leave the new pods closed.

@@ -28,9 +28,8 @@ def cluster_domain(meshes: Sequence[Mesh]) -> str:
 
 
 def host(namespace: str, name: str, domain: str) -> str:
-    """A Service's full name; short names would be resolved in the namespace of the object that carries
-    them.
-    """
+    """A Service's full name."""
+    # Short names would be resolved in the namespace of the object that carries them.
     return f"{name}.{namespace}.svc.{domain}"
 
 
@@ -52,12 +51,11 @@ def full_host(text: str, namespace: str, domain: str) -> str:
 def access_name(service: str, role: str, pods: Labels = ()) -> str:
     """The AuthorizationPolicy of a Service, `role` allow or deny; of some of its pods, which have these
     labels beside those that the Service selects by.
-
-    One Service name would give the mesh-wide default deny its name, and others would be a Service and its
-    pods; a dot, which no Service has, keeps them apart.
     """
     if pods:
+        # A dot, which no Service has in its name, keeps a Service's pods apart from another Service.
         return f"{service}.{subset_name(pods)}-{role}"
+    # One Service name would give the mesh-wide default deny its name.
     return f"{service}.service-{role}" if service == MESH_WIDE else f"{service}-{role}"
 
 

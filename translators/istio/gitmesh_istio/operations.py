@@ -137,9 +137,8 @@ def _operation(
 
 
 def _paths(paths: Sequence[str], then: str, origin: Origin, notes: Notes) -> tuple[str, ...]:
-    """Those that Istio reads as we do; braces would make a template of the path, and istiod refuses other
-    uses of them.
-    """
+    """Those that Istio reads as we do."""
+    # Braces would make a template of the path, and istiod refuses other uses of them.
     templates = [path for path in paths if "{" in path or "}" in path]
     for path in templates:
         notes.add("GM301", f"Istio reads braces in a path as a template: {path} {then}", origin)
@@ -147,14 +146,13 @@ def _paths(paths: Sequence[str], then: str, origin: Origin, notes: Notes) -> tup
 
 
 def _host_forms(text: str, ports: Sequence[ServicePort]) -> tuple[str, ...]:
-    """The host, and the host with a port after it: a Host header may carry one, and Istio compares the whole
-    header.
-    """
+    """The host, and the host with a port after it."""
     if _has_port(text) or text.endswith("*"):
         return (text,)
     if text.startswith("*"):
         # Istio allows one `*` at one end of a host, so a suffix cannot be followed by any port.
         return (text, *(f"{text}:{port.number}" for port in ports))
+    # A Host header may carry a port, and Istio compares the whole header.
     return (text, f"{text}:*")
 
 
@@ -215,11 +213,11 @@ def _silent(ports: Iterable[int], access: Access) -> set[int]:
 
 
 def _of_requests(ports: tuple[int, ...], access: Access, origin: Origin, notes: Notes) -> tuple[int, ...]:
-    """Of these ports those on which a Deny that leaves the rest alone has something to deny: where no Service
-    says HTTP there are no requests. Where a port may carry either, Istio drops the HTTP fields of a DENY rule
-    from what is no HTTP (pilot/pkg/security/authz/model), so the rest is denied with it.
-    """
+    """Of these ports those on which a Deny that leaves the rest alone has something to deny."""
+    # Where no Service says HTTP there are no requests.
     silent = _silent(ports, access)
+    # Where a port may carry either, Istio drops the HTTP fields of a DENY rule from what is no HTTP
+    # (pilot/pkg/security/authz/model), so that the rest is denied with it.
     either = [
         port for port in ports if port not in silent and any(one.raw for one in access.spoken.get(port, ()))
     ]

@@ -160,11 +160,10 @@ class _Surroundings:
                 yield Override(of="settings", service=place, namespace=namespace, by=taken.by, subsets=there)
 
     def _same(self, place: _Place) -> list[Contender]:
-        """Rules for the host in the Service's namespace are merged with ours: the oldest one's settings
-        win.
-        """
+        """An object for the host in the Service's namespace."""
         name = self._name(place)
         others = (key for key in self._rules.exactly(name, place[0]) if key[2:] != place)
+        # Such rules are merged with ours, and the oldest one's settings win.
         return [Contender(of="settings", by=key, host=name) for key in others][:1]
 
     def _displaced(self, place: _Place) -> Iterator[Displaced]:
@@ -182,7 +181,8 @@ class _Surroundings:
 
 
 def _shown(one: Stranger, place: _Place) -> set[str]:
-    """The namespaces whose clients see what somebody wrote for a Service: a route of the Gateway API for one
-    of another namespace is for clients of its own (GEP-1294, consumer routes)."""
+    """The namespaces whose clients see what somebody wrote for a Service."""
+    # A route of the Gateway API for a Service of another namespace is for clients of its own (GEP-1294,
+    # consumer routes).
     consumes = one.kind in _GATEWAY_ROUTES and one.namespace != place[0]
     return {one.namespace} if consumes else set(one.shown)

@@ -19,11 +19,11 @@ _WHOLE = "^.*$"
 
 
 def redirection(redirect: Redirect, choice: Choice, origin: Origin, notes: Notes) -> dict[str, Any]:
-    """`redirect` of a route. The code is always written: Istio's default is 301, ours 302. A new host would
-    drop the port that was asked for.
-    """
+    """`redirect` of a route."""
+    # The code is always written: Istio's default is 301, ours 302.
     spec: dict[str, object] = {"redirectCode": redirect.status_code}
     if redirect.hostname is not None and ":" not in redirect.hostname and redirect.port is None:
+        # A new host would drop the port that was asked for.
         spec["derivePort"] = "FROM_REQUEST_PORT"
     given = {"scheme": redirect.scheme, "authority": redirect.hostname, "port": redirect.port}
     spec.update({name: value for name, value in given.items() if value is not None})

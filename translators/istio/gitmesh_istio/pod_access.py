@@ -26,10 +26,10 @@ _MOST_NAMED = 8
 
 
 def _of_connections(access: Access) -> Access:
-    """The part of the decision that is true of connections: at most what is allowed, at least what is
-    denied. An Allow of which nothing is left still closes."""
+    """The part of the decision that is true of connections."""
     return replace(
         access,
+        # At most what is allowed, at least what is denied. An Allow of which nothing is left still closes.
         allows=tuple(map(_without_requests, access.allows)),
         denies=tuple(found for grant in access.denies if (found := _unseen(grant, access)) is not None),
     )

@@ -68,13 +68,13 @@ def rules_of(body: Body | None) -> list[Mapping[str, Any]]:
 
 
 def settings_of(content: object) -> Mapping[str, Any] | None:
-    """What the YAML in a ConfigMap sets, nothing where it is absent or empty; None where it cannot be read.
-
-    Its aliases are counted before they are followed: 800 bytes can stand for gigabytes.
+    """What the YAML in a ConfigMap sets, nothing where it is absent or empty; None where it cannot
+    be read.
     """
     if not isinstance(content, str):
         return {} if content is None else None
     try:
+        # Aliases are counted before they are followed: 800 bytes can stand for gigabytes.
         values = [document.value for document in read_documents(content)]
     except DocumentError:
         return None

@@ -97,11 +97,10 @@ def _only(namespaces: Sequence[str], row: _Row) -> _Row:
 
 
 def _rows(route: Route, unit: RoutingUnit, notes: Notes) -> Iterable[_Row]:
-    """The rows that one route becomes: one for each different action, since rewrites depend on what was
-    matched.
-    """
+    """The rows that one route becomes."""
     origin = _origin(route)
     ports = (route.match.port,) if route.match.port else _ports_to_tell(_targets(route), unit)
+    # One for each different action, since rewrites depend on what was matched.
     for choice, port in itertools.product(choices(route.match, origin, notes), ports):
         body = {**choice.body, "port": port} if port else dict(choice.body)
         yield _Row(
@@ -137,13 +136,12 @@ def _rest(rows: Iterable[_Row], unit: RoutingUnit, notes: Notes) -> Iterable[dic
 
 
 def _reachable(rows: Iterable[_Row]) -> Iterable[_Row]:
-    """Without rows for requests that an earlier row has taken: a row for one port may stand before one for
-    every port.
-    """
+    """The rows without those of which an earlier one takes all requests."""
     taken: set[bytes] = set()
     for row in rows:
         # Neighbours are put together only afterwards, so each row still has its one match.
         body = canonical(row.matches[0][0])
+        # A row for one port may stand before one for every port.
         if body not in taken:
             taken.add(body)
             yield row

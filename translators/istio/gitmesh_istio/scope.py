@@ -32,10 +32,9 @@ class Scope(Struct, frozen=True, dict=True):
         return cluster_domain(self.meshes)
 
     def exported(self, kind: str) -> dict[str, list[str]]:
-        """`exportTo`, where a MeshConfig would show objects of the kind to some namespaces alone: policies
-        act on all clients.
-        """
+        """`exportTo`, where a MeshConfig would show objects of the kind to some namespaces alone."""
         defaults = (mesh.settings.get(EXPORTS[kind], "*") for mesh in self.meshes)
+        # Policies act on all clients.
         return {"exportTo": ["*"]} if any("*" not in default.split(",") for default in defaults) else {}
 
 
@@ -107,12 +106,13 @@ def served_version(resource: ApiKind, facts: ClusterFacts) -> str:
 
 
 def note_unserved(made: Fragment, notes: Notes) -> None:
-    """Note every field that the cluster's CRD lacks: the API server would drop it without a word."""
+    """Note every field that the cluster's CRD lacks."""
     served = notes.scope.facts.kind_index.get((made.key.group, made.key.kind))
     whole = made.fields.get("spec")
     if served is None or not served.fields or whole is None:
         return
     for path, origin in _walk(made.spec, "spec", "spec", whole, made.fields):
+        # The API server would drop it without a word.
         if not served.serves(path):
             notes.add("GM302", f"needs {made.key.kind}.{path}, which the cluster's CRD does not have", origin)
 

@@ -166,15 +166,14 @@ def denying(unit: AccessUnit, access: Access, notes: Notes) -> Ruleset | None:
 
 
 def _grant_rules(grant: Grant, unit: AccessUnit, access: Access, notes: Notes) -> list[Rule]:
-    """One rule an operation: Istio drops a whole rule of an ALLOW for one operation that does not fit the
-    port.
-    """
+    """The rules of a grant, one for each operation."""
     sources = callers.allowed(grant.callers, _meshes(unit, notes), grant.origin, notes)
     asked = [
         operations.allowed(o, unit, access, grant.origin, notes) for o in grant.operations or (Operation(),)
     ]
     if not access.targets:
         notes.add("GM304", "no port of the workloads is known, so nothing is admitted", grant.origin)
+    # Not in one rule: Istio drops a whole rule of an ALLOW for one operation that does not fit the port.
     return [(_rule(sources, one), grant.origin) for one in asked if one is not None and sources]
 
 

@@ -99,9 +99,9 @@ def _as_they_are(rule: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 
 
 def _by_principal(rule: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """A rule of an ALLOW as rules for one principal each: whoever comes or goes beside others is told, as one
-    that goes waits for nothing, and one that comes may have to.
-    """
+    """A rule of an ALLOW as rules for one principal each."""
+    # Whoever comes or goes beside others is told: one that goes waits for nothing, and one that comes may
+    # have to.
     for item in listed(rule.get("from")) or ({},):
         source = mapping(item.get("source"))
         names = source.get("principals")
@@ -178,9 +178,10 @@ def _is_open(body: Body | None) -> bool:
 
 
 def _of_modes(before: Body | None, after: Body | None) -> Effect:
-    """From DISABLE to STRICT it narrows, as plaintext is admitted no more; the other way it widens."""
+    """The effect of another mode of mTLS."""
     pairs = {(_mode(before, revision), _mode(after, revision)) for revision in _readers(before, after)}
     changed = {(old, new) for old, new in pairs if old != new}
+    # From DISABLE to STRICT it narrows, as plaintext is admitted no more; the other way it widens.
     narrows = any(old == _WIDEST or (old, new) == ("DISABLE", "STRICT") for old, new in changed)
     widens = any(new == _WIDEST or (old, new) == ("STRICT", "DISABLE") for old, new in changed)
     if narrows and widens:

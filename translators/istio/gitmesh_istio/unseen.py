@@ -50,17 +50,17 @@ def _meant(target: Target) -> _Meant:
 
 
 def _without(route: Route, unseen: frozenset[_Meant]) -> Route:
-    """Shares go to the whole Service, those that are then alike as one; copies are left out, as they would
-    reach pods that no policy means.
-    """
+    """The route without the subsets that are not seen."""
     fields, items = dict(route.fields), dict(route.item_origins)
     targets, mirrors = route.targets, route.mirrors
     if any(_meant(target) in unseen for target in targets):
+        # Shares go to the whole Service, those that are then alike as one.
         whole = [replace(one, subset=()) if _meant(one) in unseen else one for one in targets]
         fields["split"], targets = _merged(fields["split"], whole)
         # Alike shares were merged, so the places of the items do not count in the new list.
         items.pop("split", None)
     if any(_meant(target) in unseen for target in mirrors):
+        # Copies are left out: they would reach pods that no policy means.
         kept = [number for number, one in enumerate(mirrors) if _meant(one) not in unseen]
         mirrored = fields.pop("mirror")
         mirrors = tuple(mirrors[number] for number in kept)

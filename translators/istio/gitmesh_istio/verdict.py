@@ -38,10 +38,9 @@ _CONTROLLER, _ROUTING = "istio.io/", frozenset({"Accepted", "ResolvedRefs"})
 
 
 def verdict(live: Live, meshes: Sequence[Mesh]) -> MeshStatus:
-    """What the status says of the newest generation. Messages about an older one say nothing: istiod has yet
-    to answer.
-    """
+    """What the status says of the newest generation."""
     status = mapping(decode(live.status)) if live.status else {}
+    # Messages about an older one say nothing: istiod has yet to answer.
     said = sorted({*_messages(status, live), *_conditions(status, live), *_parents(status, live)})
     # The worst first: an object with an error and a warning is rejected.
     for answer in (Verdict.REJECTED, Verdict.WARNED):

@@ -97,7 +97,8 @@ def _in_service_ports(unit: AccessUnit, access: Access, notes: Notes) -> tuple[A
 
 
 def _spoken(targets: Iterable[int], access: Access) -> tuple[ServicePort, ...]:
-    """The ports of every Service that lead to these of pods: the decision stands at their waypoints, too."""
+    """The ports of every Service that lead to these of pods."""
+    # The decision stands at the waypoints of those Services, too.
     return tuple(dict.fromkeys(port for target in sorted(targets) for port in access.spoken.get(target, ())))
 
 
@@ -123,21 +124,22 @@ def _told_at_waypoint(grant: Grant, behind: _Behind, notes: Notes, *, denies: bo
 
 
 def _leading_to(targets: Iterable[int], behind: _Behind, *, denies: bool) -> set[int]:
-    """The ports of the Service that lead to some of these ports of pods, or, to be allowed, to no others:
-    access is decided by pods' ports, whichever of the Service leads there."""
+    """The ports of the Service that lead to some of these ports of pods, or, to be allowed, to no others."""
     wanted = set(targets)
+    # Access is decided by the ports of pods, whichever port of the Service leads there.
     return {number for number, found in behind.items() if found & wanted and (denies or found <= wanted)}
 
 
 def _without_addresses(
     callers: Iterable[Caller], origin: Origin, notes: Notes, *, denies: bool
 ) -> Iterable[Caller]:
-    """A waypoint does not see the address of who called: who is allowed by it is not, who is denied by it is
-    denied at any."""
+    """The callers as a waypoint can tell them."""
     for caller in callers:
         if not caller.ip_blocks and not caller.not_ip_blocks:
             yield caller
             continue
+        # A waypoint does not see the address of who called: who is allowed by it is not, who is denied by it
+        # is denied at any.
         then = "is denied at any address" if denies else "is not admitted"
         notes.add("GM304", f"a waypoint does not see addresses: a caller that is told by one {then}", origin)
         if denies:

@@ -105,9 +105,8 @@ def note_no_waypoint(unit: RoutingUnit, notes: Notes) -> None:
 
 
 def note_unrouted(unit: RoutingUnit, notes: Notes) -> None:
-    """One finding for each policy whose routing clients in ambient do not follow: pods have proxies, but
-    nobody routes what comes to them from pods that have none.
-    """
+    """One finding for each policy whose routing clients in ambient do not follow."""
+    # Its pods have proxies, but nobody routes what comes to them from pods that have none.
     for policy, origin in _first_of_each(unit).items():
         places = sorted({place for source in _sources(unit, policy) for place in _meant(source, notes)})
         if places:
