@@ -115,6 +115,7 @@ def _support(table: Supports, feature: str) -> str:
 def commands_page() -> str:
     """`--help` of every command."""
     lines: list[str] = []
+    # Of a fixed width: pages must be the same whatever terminal they are printed from.
     context = click.Context(cli, info_name="gitmesh", **{**cli.context_settings, "terminal_width": WIDTH})
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
@@ -143,6 +144,7 @@ def _field_table(kind: str) -> list[str]:
 
 
 def _cell(text: str) -> str:
+    # Either of them would end the cell.
     return text.replace("|", "\\|").replace("\n", " ")
 
 

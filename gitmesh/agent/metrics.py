@@ -75,7 +75,10 @@ class Metrics(Collector):
             drifted = {change.key for change in (result.plan.writes if result.plan else ()) if change.drift}
             for outcome in result.outcomes:
                 self._writes.labels(
-                    name, outcome.action.value, "ok" if outcome.ok or outcome.pending else "failed"
+                    # What waits for a deletion was taken by the cluster, and has not failed.
+                    name,
+                    outcome.action.value,
+                    "ok" if outcome.ok or outcome.pending else "failed",
                 ).inc()
             self._heals.labels(name).inc(
                 len(drifted & {outcome.key for outcome in result.outcomes if outcome.ok})

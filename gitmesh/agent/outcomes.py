@@ -61,6 +61,7 @@ class OutcomePublisher:
     def _go_on(self, commit: str) -> None:
         """Another commit is in force; of one that was not told to its end, that is the end."""
         if self._commit and not self._noted:
+            # Bounded: while the forge does not answer, commits may follow each other for days.
             self._former = (*self._former, self._commit)[-_MOST_FORMER:]
         self._commit, self._since, self._noted = commit, self._clock(), None
 

@@ -206,7 +206,9 @@ def answered(status: int, kind: str, body: bytes, *, without_body: bool = False)
     fields = {
         "Content-Type": kind,
         "Content-Length": len(body),
+        # No browser is to take a line of ours for a page.
         "X-Content-Type-Options": "nosniff",
+        # One request a connection, so that its deadline is the deadline of both.
         "Connection": "close",
     }
     lines = [

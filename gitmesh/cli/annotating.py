@@ -43,6 +43,7 @@ def _path(source: Source | None, path: str) -> str:
     if not isinstance(source, FolderSource):
         return ""
     file = Path(os.path.abspath(Path(source.path) / path.removeprefix(source.prefix)))
+    # Annotations name files from the root of the checkout.
     top = folders.checkout(file.parent) or Path.cwd()
     return file.relative_to(top).as_posix() if file.is_relative_to(top) else ""
 
@@ -59,6 +60,7 @@ def show(findings: Iterable[Diagnostic], form: str, sources: Sequence[Source]) -
 
 def tell(findings: Sequence[Diagnostic]) -> None:
     """Findings on stderr, a line each, in which the runner of a job finds no command."""
+    # A job's log is cut by its forge, so that errors come first.
     for one in foremost(findings, MOST_FINDINGS):
         console.note(without_commands(headline(one)))
     if len(findings) > MOST_FINDINGS:

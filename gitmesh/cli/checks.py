@@ -94,6 +94,7 @@ def cluster_checks(fleet: Fleet, translators: Mapping[str, Translator], instance
     """Reachability, meshes, served kinds and rights of every cluster, all clusters at once."""
     answers = fleet.each(lambda cluster: tuple(_cluster(cluster, translators, instance)))
     for name, answer in answers.items():
+        # One that does not answer is a line of its own; all others are looked at.
         if isinstance(answer, ClusterError):
             yield Check(
                 level=Level.DOWN,
@@ -177,6 +178,7 @@ def _no_place(subject: str) -> Check:
 
 
 def _rights(subject: str, rights: Sequence[AnsweredRight]) -> Check:
+    # None, an answer that nobody gave, is no yes.
     missing = [str(right) for right in rights if not right.allowed]
     if missing:
         text = f"{len(missing)} of {counted(len(rights), 'right')} missing: {listed(missing, 8)}"

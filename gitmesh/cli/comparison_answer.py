@@ -59,6 +59,7 @@ def exit_code_of(found: Comparison, fail_on: str) -> int:
     """3 where a cluster is unknown or the base could not be read, 2 for errors of head, 1 where something
     changes, else 0.
     """
+    # First of all, since of what is unknown nobody can say that nothing changes.
     if any(one.unknown for one in found.clusters.values()):
         return FAILED
     if fails((*found.appeared, *found.standing), fail_on):

@@ -77,6 +77,7 @@ def _narrowed(found: comparing.Compared, source: str, destination: str) -> compa
     def part(one: ClusterComparison) -> ClusterComparison:
         callers = labels.get(one.name, frozenset())
         rows = tuple(change for change in one.access if is_meant(change, callers))
+        # Who may call was asked for: the risk and the exit code are then of that alone.
         return replace(one, access=rows, objects=(), routes=(), protection=(), reach=Reach())
 
     clusters = {name: part(one) for name, one in found.comparison.clusters.items()}
@@ -96,6 +97,7 @@ def _labels(source: str, facts: ClusterFacts) -> frozenset[str]:
             for one in facts.workloads
             if source in (one.name, f"{one.namespace}/{one.name}")
         }
+        # Rows may name it by itself, or with all others that show no identity.
         return frozenset({NAMELESS, "anybody", *named})
     account = f"{client.namespace}/{client.service_account}"
     mine = (client.namespace, client.service_account)
@@ -104,4 +106,5 @@ def _labels(source: str, facts: ClusterFacts) -> frozenset[str]:
         for one in facts.workloads
         if (one.namespace, one.service_account) == mine
     }
+    # A row may name the ServiceAccount, one of its workloads, or everybody.
     return frozenset({account, *running, *_EVERYBODY})

@@ -106,7 +106,9 @@ def _account(text: str, facts: ClusterFacts, ip: str) -> Client | None:
 
 def _running(workloads: list[Workload], facts: ClusterFacts, ip: str) -> Client:
     """A pod of these; one with a proxy, if there is one."""
+    # In the middle of a rollout some pods may have no proxy yet: those with one tell more.
     first = next((one for one in workloads if one.mesh), workloads[0])
+    # What only some of the pods carry is no certain label of the client.
     common = set(first.labels.items()).intersection(*(one.labels.items() for one in workloads))
     own = facts.mesh(first.mesh)
     return Client(

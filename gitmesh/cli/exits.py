@@ -18,6 +18,7 @@ def exit_code(report: Report, *, fail_on: str = "error", differences: bool = Fal
     """The exit code of a report; with `differences`, something left to write is 1 where nothing worse was
     found.
     """
+    # First of all: what did not answer may have errors that nobody knows of.
     if report.unreachable or any(source.unavailable for source in report.sources.values()):
         return FAILED
     if fails(report.diagnostics, fail_on):

@@ -51,6 +51,7 @@ def hosting(
     config, first = setup.config.forge, _repository(setup)
     if config is None or first is None:
         if config is not None:
+            # No error: clusters are kept all the same, by what the folder says.
             log.warning("forge: no source is a repository, so that there is nothing to review")
         return ForgeParts()
     from gitmesh.agent.outcomes import OutcomePublisher
@@ -147,6 +148,7 @@ def comparing(
             for one in others
             if one.name not in standpoint.others and not isinstance(one, FolderSource)
         ]
+        # One of which nothing is in force yet is left out, and told, since its policies are unknown.
         beside = [
             as_in_force(one, standpoint.others.get(one.name, "")) for one in others if one.name not in missing
         ]

@@ -96,6 +96,7 @@ def expect(command: C) -> C:
 
 
 def _decorated(command: C, *decorators: Callable[[Any], Any]) -> C:
+    # click shows options in the reverse of the order in which they are put on.
     for decorate in reversed(decorators):
         command = decorate(command)
     return command
@@ -103,6 +104,7 @@ def _decorated(command: C, *decorators: Callable[[Any], Any]) -> C:
 
 def wanted(given: Mapping[str, Any]) -> Wanted:
     """The request from a command's parameters. A mistake is a usage error."""
+    # In any case, as people type it: it is put into capitals below, which policies ask for.
     if not re.fullmatch("[A-Za-z]{1,16}", given["method"]):
         raise click.UsageError(f"--method {given['method']}: not a method")
     path, _, query = given["path"].partition("?")
@@ -116,6 +118,7 @@ def wanted(given: Mapping[str, Any]) -> Wanted:
         destination=f"{destination}:{port}" if port else destination,
         method=given["method"].upper(),
         path=path,
+        # An empty value is one, too: `?debug=` is there for a condition on presence.
         query={**dict(parse_qsl(query, keep_blank_values=True)), **_pairs(given["query"], "--query")},
         headers=_headers(given["header"]),
         authority=given["authority"],
@@ -139,6 +142,7 @@ def _headers(texts: Iterable[str]) -> dict[str, str]:
 
     from gitmesh.model.base import HeaderName, HeaderValue
 
+    # By the types of the policies: what these refuse no policy can ask for.
     name, value = TypeAdapter[str](HeaderName), TypeAdapter[str](HeaderValue)
     found = {}
     for key, text in _pairs(texts, "--header").items():

@@ -30,6 +30,7 @@ def remembered_fleet(configured: Sequence[ClusterConfig], facts: Mapping[str, Cl
     from gitmesh.cli.unusable import UnusableCluster
     from gitmesh.errors import ClusterError
 
+    # Only without a configuration: with one, its clusters count, also those without facts.
     made: list[Cluster] = [MemoryCluster(name, facts=one) for name, one in facts.items() if not configured]
     for one in configured:
         if one.name in facts:

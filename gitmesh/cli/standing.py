@@ -36,6 +36,7 @@ def branch_reader(
 
     branch = setup.config.write_back.status_branch if setup else DEFAULT_BRANCH
     top = checkout(Path.cwd())
+    # The repository before the checkout, whose copy is as old as its last fetch.
     if setup and (source := _repository(setup, store)):
         beside = (Checkout(top),) if top else ()
         return lambda: fetched(source, branch, depth, beside)
@@ -70,9 +71,11 @@ def live_reader(setup: configuration.Setup, store: Path | None) -> Callable[[], 
     from gitmesh.status.reading import read_overview
     from gitmesh.status.tree import status_tree
 
+    # Looking writes no status.
     job = replace(whole_job(setup, store), publishers=())
 
     def look() -> Overview:
+        # Through the files of the branch, so that both ways say the same in the same words.
         return read_overview(status_tree(execute(job, Stage.PLAN)), seconds=int(time.time()))
 
     return look

@@ -206,6 +206,7 @@ class Context(Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The context as the name of a cluster: its last part, in the letters that such a name may have."""
         last = self.context.rstrip("/").rpartition("/")[2].lower()
+        # A cluster's name is a DNS label: 63 characters at most, and no dash at an end.
         return re.sub(r"[^a-z0-9]+", "-", last).strip("-")[:63].strip("-") or "cluster"
 
 
@@ -221,7 +222,9 @@ def starter(context: Context | None, inside: str) -> Mapping[str, str]:
         SCHEMA: as_json(combined()),
         **{f"policies/{_FILES[kind]}.yaml": _MODELINE + text for kind, text in _policies(context).items()},
         **clusters,
+        # Of this version, as is the schema beside it.
         WORKFLOW: _CI % {"where": where, "version": __version__},
+        # pre-commit reads its file at the root of a checkout only.
         **({} if inside else {HOOKS: _HOOKS}),
     }
 

@@ -32,6 +32,7 @@ class UnusableSource(Struct, frozen=True):
         """Raises SourceError."""
         raise SourceError(self.problem, hint=self.hint)
 
+    # "No" is the answer that holds a revision; "yes" would let a rewound branch pass.
     def descends(self, tip: str, ancestor: str) -> bool:  # noqa: ARG002  the port's signature
         """No: nothing is known of it."""
         return False

@@ -128,6 +128,8 @@ def fleet(setup: Setup, translators: Mapping[str, Translator], *, patient: bool 
     for one in setup.config.clusters:
         for name in sorted(one.control_planes.keys() - translators.keys()):
             there = ", ".join(sorted(translators))
+            # A line for a mesh that nobody installed would be passed over, and its control plane count for
+            # nothing.
             raise click.ClickException(
                 f"cluster {one.name}: controlPlanes names {name}, which is no installed translator; there are"
                 f" {there}"

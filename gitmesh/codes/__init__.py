@@ -17,6 +17,7 @@ from gitmesh.codes.policies import POLICIES
 from gitmesh.codes.sources import SOURCES
 from gitmesh.codes.translation import TRANSLATION
 
+# In the order of the groups: the page of findings lists them as they stand here.
 CODES: Mapping[str, Code] = {
     row.code: row
     for rows in (PARSING, POLICIES, TRANSLATION, MESHES, PLANNING, CLUSTERS, SOURCES)

@@ -175,6 +175,7 @@ path.
 """
 
 
+# A rule of its own and no union of types, whose errors would name every form at once.
 def exactly_one(model: Model, *names: str, at_least: int = 1) -> None:
     """Raise ValueError unless exactly one (or, with at_least=0, at most one) of the fields is given."""
     given = [name for name in names if getattr(model, name) is not None]

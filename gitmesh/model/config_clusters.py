@@ -23,6 +23,7 @@ class Kubeconfig(Model):
 
 
 def _settle(millis: int) -> int:
+    # At most 15 seconds, since a cycle waits for it between two writes of which one relies on the other.
     if not 1_000 <= millis <= 15_000:
         raise ValueError(
             "settle is from 1s to 15s: no proxy learns of a write at once, and a cycle has to wait for it"

@@ -52,6 +52,7 @@ class Fragment(Struct, frozen=True, kw_only=True):
     @property
     def body(self) -> Body:
         """The object as the translator wants it, without marks of ours."""
+        # Kinds of the core group have no group in their apiVersion.
         group, named = self.key.group, {"labels": self.labels, "annotations": self.annotations}
         place = {"namespace": self.key.namespace} if self.key.namespace else {}
         body: dict[str, Any] = {

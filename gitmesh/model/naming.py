@@ -18,6 +18,7 @@ def camel(name: str) -> str:
     """`per_try_timeout` -> `perTryTimeout`, `non_http` -> `nonHTTP`; a trailing underscore, which keeps clear
     of keywords, goes.
     """
+    # The underscore of `from_` keeps it apart from Python's keyword, and is no part of the name.
     head, *rest = name.strip("_").split("_")
     return head + "".join(_INITIALS.get(part) or part.capitalize() for part in rest)
 

@@ -66,6 +66,7 @@ class Turn(IntEnum):
 
 WITHDRAWING = frozenset({Action.DELETE, Action.RELEASE})
 _WRITING = WITHDRAWING | {Action.CREATE, Action.UPDATE, Action.ADOPT}
+# KEEP is none of these: such an object is as policies want it.
 _LEAVING = frozenset({Action.CONFLICT, Action.HELD})
 
 

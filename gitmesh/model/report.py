@@ -55,6 +55,7 @@ _FROM_GOOD = (
 
 def worst(states: Iterable[State]) -> State:
     """The worst of some states; Synced for none."""
+    # What has no parts has none that is bad.
     return max(states, key=_FROM_GOOD.index, default=State.SYNCED)
 
 

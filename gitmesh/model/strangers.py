@@ -102,6 +102,7 @@ class Stranger(Struct, frozen=True, kw_only=True):
 
     def is_shown(self, namespace: str) -> bool:
         """Whether clients of the namespace see it."""
+        # A star stands for all namespaces, also such as are made later.
         return EVERYBODY in self.shown or namespace in self.shown
 
 

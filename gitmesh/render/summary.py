@@ -62,6 +62,7 @@ def summarise(report: Report) -> Summary:
     """The numbers of a report."""
     done = report.until is Stage.APPLY
     written = [result for result in report.clusters.values() if not (done and result.observe_only)]
+    # Of clusters that are only observed nothing was done: their numbers are what would be done there.
     observing = [result for result in report.clusters.values() if done and result.observe_only]
     places = (
         (policy.location for policy in report.policies),
@@ -69,10 +70,12 @@ def summarise(report: Report) -> Summary:
     )
     return Summary(
         policies=len(
+            # Policies that could not be read count too, as far as a finding has their name.
             {policy.id for policy in report.policies}
             | {one.policy for one in report.diagnostics if one.policy}
         ),
         files=len({(at.source, at.path) for found in places for at in found}),
+        # As they are told: one that several clusters share counts once.
         findings=by_severity(folded(report.diagnostics)),
         objects=_objects(written, done=done),
         observed=_objects(observing, done=False) if observing else {},
@@ -135,6 +138,7 @@ def plan_total(summary: Summary, *, done: bool = False) -> str:
     """The last line of a plan, clusters that were only looked at or did not answer included: silence is never
     green.
     """
+    # Silence is never green: what was only looked at, and what did not answer, is told apart.
     written = summary.clusters - len(summary.unreachable) - len(summary.observing)
     text = f"{objects_total(summary.objects, done=done)} in {counted(written, 'cluster')}"
     if summary.failed:

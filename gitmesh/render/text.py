@@ -33,6 +33,7 @@ def report_text(report: Report, *, paint: Paint = plain) -> str:
     body = plan_text(report, paint=paint, done=done)
     total = plan_total(summary, done=done)
     noted = f" ({findings_total(summary.findings)})" if report.diagnostics else ""
+    # A mesh judges what was written, and a plan writes nothing.
     verdicts = verdicts_total(summary.verdicts) if done else ""
     return f"{found}{body}{about}{paint('strong', total)}{noted}\n" + (f"{verdicts}\n" if verdicts else "")
 
@@ -83,6 +84,7 @@ def _service_row(facts: ClusterFacts, index: int) -> tuple[str, ...]:
 
 
 def _workload(shapes: Sequence[Workload]) -> str:
+    # Told only beside pods that have a proxy: of a workload in no mesh the last column says it.
     outside = sum(one.pods for one in shapes if not one.mesh) if any(one.mesh for one in shapes) else 0
     bare = f", {outside} without proxy" if outside else ""
     return f"{shapes[0].name}({sum(one.pods for one in shapes)}{bare})"
@@ -91,6 +93,7 @@ def _workload(shapes: Sequence[Workload]) -> str:
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, indent: int = 0) -> list[str]:
     """Columns padded to their widest cell; nothing at all without rows."""
     cells = [[printable(cell) for cell in row] for row in rows]
+    # A header alone would say that there is a table.
     if not cells:
         return []
     widths = [max(len(row[column]) for row in [list(header), *cells]) for column in range(len(header))]

@@ -38,6 +38,7 @@ def masked(path: str, value: Any) -> Any:
 
 def _walk(value: Any) -> object:
     if isinstance(value, dict):
+        # The name of the credential stands beside its value here, and not above it.
         secret = _is_condition(value)
         return {
             key: _hide(item) if is_credential(key) or (secret and key != "key") else _walk(item)
@@ -59,6 +60,7 @@ def _hide(value: Any) -> object:
         return {key: _hide(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_hide(item) for item in value]
+    # Whether something is set, or switched on, is no secret, and a reader needs it.
     return value if value is None or isinstance(value, bool) else MASK
 
 
@@ -67,6 +69,7 @@ def masked_line(line: str) -> str:
     found = _LINE.match(line)
     if found is None or not is_credential(found["key"]):
         return line
+    # The rest of the line goes with it: a value may hold blanks, and a comment may repeat it.
     return line[: found.start("value")] + MASK
 
 
@@ -78,6 +81,7 @@ def shown(path: str, value: Any) -> str:
 
 
 def _text(value: Any) -> str:
+    # Blanks at an end could not be seen without quotes.
     if isinstance(value, str) and _PLAIN.match(value) and value == value.strip():
         return value
     return printable(orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode())
@@ -85,6 +89,7 @@ def _text(value: Any) -> str:
 
 def shortened(text: str, limit: int = LONGEST) -> str:
     """At most `limit` characters, saying how many were left out."""
+    # 20 characters are room enough for how many were left out.
     return text if len(text) <= limit else f"{text[: limit - 20]}... ({len(text) - limit + 20} more)"
 
 

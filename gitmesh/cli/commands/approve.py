@@ -63,6 +63,7 @@ def command(
         else:
             found[name] = answer
     _print(hold, found)
+    # A cluster that did not answer may have the hold as well.
     failed = len(found) < len(answers)
     if hold is not None and not any(found.values()):
         raise click.ClickException(
@@ -74,7 +75,10 @@ def command(
 
 def _lister(instance: str) -> Callable[[Cluster], Mapping[str, Hold]]:
     return lambda cluster: {
-        key: hold for key, hold in cluster.load(instance).ledger.holds.items() if not hold.approved
+        # An approved one waits for nobody any more.
+        key: hold
+        for key, hold in cluster.load(instance).ledger.holds.items()
+        if not hold.approved
     }
 
 

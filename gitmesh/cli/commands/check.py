@@ -62,6 +62,7 @@ def _checks(
         f"{setup.file}: {counted(len(config.sources), 'source')}, {counted(len(config.clusters), 'cluster')}"
     )
     yield Check(level=Level.OK, subject="configuration", message=text)
+    # Before the sources: without git none of them can be read, and each would say so.
     yield git_check()
     for source, configured in zip(wiring.sources(setup, store), config.sources, strict=True):
         progress(f"reading {source.name}")
@@ -76,6 +77,7 @@ def _exit_code(checks: Sequence[Check], fail_on: str) -> int:
     from gitmesh.render.checks import Level
 
     levels = {check.level for check in checks}
+    # First: what did not answer may lack something that nobody knows of.
     if Level.DOWN in levels:
         return 3
     return 2 if Level.FAIL in levels or (fail_on == "warning" and Level.WARN in levels) else 0

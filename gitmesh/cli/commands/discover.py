@@ -49,6 +49,7 @@ def command(config_path: Path | None, cluster_globs: tuple[str, ...], form: str,
     def read(cluster: Cluster) -> ClusterFacts:
         facts = cluster.facts()
         stored = whose(cluster, setup.config.instance)
+        # Objects of the meshes as well: what strangers' ones do is a fact, and is saved with the others.
         observed = cluster.observe(kinds_of(facts, plugins, stored.ledger))
         return told_apart(cluster, NOTHING_REMEMBERED, facts, observed, stored, plugins, {})
 
@@ -59,6 +60,7 @@ def command(config_path: Path | None, cluster_globs: tuple[str, ...], form: str,
     for name, error in failures.items():
         console.note(printable(f"{name}: {error.in_full}"))
     _print(facts, form, color)
+    # What answered is printed all the same, for whoever needs only that.
     return 3 if failures else 0
 
 

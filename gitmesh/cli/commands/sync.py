@@ -78,7 +78,7 @@ def command(
         console.note(nowhere)
     job = whole_job(setup, store, approve=approve, only=only)
     stage = Stage.PLAN if dry_run else Stage.APPLY
-    # A status is of all clusters: none is written for a part of them.
+    # The status tells of all clusters, and with --cluster only some of them are planned.
     report = shown_clusters(execute(replace(job, publishers=()) if dry_run or only else job, stage), only)
     code = answer(report, View(form=form, color=color, fail_on=fail_on))
     _next(report)

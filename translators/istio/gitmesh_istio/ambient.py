@@ -58,6 +58,7 @@ def shut_out(unit: AccessUnit, meshes: Sequence[Mesh]) -> tuple[Service, ...]:
     if leading is None or not leading.shut or not (access.allows or access.denies or access.exempt):
         return ()
     every = ((one, binding(one, meshes)) for one in (unit.service, *(one for one, _ in unit.sharing)))
+    # Whatever Service it sends for: a waypoint shows one identity for all of them.
     return tuple(
         service
         for service, bound in every

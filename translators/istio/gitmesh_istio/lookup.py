@@ -78,6 +78,7 @@ class Lookup:
 
     def exported(self, host: str, namespace: str) -> Taken | None:
         """What clients elsewhere take of a namespace."""
+        # The most exact host alone counts, whoever sees it.
         for places in self._matching(host):
             place = places.get(namespace)
             if place and place.exported:

@@ -101,6 +101,8 @@ def _told(pod: PodFact) -> Sequence[str]:
 
 def _redirection(pod: PodFact) -> tuple[str, str, str]:
     """Mode, included and excluded inbound ports (injection-template.yaml, `istio-iptables`)."""
+    # As the injector told the init container, which knows the mesh's defaults too; else as annotations ask
+    # (istio.io, 'Resource Annotations').
     flags = dict(itertools.pairwise(_told(pod)))
     prefix, asked = "traffic.sidecar.istio.io", pod.annotations
     mode = flags.get("-m", asked.get("sidecar.istio.io/interceptionMode", ""))
