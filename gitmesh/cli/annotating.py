@@ -60,7 +60,7 @@ def show(findings: Iterable[Diagnostic], form: str, sources: Sequence[Source]) -
 
 def tell(findings: Sequence[Diagnostic]) -> None:
     """Findings on stderr, a line each, in which the runner of a job finds no command."""
-    # A job's log is cut by its forge, so that errors come first.
+    # Nobody reads more than these, so that errors come first.
     for one in foremost(findings, MOST_FINDINGS):
         console.note(without_commands(headline(one)))
     if len(findings) > MOST_FINDINGS:

@@ -88,9 +88,8 @@ def _value(mesh: Mesh, name: str) -> str:
 
 
 def _is_lost(name: str, mesh: Mesh, known: Mesh) -> bool:
-    """Whether a default stands where something else is remembered. The default root namespace moves with the
-    control plane.
-    """
+    """Whether a default stands where something else is remembered."""
+    # The default root namespace moves with the control plane.
     if name == "root_namespace" and known.root_namespace == known.namespace:
         return False
     return _value(known, name) not in ("", _value(mesh, name))
@@ -200,9 +199,11 @@ def gone_for_good(
     caveats: Iterable[Caveat], workloads: Iterable[Workload], hooked: Collection[str]
 ) -> frozenset[str]:
     """The meshes that are away and that nothing in the cluster speaks of any more: no pod carries a proxy of
-    theirs, and nothing injects one (`hooked`). So a mesh upgrade by revisions ends by itself."""
+    theirs, and nothing injects one (`hooked`).
+    """
     carried = {workload.mesh for workload in workloads if workload.pods}
     away = {caveat.mesh for caveat in caveats if caveat.holds and caveat.code == AWAY}
+    # So a mesh upgrade by revisions ends by itself.
     return frozenset(away - carried - set(hooked))
 
 

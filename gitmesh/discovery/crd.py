@@ -57,12 +57,13 @@ def _paths(schema: object, path: str, depth: int) -> Iterator[str]:
 
 
 def _open_paths(schema: Mapping[str, Any], path: str, depth: int) -> Iterator[str]:
-    """What a map, the metadata that every object has, or a choice of schemas adds. An object without
-    properties is empty: a structural schema's server prunes what stands below it."""
+    """What a map, the metadata that every object has, or a choice of schemas adds."""
     if schema.get("additionalProperties"):
         yield f"{path}.*" if path else "*"
     elif path == "metadata":
         yield "metadata.*"
+    # An object without properties adds nothing: the server of a structural schema prunes what stands below
+    # it.
     for choice in _choices(schema):
         yield from _paths(choice, path, depth - 1)
 

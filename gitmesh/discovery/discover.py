@@ -128,9 +128,8 @@ class _Members:
         return None if beside else found
 
     def is_gateway(self, workload: WorkloadKey) -> bool:
-        """Whether pods that are set up as a gateway's are one's: what they say of themselves is no
-        authority.
-        """
+        """Whether pods that are set up as a gateway's are one's."""
+        # What they say of themselves is no authority.
         return workload[1] in self._homes or workload in self._owned
 
 
@@ -217,12 +216,12 @@ def _template_pods(
 
 
 def _controller_of(pod: PodRow, replica_sets: Mapping[tuple[str, str], tuple[str, str]]) -> tuple[str, str]:
-    """(kind, name) of the workload: what owns the pod, and what owns its ReplicaSet, which the pod's name
-    tells where the ReplicaSet is not at hand; a Job that a CronJob made is one of its runs. A static pod,
-    owned by its Node, stands alone, as does one whose owner no object can be: no pod is hidden by what it
-    says of its owner.
+    """(kind, name) of the workload: what owns the pod, and what owns its ReplicaSet; a Job that a CronJob
+    made is one of its runs.
     """
     kind, name = pod.owner
+    # A static pod is owned by its Node. Nor is a pod hidden by what it says of an owner that no object can
+    # be.
     if pod.owner == NO_OWNER or kind == "Node" or not is_subdomain(name):
         return "Pod", pod.name
     # Each run is a Job of its own name; facts that followed them would change with every run.
@@ -233,6 +232,7 @@ def _controller_of(pod: PodRow, replica_sets: Mapping[tuple[str, str], tuple[str
     owner = replica_sets.get((pod.namespace, name))
     if owner is not None:
         return pod.owner if owner == NO_OWNER else owner
+    # Where the ReplicaSet is not at hand, its name tells the Deployment, if the pod's hash confirms it.
     stem, _, suffix = name.rpartition("-")
     return (
         ("Deployment", stem)

@@ -40,7 +40,6 @@ class HeaderRule(Model):
     exact: HeaderValue | None = Field(None, description="The whole value.")
     prefix: Text | None = Field(None, description="Leading characters of the value.")
     suffix: Text | None = Field(None, description="Trailing characters of the value.")
-    # Their case counts (RFC 9110, section 9.1), so a rule for `get` would never match anything.
     present: Literal[True] | None = Field(None, description="The header is there, with any value.")
     invert: bool = Field(
         False, description="Requests that do not meet the condition; a missing header does not meet it."
@@ -62,6 +61,7 @@ class AccessRule(Model):
     paths: SomeOf[PathPattern] | None = Field(
         None, description="Paths: exact, prefix* or *suffix; * is textual."
     )
+    # Their case counts (RFC 9110, section 9.1), so that a rule for `get` would never match anything.
     methods: SomeOf[Method] | None = Field(None, description="HTTP methods, in capitals.")
     ports: SomeOf[PortRef] | None = Field(None, description="Service ports, number or name.")
     hosts: SomeOf[HostPattern] | None = Field(None, description="Hosts: exact, prefix* or *suffix.")

@@ -39,7 +39,8 @@ _STRANGERS = ("anybody", NAMELESS)
 
 
 def is_stranger(caller: str) -> bool:
-    """Whether a caller of a change is nobody that somebody named: a namespace may be called `anybody`."""
+    """Whether a caller of a change is nobody that somebody named."""
+    # With a blank behind it: a namespace may be called `anybody`.
     return any(caller == who or caller.startswith(f"{who} ") for who in _STRANGERS)
 
 

@@ -17,7 +17,8 @@ EMPTY: Mapping[Any, Any] = {}
 
 
 def no_items() -> Any:
-    """The default of a Struct's field that is a Mapping: `EMPTY`, where `= {}` would make a dict for each."""
+    """The default of a Struct's field that is a Mapping."""
+    # `EMPTY`, where `= {}` would make a dict for each value.
     return field(default_factory=lambda: EMPTY)
 
 

@@ -59,10 +59,10 @@ Expression: TypeAlias = Any
 
 
 def weight(pattern: str) -> int:
-    """What compiling costs, in instructions: told by the syntax alone, rather too much than too little, and
-    at most that of an expression at which RE2 gives up."""
+    """What compiling costs, in instructions: rather too much than too little."""
     folded = 3 if _FOLDED.search(pattern) else 1
     read = folded * _UNICODE * len(_UNICODE_CLASS.findall(pattern))
+    # Told by the syntax alone, and at most what an expression costs at which RE2 gives up.
     return _EACH + read + min(folded * instructions(pattern), 2 * MAX_PROGRAM)
 
 

@@ -135,8 +135,8 @@ class Access(Struct, frozen=True, kw_only=True):
         )
 
     def spreads(self, operation: Operation) -> bool:
-        """Whether a Deny of these requests acts on every port of the pods: more must not be admitted, and
-        which its own ports are is not known."""
+        """Whether a Deny of these requests acts on every port of the pods."""
+        # More must not be admitted, and which its own ports are may not be known.
         known = operation.targets and not operation.unresolved_ports
         return not known and bool(self.unresolved_targets or not self.targets)
 
@@ -154,10 +154,7 @@ class Access(Struct, frozen=True, kw_only=True):
         )
 
     def without(self, policies: Collection[str]) -> Access:
-        """The decision without what these policies grant, deny and exempt. A destination that one of their
-        Allows selects stays governed, and so is one that a default closes: nothing is left there of what
-        nobody grants any more.
-        """
+        """The decision without what these policies grant, deny and exempt."""
         exempt = self.exempt
         return replace(
             self,
@@ -168,6 +165,8 @@ class Access(Struct, frozen=True, kw_only=True):
                 for one in self.allows
             ),
             denies=tuple(one for one in self.denies if one.origin.policy not in policies),
+            # What one of their Allows selects stays governed, and so does what a default closes: nothing is
+            # left there of what nobody grants any more.
             governed=self.governed or self.default == "Deny",
             exempt=None if exempt is not None and exempt.origin.policy in policies else exempt,
         )

@@ -86,10 +86,10 @@ class Ownership(Struct, frozen=True):
 
     def compared(self, body: Body, wanted: Body, forbidden: frozenset[str]) -> Body:
         """What of an object is held against `wanted`: all content that is ours, and of the labels and
-        annotations those that are wanted or `forbidden`, as others may have theirs on any object. Fields that
-        hold nothing are left out: servers drop them.
+        annotations those that are wanted or `forbidden`.
         """
         mine, sample = self.part(body), self.part(wanted)
+        # Servers drop fields that hold nothing, so that these are no difference.
         content = {name: value for name, value in mine.items() if name not in _NO_CONTENT and value != {}}
         metadata = {part: dict(_metadata(mine, part)) for part in _MARKED}
         # Of somebody else's object all labels and annotations that are left here are ours, of our own there
@@ -131,9 +131,9 @@ WHOLE = Ownership()
 
 
 def only_fields(paths: Iterable[FieldPath]) -> Ownership:
-    """These fields of somebody else's object. Raises ValueError for none, as that would be the whole
-    object."""
+    """These fields of somebody else's object. Raises ValueError for none."""
     fields = tuple(sorted(set(paths)))
+    # None would be read as the whole object.
     if not fields:
         raise ValueError("of somebody else's object at least one field is ours")
     return Ownership(only=fields)
@@ -203,18 +203,19 @@ def _without(body: Body, paths: Iterable[FieldPath]) -> Body:
 
 
 def _cut(body: Body, path: FieldPath) -> Body:
-    """The body without the field. Labels or annotations of which none is left go too, as on a server."""
+    """The body without the field."""
     name, *below = path
     if name not in body:
         return body
     rest = {key: value for key, value in body.items() if key != name}
     inner = body[name]
     if not below:
-        # Text, a number or a list on the way: there is no such field to take away, and the rest is not ours.
         return rest
+    # Text, a number or a list on the way: there is no such field to take away, and the rest is not ours.
     if not isinstance(inner, Mapping):
         return body
     left = _cut(inner, tuple(below))
+    # Labels or annotations of which none is left go too, as on a server.
     return rest if not left and inner and name in _MARKED else {**body, name: left}
 
 

@@ -11,10 +11,7 @@ from gitmesh.model.base import DnsLabel, DnsName, Labels, Model, SomeOf
 
 
 def _cidr(text: str) -> str:
-    """An address or a network, in its normal form; `10.0.0.1` stays an address.
-
-    A network is `address/bits` with nothing set beyond the bits: other spellings mean more than they seem to.
-    """
+    """An address or a network, in its normal form; `10.0.0.1` stays an address."""
     address, slash, bits = text.partition("/")
     # `%` begins a zone, which means something on one machine only. Digits only: `ipaddress` also takes a
     # netmask here, and `isdigit` alone the digits of other scripts.
@@ -24,6 +21,7 @@ def _cidr(text: str) -> str:
         return str(ipaddress.ip_address(address))
     # Not strict, because the library's own error does not say which network was meant.
     network = ipaddress.ip_network(text, strict=False)
+    # Nothing may be set beyond the bits: such a spelling means more than it seems to.
     if ipaddress.ip_address(address) != network.network_address:
         raise ValueError(f"{text} has bits set beyond its length; the network is {network}")
     return str(network)

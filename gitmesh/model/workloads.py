@@ -115,9 +115,8 @@ class Workload(Struct, frozen=True, kw_only=True):
 
     @property
     def routed(self) -> bool:
-        """Whether policies decide how its own requests go: it has a proxy, and not one that is a gateway's,
-        which has routes of its own.
-        """
+        """Whether policies decide how its own requests go."""
+        # It takes a proxy, and not a gateway's, which has routes of its own.
         return bool(self.mesh) and not self.router
 
     def numbers(self, port: str) -> frozenset[int]:
@@ -140,7 +139,8 @@ class Workload(Struct, frozen=True, kw_only=True):
 
 
 def by_controller(workloads: Iterable[Workload]) -> Mapping[WorkloadKey, tuple[Workload, ...]]:
-    """The shapes of each controller: people know controllers, not shapes. In the order given."""
+    """The shapes of each controller, in the order given."""
+    # People know controllers, and not shapes.
     found: dict[WorkloadKey, list[Workload]] = {}
     for workload in workloads:
         found.setdefault(workload.key, []).append(workload)

@@ -124,11 +124,10 @@ class _Decision:
         return replace(known, governed=True, allows=(Grant(callers=(), operations=(), origin=min(withheld)),))
 
     def _doubt(self, unresolved: Sequence[str]) -> None:
-        """Named ports that no pod has: where pods may not all have been read, their numbers are unknown, not
-        none.
-        """
+        """Named ports that no pod has."""
         if not unresolved or self.index.facts.complete:
             return
+        # Where pods may not all have been read, the numbers are unknown, and not none.
         self.doubtful = bool(self.situation.policies)
         for policy in self.situation.policies:
             text = (
@@ -138,10 +137,9 @@ class _Decision:
             self.diagnostics.append(about("GM216", text, policy, self.situation, "destinations"))
 
     def _unsure(self) -> None:
-        """Labels that the Service selects by and that facts of an older version left out: which pods are
-        behind it is unknown, not none.
-        """
+        """Labels that the Service selects by and that facts of an older version left out."""
         keys = self.index.unsure(self.situation.service)
+        # Which pods are behind it is unknown, and not none.
         self.doubtful |= bool(keys and self.situation.policies)
         for policy in self.situation.policies if keys else ():
             text = (
@@ -182,11 +180,11 @@ class _Decision:
         return next(one for one in self.situation.policies if one.id == origin.policy)
 
     def _tell_denied(self, denies: Sequence[Grant], own: Collection[int], guards: GuardedPorts) -> None:
-        """Numbers that a Deny closes on pods which have them, though not behind this Service: meshes name
-        pods and numbers, but no pairs, and in the middle of a rollout a named port is two numbers.
-        """
+        """Numbers that a Deny closes on pods which have them, though not behind this Service."""
         service = self.situation.service
         pods = [one for one in self.situation.workloads if one.mesh] if denies else []
+        # Meshes name pods and numbers, but no pairs, and in the middle of a rollout a named port is two
+        # numbers.
         lacking = [(one, frozenset(own) - all_targets(service, [one])) for one in pods]
         others = [(one, numbers & guards.there(one)) for one, numbers in lacking if numbers]
         for grant in denies if others else ():

@@ -38,15 +38,14 @@ class UnitAssembler:
         self._spread(self.held["routing"])
 
     def _spread(self, held: set[ServiceKey]) -> None:
-        """A route to a subset of a held destination would find no such subset, so its own destination is held
-        too.
-        """
+        """Hold the destinations of which a route leads to a subset of a held one."""
         # Turned round first, so that a hold costs what it reaches and no pass over all destinations.
         needing: dict[ServiceKey, list[tuple[ServiceKey, Need]]] = {}
         for key, one in self.done.items():
             for need in one.traffic.needs:
                 needing.setdefault(need.service, []).append((key, need))
         waiting = sorted(held)
+        # Such a route would find no such subset.
         while waiting:
             target = waiting.pop()
             for key, need in needing.get(target, ()):

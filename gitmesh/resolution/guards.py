@@ -45,9 +45,9 @@ class GuardedPorts:
 
     @cached_property
     def _numbers(self) -> Mapping[tuple[str, str], frozenset[int]]:
-        """The ports that each guards on its pods, or would on these: what is bound to arrive later, such as a
-        pod that both select, must not find a door open."""
+        """The ports that each guards on its pods, or would on these."""
         mine = self._situation.bearers
+        # What is bound to arrive later, such as a pod that both select, must not find a door open.
         return {
             service.key: all_targets(service, (*mine, *self._index.bearing(service)))
             for service in self._services

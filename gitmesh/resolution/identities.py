@@ -36,11 +36,7 @@ class Trust:
         self._resolved: dict[tuple[tuple[IdentitySelector, ...], str, bool], Identities] = {}
 
     def identities(self, items: tuple[IdentitySelector, ...], namespace: str, *, deny: bool) -> Identities:
-        """Resolve the items. Without a cluster an Allow names every known trust domain, a Deny any: each errs
-        on the closed side.
-
-        `namespace` is the default namespace of ServiceAccounts.
-        """
+        """Resolve the items; `namespace` is the default namespace of ServiceAccounts."""
         found = self._resolved.get((items, namespace, deny))
         if found is None:
             found = self._resolved[items, namespace, deny] = self._resolve(items, namespace, deny)

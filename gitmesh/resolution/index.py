@@ -92,11 +92,13 @@ class Index:
 
     def bearing(self, service: Service) -> tuple[Workload, ...]:
         """The workloads whose ports are those of the Service: its own, or, while it has no pods, those of
-        which its pods may be next, as when the only pod of a StatefulSet with some name is made anew.
+        which its pods may be next.
         """
         found = self.behind(service)
         if found or ROLLING_LABELS.isdisjoint(service.selector):
             return found
+        # Its next pods may be some of these, as when the only pod of a StatefulSet with some name is made
+        # anew.
         lasting = {key: value for key, value in service.selector.items() if key not in ROLLING_LABELS}
         return tuple(sorted(self._carrying(service.namespace, lasting), key=lambda w: w.shape))
 

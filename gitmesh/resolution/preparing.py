@@ -63,7 +63,8 @@ class ResolutionInput(Struct, frozen=True, kw_only=True):
 
 
 def places(policy: Policy) -> str:
-    """A hash of where everything of the policy stands: provenance is part of the output."""
+    """A hash of where everything of the policy stands."""
+    # Provenance is part of the output, so that a policy that moved is another one.
     positions = policy.positions
     return sha256(
         repr((positions.source, positions.path, sorted(positions.values.items(), key=repr))).encode()
@@ -236,9 +237,9 @@ def _crowded(
     acting: Mapping[str, Mapping[ServiceKey, Sequence[tuple[FingerprintedPolicy, int]]]],
 ) -> dict[str, dict[ServiceKey, Diagnostic]]:
     """Destinations with more rules than can be compared, and, while all of them together have more, the
-    costliest, with the finding on each. It is told by their number alone: what is decided may not depend on
-    what is remembered.
+    costliest, with the finding on each.
     """
+    # By their number alone: what is decided may not depend on what is remembered.
     costs: dict[tuple[str, ServiceKey], int] = {}
     for cluster, here in acting.items():
         for key, marked in here.items():

@@ -149,10 +149,10 @@ class _DestinationItem:
 
     def gone(self) -> Iterator[Diagnostic]:
         """Of each cluster that lacks the exactly named Service while another one has it: to be said where
-        objects of ours say that it was there. A list that comes back without it must not open what an
-        AccessPolicy guards.
+        objects of ours say that it was there.
         """
         lacking = [name for name, index in self.scope if self.item.name and not self._named(index)]
+        # A list that comes back without the Service must not open what an AccessPolicy guards.
         for cluster in lacking if len(lacking) < len(self.scope) else ():
             shown = " or ".join(f"{namespace}/{self.item.name}" for namespace in self.namespaces)
             yield self.policy.origin("destinations", self.number, "name").finding(

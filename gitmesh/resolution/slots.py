@@ -121,9 +121,8 @@ def is_disabled(value: Any) -> bool:
 
 
 def canonical(value: Any, name: str = "") -> Any:
-    """The same value with set-like lists and mappings sorted, so that their order in a file changes
-    nothing.
-    """
+    """The same value with set-like lists and mappings sorted."""
+    # Their order in a file must change nothing.
     if isinstance(value, Model):
         return value.model_copy(
             update={field: canonical(getattr(value, field), field) for field in type(value).model_fields}

@@ -79,7 +79,8 @@ def _meant(source: WorkloadSelector, among: Iterable[Workload]) -> Iterator[Work
 
 
 def _candidates(source: WorkloadSelector, index: Index) -> Iterable[Workload]:
-    """Few that are meant for sure, if there are some: most items mean clients with sidecars."""
+    """Workloads among which all are that the item means."""
+    # By what is rarest first, so that few are looked at.
     if source.labels:
         return min((index.carrying.get(pair, ()) for pair in source.labels.items()), key=len)
     if source.service_accounts:
@@ -89,7 +90,8 @@ def _candidates(source: WorkloadSelector, index: Index) -> Iterable[Workload]:
 
 
 def _is_idle(clients: Sequence[Workload]) -> bool:
-    """Whether rules for these clients act on nobody, now and later: pods without a proxy may get one."""
+    """Whether rules for these clients act on nobody, now and later."""
+    # Pods without a proxy may get one, and a gateway stays one.
     return bool(clients) and all(one.router for one in clients)
 
 
@@ -134,10 +136,9 @@ def missing_accounts(
 def empty_namespaces(
     policy: Policy, sources: Sequence[WorkloadSelector | IdentitySelector], world: KnownClusters
 ) -> Iterator[Diagnostic]:
-    """A client's Namespace that is nowhere: it may come later, or be a stranger's, so this is a warning and
-    holds nothing.
-    """
+    """A client's Namespace that is nowhere."""
     for number, item in enumerate(sources):
+        # It may come later, or be a stranger's, so that this is a warning and holds nothing.
         scope = () if world.may_hide(item.clusters) else world.known(item.clusters)
         for place, name in enumerate(item.namespaces or ()):
             if scope and not any(name in index.namespaces for _, index in scope):
