@@ -160,6 +160,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
     names = sorted(known)
     same = [name for name in names if _letters(name) == _letters(word)]
+    # Cut, as comparing costs as much as both lengths multiplied.
     near = same or difflib.get_close_matches(word[:64], names, n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else ""
 

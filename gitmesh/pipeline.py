@@ -69,6 +69,7 @@ def run(
     """
     cycle = _Run(sources, fleet, translators, until, options, memo, clock, wall, progress, tell)
     report = cycle.report()
+    # Each gets what the one before made of the report: that a status could not be written is a finding, too.
     for publisher in publishers:
         report = publisher.publish(report)
     return report

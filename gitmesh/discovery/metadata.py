@@ -42,6 +42,7 @@ def owner_of(metadata: Body) -> tuple[str, str]:
 def gateway_of(metadata: Body) -> str:
     """The Gateway that owns an object; its controller need not call itself one."""
     for owner in listed(metadata.get("ownerReferences")):
+        # In any version: a reference keeps the one in which it was written.
         if text(owner.get("kind")) == "Gateway" and text(owner.get("apiVersion")).startswith(
             "gateway.networking.k8s.io/"
         ):

@@ -52,6 +52,7 @@ def parse_duration(text: object) -> int:
     if not isinstance(text, str):
         raise ValueError("a duration is text with a unit, such as 250ms, 5s or 1m30s")
     match = _DURATION.match(text)
+    # Hundreds of digits make an infinite float, of which `int` below raises another error.
     if not text or len(text) > 32 or match is None:
         raise ValueError(f"{text[:32]!r} is not a duration; write for example 250ms, 5s or 1m30s")
     hours, minutes, seconds, millis = (float(g) if g else 0.0 for g in match.groups())
@@ -76,6 +77,7 @@ def format_duration(millis: int) -> str:
 
 def check_expression(pattern: str, *, ignore_case: bool = False) -> str:
     """The same text. Raises ValueError where it is no RE2, or makes a program that proxies refuse."""
+    # Before it is compiled: what that costs is bounded for such lengths only.
     if len(pattern) > MAX_LENGTH:
         raise ValueError(f"a regular expression has at most {MAX_LENGTH} characters")
     found = compiled(pattern, ignore_case=ignore_case)

@@ -202,6 +202,7 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     def _closing(self, namespace: str) -> _Closing:
         """Strangers' Allows that are about pods of the namespace, with their selectors, one of each."""
         found = self._closing_by_namespace
+        # Of a namespace that none of them names, only what is about all namespaces is left.
         return found[namespace] if namespace in found else found[""]
 
     @cached_property

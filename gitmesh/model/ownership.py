@@ -43,6 +43,7 @@ class Ownership(Struct, frozen=True):
         for path in paths:
             if not _may_be_owned(path):
                 raise ValueError(f"the field {dotted(path)!r} is nobody's to own")
+        # Neighbours are enough: of sorted paths, one that lies in another stands right behind it.
         for path, after in itertools.pairwise(paths):
             if path >= after or after[: len(path)] == path:
                 raise ValueError(f"{dotted(path)!r} and {dotted(after)!r} are not two fields, sorted")

@@ -35,6 +35,7 @@ class _Item(Model):
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
+        # `kind` has a default, and so names nothing.
         if not any(getattr(self, name) for name in type(self).model_fields if name != "kind"):
             raise ValueError("an empty selector item is ambiguous; write {all: true} to select all")
         return self

@@ -169,8 +169,8 @@ class Destination:
         for client in range(len(self._askers.samples)):
             found = 0
             for callers, deny, rules in bits:
+                # Rules that are known to mean the client already need no second look.
                 if rules & ~found and self._askers.may_mean(client, callers, deny):
-                    # Rules that are known to mean the client need no second look.
                     found |= rules
             yield found
 

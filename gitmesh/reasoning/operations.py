@@ -31,8 +31,8 @@ def connects(operation: Operation, ports: frozenset[int], question: Question, *,
         return False
     if not operation.asks_http:
         return True
-    # Without seeing requests an Allow of some admits none, and a Deny of some denies all, if there may be
-    # any.
+    # By an Allow that asks for some requests nothing is admitted where none are seen; by such a Deny
+    # everything is refused where there may be requests.
     return deny and (operation.raw or question.http or question.sniffed)
 
 

@@ -62,6 +62,7 @@ def comparison_markdown(
     ]
     used = sum(len(text) + 1 for text in (*head, *tail))
     blocks = [*_objects(comparison), *_drift(drift)]
+    # The smallest first, so that most objects are shown of a change that does not fit.
     small_enough = set(fitting(sorted(blocks, key=len), room - used))
     kept = [block for block in blocks if block in small_enough]
     cut = _cut(
@@ -261,4 +262,5 @@ def status_text(comparison: Comparison) -> str:
         return f"refused{errors}; nothing changes"
     if not any(one.changes for one in comparison.clusters.values()):
         return f"nothing changes in {counted(len(comparison.clusters), 'cluster')}{errors}"
+    # The risk and new errors first, as forges show only the beginning of a status.
     return shortened(f"{RISKS[comparison.risk.level]}{errors}; {headline(comparison)}", STATUS_ROOM)

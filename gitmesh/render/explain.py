@@ -39,7 +39,7 @@ def find_fields(topic: str, fields: Mapping[str, Field]) -> tuple[str, ...]:
     """
     wanted = _INDEX.sub("", topic).strip(".").lower()
     found = [path for path in fields if f".{path.lower()}".endswith(f".{wanted}")]
-    # `timeout` is a field of a policy, and of much below it: the one that stands highest is meant.
+    # A name may stand at several depths of a kind: the one that stands highest is meant.
     depth: dict[str, int] = {}
     for path in found:
         kind = path.partition(".")[0]

@@ -145,7 +145,7 @@ def _told(result: ClusterResult, said: Sequence[Diagnostic]) -> tuple[CommitStat
 
 def _held(said: Sequence[Diagnostic]) -> tuple[CommitState, str]:
     """What became of a commit in a cluster that is held."""
-    # Errors of the policies are theirs to mend; a doubt, and a consent that is missing, are waited for.
+    # Errors of a policy are for its author to mend; a doubt, and a consent that is missing, are waited for.
     faults = [one for one in said if one.is_error and one.policy]
     if faults:
         more = f" (and {counted(len(faults) - 1, 'more error')})" if len(faults) > 1 else ""

@@ -35,6 +35,7 @@ def risk_of(clusters: Mapping[str, ClusterComparison], appeared: Iterable[Diagno
         if any(one.changes for one in clusters.values())
         else RiskLevel.NONE
     )
+    # By their text: clusters in which the same is a risk give one reason.
     told: dict[str, set[Origin]] = {}
     for one in sorted(heavy or found):
         told.setdefault(one.text, set()).update(one.origins)

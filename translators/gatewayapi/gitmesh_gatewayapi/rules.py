@@ -210,6 +210,7 @@ def _retry(retries: Retries, origin: Origin, remarks: Remarks) -> dict[str, Any]
     always = remarks.dialect.always_retried
     wanted = set(retries.retry_on or ())
     codes = sorted({int(condition) for condition in wanted if condition.isdigit()})
+    # The CRD takes codes from 400 to 599 (HTTPRouteRetryStatusCode).
     if any(code < 400 for code in codes):
         remarks.unsupported("HTTPRoutes retry on codes from 400 on", origin)
     if unknown := sorted(name for name in wanted - always if not name.isdigit()):

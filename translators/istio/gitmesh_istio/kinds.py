@@ -61,6 +61,6 @@ def writes(facts: ClusterFacts) -> Sequence[ApiKind]:
     # Routes of the Gateway API are for waypoints, which only ambient pods come by.
     if not facts.is_ambient:
         return RESOURCES
-    # GRPCRoutes are read alone, so that a cluster need not serve them.
+    # GRPCRoutes are only read and never written, so that a cluster need not serve them.
     served = not facts.kinds or (GRPC_ROUTE.group, GRPC_ROUTE.kind) in facts.kind_index
     return WRITTEN if served else (*RESOURCES, HTTP_ROUTE)
