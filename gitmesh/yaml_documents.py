@@ -104,8 +104,11 @@ class _ValueBuilder:
         frame = self._stack.pop()
         for merged in frame.merged:
             for key, value in merged.items():
+                # At the end of the mapping: its own keys win over merged ones, also those that stand behind
+                # `<<` (yaml.org/type/merge.html).
                 frame.value.setdefault(key, value)
         if frame.anchor is not None:
+            # Once it is closed: an alias inside of its own anchor would be a value without end.
             self._anchors[frame.anchor] = (frame.value, self._nodes - frame.first + 1, frame.height + 1)
         self._add(frame.value, event, 1, frame.height + 1)
 
@@ -143,6 +146,7 @@ class _ValueBuilder:
             raise DocumentError(f"more than {MAX_DEPTH} levels", event.start_mark.line + 1)
 
     def _add(self, value: Any, event: Any, weight: int, height: int) -> None:
+        # An alias weighs what it stands for: nine lines of aliases of aliases are a billion nodes.
         self._nodes += weight
         if self._nodes > self._most:
             raise DocumentError(f"more than {self._most:,} nodes", event.start_mark.line + 1)
@@ -222,8 +226,10 @@ def _whole(text: str) -> int | float:
     """An integer; as a float beyond the 64 bits that JSON readers of Kubernetes keep."""
     digits = text.replace("_", "")
     bare = digits.lstrip("+-")
+    # 64 bits have as many digits at most in binary; Python takes long to convert thousands, or refuses.
     if len(digits) > 70:
         return float(digits) if bare.isdecimal() else float("inf")
+    # A leading 0 is octal in YAML 1.1, and no number to Python.
     octal = len(bare) > 1 and bare[0] == "0" and bare[1].isdecimal()
     number = int(digits, 8) if octal else int(digits, 0)
     return number if -(2**63) <= number < 2**64 else float(number)

@@ -94,6 +94,13 @@ def key_of(body: Body, watched: Mapping[tuple[str, str], bool]) -> ObjectKey | N
     return ObjectKey(*map(intern, (group, kind, str(namespace), metadata["name"])))
 
 
+def object_at(path: str, data: bytes, place: ObjectPlace) -> Body:
+    """The object at its place, with all that the file says of it. Raises ValueError for what cannot be
+    parsed.
+    """
+    return next(body for found, body in _objects(path, data) if found == place)
+
+
 def replace_object(path: str, data: bytes, place: ObjectPlace, body: Body | None) -> bytes | None:
     """The file with one object replaced, or taken out where `body` is None; other documents keep every byte.
 
@@ -144,7 +151,7 @@ def _text(data: bytes) -> str:
         raise ValueError("not UTF-8") from None
 
 
-def _objects(path: str, data: bytes) -> Iterator[tuple[ObjectPlace, object]]:
+def _objects(path: str, data: bytes) -> Iterator[tuple[ObjectPlace, Any]]:
     """The objects of a file, those in lists one by one; empty documents are skipped."""
     for index, value in enumerate(_values(path, data)):
         if value is None or _ignored(value):

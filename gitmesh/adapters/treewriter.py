@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from gitmesh.adapters.contents import Content, ObjectPlace, new_file, replace_object
+from gitmesh.adapters.contents import Content, ObjectPlace, new_file, object_at, replace_object
 from gitmesh.adapters.files import read_inside, remove_inside, write_inside
 from gitmesh.adapters.tree import Tree
 from gitmesh.adapters.writing import StepError, body_of, carry_out, check_step
@@ -85,7 +85,10 @@ class Writer:
         if change.action is Action.DELETE:
             self._put(path, replace_object(path, data, place, None))
             return None
-        body = body_of(change)
+        body: Body = body_of(change)
+        if not change.ownership.is_object:
+            # A file of somebody else's keeps what is no part of a live object, such as the status.
+            body = change.ownership.onto(body, object_at(path, data, place))
         live = self._checked(change, body)[1]
         self._put(path, replace_object(path, data, place, body))
         return live

@@ -147,6 +147,19 @@ PLANNING: tuple[Code, ...] = (
         fix="Mend the errors of the policy, or take it out; then the object becomes what the others say.",
     ),
     Code(
+        code="GM414",
+        name="Remains",
+        severity="warning",
+        summary="An object of ours stays though no policy in force says it any more.",
+        cause=(
+            "Errors hold the destination that it is for, or may be for where an older version wrote the"
+            " ledger, so what is live there stays: without it more might be admitted, or requests go nowhere."
+            " An error where it may admit callers that a default of Deny refuses."
+        ),
+        fix="Mend the errors that hold the destination; then it goes by itself.",
+        hint="Mend the findings that hold it, then it goes by itself; or delete it: nobody makes it again.",
+    ),
+    Code(
         code="GM415",
         name="Nameless",
         severity="warning",
@@ -158,6 +171,18 @@ PLANNING: tuple[Code, ...] = (
         fix="Remove the other object, or let the policies decide by ipBlocks.",
     ),
     Code(
+        code="GM416",
+        name="FieldTaken",
+        severity="warning",
+        summary="A field that policies need in somebody else's object is set by somebody else.",
+        cause=(
+            "Of an object that is not ours GitMesh sets single fields, such as an annotation, and changes"
+            " none that another has set or applies. An error where the field decides who may call: then the"
+            " policy is not enforced."
+        ),
+        fix="Remove the field from the object or from what sets it, or take the policy that needs it out.",
+    ),
+    Code(
         code="GM417",
         name="SeveralWriters",
         severity="warning",
@@ -167,5 +192,16 @@ PLANNING: tuple[Code, ...] = (
             " by name. What decides who may call is then not certain for the other mesh, which is an error."
         ),
         fix="Say in the policies what both meshes can do, or let them select the Services of one.",
+    ),
+    Code(
+        code="GM418",
+        name="ObjectMissing",
+        severity="warning",
+        summary="The object in which policies need a field is not there.",
+        cause=(
+            "It is somebody else's, so GitMesh does not make it. An error where the field decides who may"
+            " call: then the policy is not enforced."
+        ),
+        fix="Make the object; the field is set at the next cycle.",
     ),
 )

@@ -100,6 +100,8 @@ def wanted_configmaps(
                 (row.namespace, name)
                 for translator in translators
                 for row in deployments
+                # Only there: a Deployment names the ConfigMaps to read, and anybody may create one
+                # somewhere.
                 if row.namespace in homes.get(translator.name, ())
                 for name in translator.configured_by(_control_body(row))
                 if is_placed(row.namespace, name)

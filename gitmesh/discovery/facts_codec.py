@@ -75,6 +75,7 @@ def facts_digest(facts: ClusterFacts) -> str:
 
 def with_digest(facts: ClusterFacts) -> ClusterFacts:
     """The same facts, without what no object can be called, with the digest of their content."""
+    # Before the digest: what is left out must not make two facts different that act alike.
     known = usable(facts)
     return replace(known, digest=facts_digest(known))
 
@@ -131,6 +132,7 @@ def _load(document: object, path: str) -> ClusterFacts:
 def _workloads(body: Mapping[str, Any], path: str) -> tuple[Workload, ...]:
     name, by_shape = _BY_SHAPE
     listed, place = body.get("workloads", []), f"{path}.workloads"
+    # Facts that older versions saved have an average for each controller in place of its shapes.
     if name not in body:
         averages = decode(tuple[AveragedWorkload, ...], listed, place)
         return tuple(shape for one in averages for shape in as_shapes(one))

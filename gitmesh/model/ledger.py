@@ -10,6 +10,7 @@ from msgspec import Struct
 from gitmesh.model.empty import no_items
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import ObjectKey
+from gitmesh.model.ownership import WHOLE, Ownership
 from gitmesh.model.units import UnitKey
 
 NAMESPACE = "gitmesh-system"
@@ -32,7 +33,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     `sources` are those whose policies it is made of, empty where that is not known. Where several sources, or
     several policies that decide who may call, share it, `parts` are the digests of its rules by source and
     policy: one's part can be told from another's while one of them cannot be read, or is held. `writer` is
-    the translator that wrote it, "" where that is not known.
+    the translator that wrote it, "" where that is not known. `ownership` is what of the object is ours: where
+    that is only some fields of somebody else's, nothing on the object tells, and this alone does.
     """
 
     uid: str = ""
@@ -43,6 +45,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     parts: Parts = no_items()
     units: tuple[UnitKey, ...] = ()
     writer: str = ""
+    ownership: Ownership = WHOLE
 
 
 class Hold(Struct, frozen=True, kw_only=True):

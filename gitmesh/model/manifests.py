@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from gitmesh.model.empty import no_items
+from gitmesh.model.naming import mesh_label
+from gitmesh.model.ownership import WHOLE, Ownership
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,14 +16,17 @@ if TYPE_CHECKING:
     from gitmesh.diagnostics import Diagnostic
     from gitmesh.model.admission import Subject
     from gitmesh.model.facts import Mesh
-    from gitmesh.model.objects import ObjectKey
+    from gitmesh.model.objects import Body, ObjectKey
     from gitmesh.model.policies import Origin
     from gitmesh.model.units import RoutingUnit, Unit, UnitKey
 
 
 class Fragment(Struct, frozen=True, kw_only=True):
-    """One object as a translator wants it: identity, API version, spec, extra labels.
+    """One object as a translator wants it: identity, API version, and what is to stand in it.
 
+    That is a `spec`, or the `data` of a kind that has no spec, with `labels` and `annotations` beside ours.
+    `ownership` says which of it is ours: all, all but some fields that others write, which the fragment then
+    leaves out, or only some fields of somebody else's object, of which the fragment says these alone.
     `fields` maps dotted paths below spec (`spec.http[0].timeout`) to where they come from, for provenance.
     `policies` are the ids of all policies behind it (a superset of those in `fields`). `owners` are, by such
     a path, the policies behind an item of a list where several say the same. `apart`: where it cannot be
@@ -32,14 +37,38 @@ class Fragment(Struct, frozen=True, kw_only=True):
 
     key: ObjectKey
     version: str
-    spec: Mapping[str, Any]
+    spec: Mapping[str, Any] = no_items()
+    data: Mapping[str, str] | None = None
     labels: Mapping[str, str] = no_items()
+    annotations: Mapping[str, str] = no_items()
+    ownership: Ownership = WHOLE
     fields: Mapping[str, Origin] = no_items()
     owners: Mapping[str, tuple[str, ...]] = no_items()
     policies: tuple[str, ...] = ()
     apart: bool = False
     contested: tuple[str, ...] = ()
     part: bool = False
+
+    @property
+    def body(self) -> Body:
+        """The object as the translator wants it, without marks of ours."""
+        group, named = self.key.group, {"labels": self.labels, "annotations": self.annotations}
+        place = {"namespace": self.key.namespace} if self.key.namespace else {}
+        body: dict[str, Any] = {
+            "apiVersion": f"{group}/{self.version}" if group else self.version,
+            "kind": self.key.kind,
+            "metadata": {
+                "name": self.key.name,
+                **place,
+                **{part: dict(found) for part, found in named.items() if found},
+            },
+        }
+        if self.data is not None:
+            body["data"] = self.data
+        # An object of a kind that has a spec has one, though it may be empty.
+        if self.spec or (self.ownership.is_object and self.data is None):
+            body["spec"] = self.spec
+        return body
 
 
 class Translation(Struct, frozen=True, kw_only=True):
@@ -58,12 +87,12 @@ class Translation(Struct, frozen=True, kw_only=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """A desired object with GitMesh's labels and annotations on it.
+    """A desired object, with GitMesh's labels and annotations on it where the object itself is ours.
 
-    `body` is canonical JSON of the whole object, `digest` a short hash of it, as the ledger keeps it. `units`
-    want it, sorted. `apart`, `fields`, `owners`, `contested` and `part` are the fragment's. `forbidden`
-    are labels and annotations that must not stand on it unless `body` has them. `writer` is the translator
-    that made it.
+    `body` is canonical JSON of what of the object is ours, `digest` a short hash of it, as the ledger keeps
+    it. `units` want it, sorted. `apart`, `fields`, `owners`, `contested`, `part` and `ownership` are the
+    fragment's. `forbidden` are labels and annotations that must not stand on it unless `body` has them.
+    `writer` is the translator that made it.
     """
 
     key: ObjectKey
@@ -79,6 +108,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     forbidden: frozenset[str] = frozenset()
     contested: tuple[str, ...] = ()
     part: bool = False
+    ownership: Ownership = WHOLE
     writer: str = ""
 
 
@@ -127,6 +157,11 @@ class Build(Struct, frozen=True, kw_only=True):
     narrowing: Mapping[ObjectKey, Narrowing] = {}
     rivals: Mapping[ObjectKey, tuple[Manifest, ...]] = {}
     sound: Mapping[UnitKey, frozenset[str]] = {}
+
+    def mesh_of(self, manifest: Manifest) -> str:
+        """How findings on one of its objects name the mesh that the object is for."""
+        mine = (mesh for mesh in self.meshes if mesh.translator == manifest.writer)
+        return mesh_label(mine, {unit.name for unit in manifest.units if unit.half == "mesh"})
 
     @property
     def holds(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from gitmesh.model.empty import no_items
+from gitmesh.model.ownership import FIELD_MANAGER, WHOLE, Ownership
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,8 @@ class Action(StrEnum):
     CREATE = "create"
     UPDATE = "update"
     DELETE = "delete"
+    RELEASE = "release"
+    """Our fields are taken off somebody else's object, which stays."""
     KEEP = "keep"
     ADOPT = "adopt"
     CONFLICT = "conflict"
@@ -61,7 +64,8 @@ class Turn(IntEnum):
     """What nothing hangs on any more goes; mTLS takes more."""
 
 
-_WRITING = frozenset({Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT})
+WITHDRAWING = frozenset({Action.DELETE, Action.RELEASE})
+_WRITING = WITHDRAWING | {Action.CREATE, Action.UPDATE, Action.ADOPT}
 _LEAVING = frozenset({Action.CONFLICT, Action.HELD})
 
 
@@ -119,12 +123,12 @@ class FieldChange(Struct, frozen=True, kw_only=True):
 class Change(Struct, frozen=True, kw_only=True):
     """One step on one object. An object may have several steps in one plan (design law 2); `note` says why.
 
-    `body` is what is written (None for delete, keep, conflict, held); `before` the live content ("" bytes if
-    absent). A failed step stops the later steps that share one of its `units`, or that rely on its object
-    (`relies_on`). Of one `turn` those of a lesser `level` come first. `drift`: the cluster moved, not Git.
-    `forbidden` are labels and annotations that a write takes away from the object unless `body` has
-    them. `staged`: more steps follow in later ticks. `settled`: it comes when every proxy has had the time to
-    take up the writes before.
+    `body` is the whole object as it is to be (None for delete, keep, conflict, held), of which `ownership` is
+    ours and is applied, under the name `manager`; `before` the live content ("" bytes if absent). A failed
+    step stops the later steps that share one of its `units`, or that rely on its object (`relies_on`). Of one
+    `turn` those of a lesser `level` come first. `drift`: the cluster moved, not Git. `forbidden` are labels
+    and annotations that a write takes away from the object unless `body` has them. `staged`: more steps
+    follow in later ticks. `settled`: it comes when every proxy has had the time to take up the writes before.
     """
 
     action: Action
@@ -143,6 +147,8 @@ class Change(Struct, frozen=True, kw_only=True):
     units: tuple[UnitKey, ...] = ()
     relies_on: tuple[ObjectKey, ...] = ()
     forbidden: frozenset[str] = frozenset()
+    ownership: Ownership = WHOLE
+    manager: str = FIELD_MANAGER
     note: str = ""
     drift: bool = False
     staged: bool = False
@@ -152,6 +158,11 @@ class Change(Struct, frozen=True, kw_only=True):
     def writes(self) -> bool:
         """Whether this step calls the cluster."""
         return self.action in _WRITING
+
+    @property
+    def withdraws(self) -> bool:
+        """Whether it takes away what nobody wants any more: the object, or our fields of it."""
+        return self.action in WITHDRAWING
 
     @property
     def is_left(self) -> bool:

@@ -84,6 +84,7 @@ class Builder:
             if count > MAX_DOCUMENTS:
                 raise self._stop("GM103", f"more than {MAX_DOCUMENTS} documents in one file", event)
             assert isinstance(event, DocumentStartEvent)
+            # %YAML 1.1 changes what plain words mean, and %TAG what a tag does.
             if event.version or event.tags:
                 raise self._stop("GM102", "YAML directives (lines that begin with %) are not allowed", event)
             document = self._document(self._next())

@@ -145,6 +145,7 @@ def _document(document: Document, ignore: frozenset[str]) -> tuple[Policy | None
     data, positions = document.data, document.positions
     if not isinstance(data, dict):
         return None, (*document.findings, _not_a_document(data, positions))
+    # Of our own group never: an ignored policy would be gone from the desired state without a word.
     if _group_kind(data) in ignore and _group(data) != GROUP:
         return None, ()
     problem = _wrong_kind(data, positions)

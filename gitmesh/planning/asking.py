@@ -13,7 +13,7 @@ from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.discovery.naming import unusable_names
 from gitmesh.errors import ClusterError
 from gitmesh.model.facts import ClusterFacts, Remembered
-from gitmesh.planning.converge import kinds_of
+from gitmesh.planning.observing import kinds_of
 from gitmesh.planning.remembering import known_elsewhere, remembered
 from gitmesh.planning.strangers import asked_before, told_apart, whose
 

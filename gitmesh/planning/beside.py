@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.planning.adapted import Adapted
-from gitmesh.planning.ownership import blame, is_ours
+from gitmesh.planning.ownership import blame, strangers_part
 from gitmesh.planning.retaining import with_spec
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def beside(
     """Leave out of our objects what would open a door that somebody else's object keeps shut; the same build
     where nothing does.
     """
-    others = [live for key, live in sorted(observed.live.items()) if _stays(key, live, built, ledger)]
+    lives = (_staying(key, live, built, ledger) for key, live in sorted(observed.live.items()))
+    others = [live for live in lives if live is not None]
     asides = {
         key: aside
         for one in translators.values()
@@ -53,26 +54,31 @@ def beside(
     return Adapted(built=replace(built, manifests=manifests), diagnostics=said)
 
 
-def _stays(key: ObjectKey, live: Live, built: Build, ledger: Ledger) -> bool:
-    """Whether an object goes on to be as it is, whatever we write: a stranger's, or one of ours that is
-    held.
-    """
+def _staying(key: ObjectKey, live: Live, built: Build, ledger: Ledger) -> Live | None:
+    """What of an object goes on to be as it is, whatever we write: all of a stranger's and of one that is
+    held, and of one with fields of ours the rest."""
+    if key in built.held:
+        return live
+    wanted = built.manifests.get(key)
     # We are about to write it, so what it says now is no fact to go by.
-    if key in built.manifests and key not in built.held:
-        return False
+    if wanted is not None and wanted.ownership.is_object:
+        return None
     # With an empty ledger the marks are all that tells what is ours: it may have been lost, and the cluster
     # kept.
-    return key in built.held or not is_ours(live, built.cluster, ledger, rebuilt=not ledger.entries)
+    return strangers_part(live, built.cluster, ledger, rebuilt=not ledger.entries)
 
 
 def _made(manifest: Manifest, aside: Aside | None) -> Manifest | None:
     if aside is None:
         return manifest
-    return None if aside.spec is None else with_spec(manifest, aside.spec)
+    if aside.spec is None or not manifest.ownership.is_object:  # of fields there is all or nothing
+        return None
+    return with_spec(manifest, aside.spec)
 
 
 def _told(built: Build, key: ObjectKey, aside: Aside) -> Diagnostic:
     manifest = built.manifests[key]
     behind = blame(manifest.policies, manifest.fields.values())
     text = f"in {built.cluster}, {aside.by} decides about the same pods: {aside.text}"
-    return finding("GM410", text, cluster=built.cluster, severity=Severity.INFO, **behind)
+    mesh = built.mesh_of(manifest)
+    return finding("GM410", text, cluster=built.cluster, mesh=mesh, severity=Severity.INFO, **behind)

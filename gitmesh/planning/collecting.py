@@ -87,18 +87,21 @@ class Collected(Struct):
 
     def _merge(self, manifest: Manifest) -> None:
         """Several units may want one object (a mesh-wide one, say); where they contradict each other, what is
-        live stays as it is. Of what two translators want one is elected.
+        live stays as it is. Of what two translators want one is elected, but fields of somebody else's
+        object, which each may have beside the other.
         """
         other = self.manifests.setdefault(manifest.key, manifest)
         if other is manifest:
             return
+        rivals = other.writer != manifest.writer
+        beside = not (rivals and other.ownership.is_object)
+        if beside and (both := together(other, manifest)) is not None:
+            self.manifests[manifest.key] = both
+            return
         # Elected later, when the ledger is known: whoever wrote it last goes on, so objects do not change
         # hands.
-        if other.writer != manifest.writer:
+        if rivals:
             self.rivals[manifest.key] = (*self.rivals.get(manifest.key, (other,)), manifest)
-            return
-        if (both := together(other, manifest)) is not None:
-            self.manifests[manifest.key] = both
             return
         wanting = f"{', '.join(other.policies)} and {', '.join(manifest.policies)}"
         # A defect of a translator, or two policies at odds: neither body may win by the order in which they

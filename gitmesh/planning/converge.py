@@ -6,40 +6,40 @@ Only the ports touch the world here; a ClusterError leaves this function and bec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.ledger import Stored
-from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
-from gitmesh.model.report import ClusterResult, State, worst
-from gitmesh.planning.adapted import Adapted
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.plan import WITHDRAWING, Live, Observed, Outcome, Plan
+from gitmesh.model.report import ClusterResult, State
+from gitmesh.planning.adapting import adapted_to
 from gitmesh.planning.diff import diff
 from gitmesh.planning.elsewhere import ALONE, Asking, Elsewhere
 from gitmesh.planning.fights import heals
-from gitmesh.planning.guard import Consent, vanished
+from gitmesh.planning.lately import remember_writes, written_over
 from gitmesh.planning.leaving import unfinished
 from gitmesh.planning.ledgers import intend, rebuilt, record
+from gitmesh.planning.observing import observed_of
 from gitmesh.planning.ownership import behind
-from gitmesh.planning.readings import ask_again, by_name, unseen, unvouched
+from gitmesh.planning.readings import ask_again, by_name, unvouched
 from gitmesh.planning.remembering import holds_of
 from gitmesh.planning.verdicts import TAKEN_WITH_WARNING, Evidence, brief, verdicts
-from gitmesh.status.states import never_applied, state_of
+from gitmesh.status.states import never_applied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping, Sequence
+    from collections.abc import Callable, Mapping, MutableMapping
 
     from gitmesh.model.facts import ClusterFacts, Mesh
     from gitmesh.model.ledger import Ledger
     from gitmesh.model.manifests import Build
+    from gitmesh.planning.adapted import Adapted
+    from gitmesh.planning.guard import Consent
     from gitmesh.planning.revisions import Revisions
     from gitmesh.ports import Cluster, Translator
-
-Written: TypeAlias = "tuple[tuple[float, ObjectKey, Live | None], ...]"
-"""(when, object, what it was before: None where it was not there)."""
 
 
 class Cycle(Struct, frozen=True, kw_only=True):
@@ -73,7 +73,7 @@ def converge(
     memo: MutableMapping[Any, Any],
 ) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
     """Bring one cluster to its build, or say what that would take. Raises ClusterError."""
-    observed, said = _observe(cluster, facts, stored.ledger, cycle, memo)
+    observed, said = observed_of(cluster, facts, stored.ledger, cycle, memo)
     observed, adapted, plan = _confirmed(cluster, facts, built, observed, stored, cycle, memo)
     built = adapted.built
     said += adapted.diagnostics
@@ -91,7 +91,7 @@ def converge(
     ledger = _held(_knowing(stored.ledger, facts, cycle), facts, plan, cycle)
     if writing:
         outcomes, ledger = _carry_out(cluster, plan, observed, built, stored, facts, cycle, memo)
-        _remember(cluster, outcomes, observed, cycle, memo)
+        remember_writes(cluster, outcomes, observed, cycle, memo)
     said += [diagnostic for outcome in outcomes for diagnostic in _reactions(outcome, plan)]
     evidence = Evidence(built=built, observed=observed, plan=plan, outcomes=outcomes, ledger=ledger)
     found = verdicts(evidence, cycle.translators, cluster.clock, memo)
@@ -108,7 +108,7 @@ def converge(
         ledger=ledger,
         verdicts=found.of,
     )
-    return replace(result, state=_state(result, plan, built, diagnostics, applied=writing)), diagnostics
+    return replace(result, state=_state(result, plan, built, applied=writing)), diagnostics
 
 
 def _knowing(ledger: Ledger, facts: ClusterFacts, cycle: Cycle) -> Ledger:
@@ -125,43 +125,6 @@ def _held(ledger: Ledger, facts: ClusterFacts, plan: Plan, cycle: Cycle) -> Ledg
     return replace(ledger, holds=holds_of(mine, approved, ledger.holds, cycle.wall))
 
 
-def kinds_of(
-    facts: ClusterFacts, translators: Mapping[str, Translator], ledger: Ledger | None
-) -> tuple[ApiKind, ...]:
-    """The kinds that translators write there, and those of which we have written objects, as the cluster
-    serves them, or as translators say where that is unknown."""
-    ours = {(key.group, key.kind) for key in ledger.entries} if ledger else set()
-    written = {
-        (kind.group, kind.kind): kind
-        for t in translators.values()
-        for kind in t.resources
-        if kind in t.writes(facts) or (kind.group, kind.kind) in ours
-    }
-    return tuple(facts.kind_index.get(name, written[name]) for name in sorted(written))
-
-
-def _observe(
-    cluster: Cluster,
-    facts: ClusterFacts,
-    ledger: Ledger,
-    cycle: Cycle,
-    memo: MutableMapping[Any, Any],
-) -> tuple[Observed, list[Diagnostic]]:
-    kinds = kinds_of(facts, cycle.translators, ledger)
-    observed = cycle.observed.get(cluster.name) or cluster.observe(kinds)
-    if vanished(observed, ledger):
-        # All gone at once is more likely a wrong answer than a wish: a second reading is asked for (K11).
-        observed = cluster.observe(kinds)
-    observed = by_name(cluster, observed, unseen(ledger, observed), ledger, memo, "unseen")
-    if not vanished(observed, ledger):
-        return observed, []
-    text = (
-        f"all {len(ledger.entries)} objects of ours are gone from cluster {cluster.name}; they are created"
-        " again"
-    )
-    return observed, [finding("GM409", text, cluster=cluster.name, severity=Severity.WARNING)]
-
-
 def _confirmed(
     cluster: Cluster,
     facts: ClusterFacts,
@@ -175,81 +138,13 @@ def _confirmed(
     something as it is that the ledger does not vouch for, with what the cluster says of it by name."""
 
     def planned(reading: Observed) -> tuple[Observed, Adapted, Plan]:
-        adapted = _adapted(built, reading, facts, stored, cycle, memo)
+        adapted = adapted_to(built, reading, facts, stored, cycle, memo)
         return reading, adapted, _plan(cluster, adapted.built, reading, stored, cycle, memo)
 
     _, adapted, plan = first = planned(observed)
     doubted = unvouched(plan, adapted.built, observed, stored.ledger)
     confirmed = by_name(cluster, observed, doubted, stored.ledger, memo, "doubted")
     return first if confirmed is observed else planned(confirmed)
-
-
-def _adapted(
-    built: Build,
-    observed: Observed,
-    facts: ClusterFacts,
-    stored: Stored,
-    cycle: Cycle,
-    memo: MutableMapping[Any, Any],
-) -> Adapted:
-    """The build as it must be beside what is live: without what a policy would withdraw that names something
-    absent, with what absent sources said and what guards pods whose Service is missing, and no wider than
-    strangers' objects leave it. The same value again while nothing moved."""
-    ledger, absent = stored.ledger, cycle.revisions.absent
-    unwanted = ledger.entries.keys() - built.manifests.keys() - built.held
-    hangs = absent or built.held_units or built.settled or _hangs_on_entries(built)
-    told = ledger.entries if hangs else None
-    same, equal = (built, observed, facts), (absent, ledger.approved, told, unwanted)
-    found = memo.get("adapted")
-    if (
-        found is None
-        or any(old is not new for old, new in zip(found[0], same, strict=True))
-        or found[1] != equal
-    ):
-        found = memo["adapted"] = (same, equal, _adapt(built, observed, facts, stored, cycle))
-    made: Adapted = found[2]
-    return made
-
-
-def _hangs_on_entries(built: Build) -> bool:
-    """Whether held objects of the build may become narrower, for which the ledger knows whose rules are
-    whose, or one object is wanted by several translators.
-    """
-    return bool(built.narrowing or built.pending or built.gone or built.rivals)
-
-
-def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored, cycle: Cycle) -> Adapted:
-    # Imported late: most builds need none of it.
-    ledger, revisions, translators = stored.ledger, cycle.revisions, cycle.translators
-    made = Adapted(built=built)
-    if built.rivals:
-        from gitmesh.planning.electing import elect
-
-        made = made.then(elect(built, ledger))
-    if built.held_units or built.settled or built.pending or built.gone:
-        from gitmesh.planning.holding import Owners, hold
-        from gitmesh.planning.keeping import keep_back
-
-        entries = rebuilt(stored, observed).entries
-        owners = Owners(entries, built, observed, facts, translators)
-        made = made.then(hold(built, entries, owners, revisions.homes.keys()))
-        if built.pending or built.gone:
-            made = made.then(keep_back(made.built, observed, facts, ledger, owners))
-    if revisions.absent:
-        from gitmesh.planning.retaining import retain
-
-        made = made.then(retain(made.built, observed, ledger, revisions, translators))
-    if ledger.entries.keys() - made.built.manifests.keys():
-        from gitmesh.planning.unserved import stand
-
-        made = made.then(stand(made.built, observed, facts, ledger, revisions, translators))
-    if made.built.narrowing:
-        from gitmesh.planning.narrowing import narrow
-
-        made = made.then(narrow(made.built, observed, ledger, revisions, translators))
-    from gitmesh.planning.beside import beside
-
-    return made.then(beside(made.built, observed, facts, ledger, translators))
 
 
 def _plan(
@@ -261,7 +156,7 @@ def _plan(
     memo: MutableMapping[Any, Any],
 ) -> Plan:
     """The plan; the last one again while none of its inputs moved."""
-    written = _written(cluster, cycle.now, memo)
+    written = written_over(cluster, cycle.now, memo)
     inputs = (built, observed, stored.ledger, written)
     found = memo.get("plan")
     if (
@@ -330,42 +225,6 @@ def _carry_out(
     return outcomes, saved.ledger
 
 
-def _remember(
-    cluster: Cluster,
-    outcomes: Sequence[Outcome],
-    observed: Observed,
-    cycle: Cycle,
-    memo: MutableMapping[Any, Any],
-) -> None:
-    """Keep what was where we wrote, for as long as a proxy may work by it; also where something was perhaps
-    written.
-    """
-    keys = sorted({outcome.key for outcome in outcomes})
-    if keys:
-        done = cycle.clock()
-        memo["written"] = (
-            *_written(cluster, cycle.now, memo),
-            *((done, key, observed.live.get(key)) for key in keys),
-        )
-
-
-def lately(
-    cluster: Cluster, now: float, memo: MutableMapping[Any, Any]
-) -> tuple[tuple[ObjectKey, Live | None], ...]:
-    """Our objects there that a proxy may not know as they are, each as it was before."""
-    return tuple((key, live) for _, key, live in _written(cluster, now, memo))
-
-
-def _written(cluster: Cluster, now: float, memo: MutableMapping[Any, Any]) -> Written:
-    """What was written over so lately that a proxy may not know, oldest first; the same tuple again while
-    that is the same.
-    """
-    known: Written = memo.get("written", ())
-    if any(now - at >= cluster.settle for at, _, _ in known):
-        known = memo["written"] = tuple(row for row in known if now - row[0] < cluster.settle)
-    return known
-
-
 def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
     """Findings on what the cluster refused, and on its warnings, at the line of the policy behind the
     object.
@@ -376,7 +235,7 @@ def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
         return [unfinished(outcome, change, plan.cluster)]
     # What was said of a write that was taken is in the ledger, from where it is told for as long as it is
     # true.
-    words = "; ".join(outcome.warnings) if outcome.action is Action.DELETE else ""
+    words = "; ".join(outcome.warnings) if outcome.action in WITHDRAWING else ""
     text = f"{outcome.key} in {plan.cluster}: {TAKEN_WITH_WARNING}"
     said = [finding("GM510", text, cluster=plan.cluster, detail=brief(words), **where)] if words else []
     if not outcome.ok:
@@ -389,10 +248,9 @@ def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
     return said
 
 
-def _state(
-    result: ClusterResult, plan: Plan, built: Build, diagnostics: Sequence[Diagnostic], *, applied: bool
-) -> State:
-    """The worst that is true of the cluster."""
+def _state(result: ClusterResult, plan: Plan, built: Build, *, applied: bool) -> State:
+    """The worst that plan and outcomes say of the cluster; what findings of any step say of it comes on top
+    (`status.states`)."""
     outcomes = result.outcomes
     if any(not outcome.ok and not outcome.pending for outcome in outcomes):
         return State.FAILED
@@ -408,4 +266,4 @@ def _state(
         return State.PENDING
     if plan.writes and not applied:
         return State.PENDING if never_applied(result) else State.DRIFTED
-    return worst(filter(None, map(state_of, (d for d in diagnostics if d.is_error))))
+    return State.SYNCED

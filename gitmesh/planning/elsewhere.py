@@ -11,11 +11,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from gitmesh.model.empty import NOBODY
 from gitmesh.model.links import UNLINKED, Links, Ref
 from gitmesh.model.objects import decode
 from gitmesh.planning.electing import of_kinds
-from gitmesh.planning.ownership import is_ours
+from gitmesh.planning.ownership import strangers_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -89,8 +91,11 @@ class Elsewhere(Struct, frozen=True, kw_only=True, dict=True):
     def _all(self, one: OtherCluster) -> Iterator[Links]:
         """Of what of ours is live in a cluster, was, and is wanted. What strangers use binds nobody."""
         for key, live in one.observed.live.items() if one.observed else ():
-            if _is_ours(live, one):
-                yield self._links(key, live.body, one)
+            theirs = _strangers_part(live, one)
+            if theirs is not live:
+                links = self._links(key, live.body, one)
+                others = self._links(key, theirs.body, one).uses if theirs else NOBODY
+                yield replace(links, uses=links.uses - others)
         # Proxies there may still work by what an object said before our last write.
         for key, earlier in one.lately:
             yield self._links(key, earlier.body, one) if earlier else UNLINKED
@@ -106,12 +111,12 @@ class Elsewhere(Struct, frozen=True, kw_only=True, dict=True):
         return of_kinds(self.translators)
 
 
-def _is_ours(live: Live, one: OtherCluster) -> bool:
+def _strangers_part(live: Live, one: OtherCluster) -> Live | None:
     if one.stored is None or one.observed is None:
-        return True
+        return None
     # Without its ledger the marks decide whose it is.
     rebuilt = one.stored.corrupt or not one.stored.version
-    return is_ours(live, one.observed.cluster, one.stored.ledger, rebuilt=rebuilt)
+    return strangers_part(live, one.observed.cluster, one.stored.ledger, rebuilt=rebuilt)
 
 
 class Asking:

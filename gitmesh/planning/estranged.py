@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.planning.ownership import FIELD_MANAGER, ID, INSTANCE, MANAGED_BY, is_marked
+from gitmesh.model.ownership import FIELD_MANAGER
+from gitmesh.planning.ownership import ID, INSTANCE, MANAGED_BY, is_marked
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -36,6 +37,7 @@ def estranged(live: Live, cluster: str, ledger: Ledger) -> Estranged | None:
     entry = ledger.entries.get(live.key)
     if (
         entry
+        and entry.ownership.is_object
         and entry.uid == live.uid
         and live.uid
         # Somebody stripped our marks off an object whose uid the ledger knows. Where a mark names another

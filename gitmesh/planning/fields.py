@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gitmesh.model.objects import canonical, mapping
+from gitmesh.model.ownership import WHOLE, Ownership
 from gitmesh.model.plan import FieldChange
 
 if TYPE_CHECKING:
@@ -26,20 +27,21 @@ def changes(
     managers: Mapping[str, str],
     origins: Mapping[str, Origin],
     forbidden: frozenset[str] = frozenset(),
+    ownership: Ownership = WHOLE,
 ) -> tuple[FieldChange, ...]:
-    """Every field that GitMesh would write differently: the whole spec, and of the metadata our own marks and
-    what is forbidden.
+    """Every field that GitMesh would write differently, of those that are ours: the content, and of the
+    metadata our own labels and annotations and what is forbidden.
 
     `managers` maps dotted paths to the field manager that set them, `origins` to the policy line behind them.
     """
-    rows = [*_walk(live.get("spec", _ABSENT), want.get("spec", _ABSENT), "spec")]
+    there, wanted = (ownership.compared(one, want, forbidden) for one in (live, want))
+    names = sorted({*there, *wanted} - {"metadata"})
+    rows = [row for name in names for row in _walk(_at(there, name), _at(wanted, name), name)]
+    # Of the metadata only what is ours and what may not stand there: other labels are their owners' business.
     for part in ("labels", "annotations"):
-        found = mapping(mapping(live.get("metadata")).get(part))
-        wanted = want.get("metadata", {}).get(part, {})
-        # Of the metadata only what we want and what may not stand there: other labels are their owners'
-        # business.
-        for name in (*wanted, *sorted(forbidden & found.keys() - wanted.keys())):
-            rows += _walk(found.get(name, _ABSENT), wanted.get(name, _ABSENT), f"metadata.{part}.{name}")
+        old, new = (mapping(mapping(one.get("metadata")).get(part)) for one in (there, wanted))
+        for name in (*new, *sorted(old.keys() - new.keys())):
+            rows += _walk(_at(old, name), _at(new, name), f"metadata.{part}.{name}")
     return tuple(
         FieldChange(
             path=path,
@@ -50,6 +52,10 @@ def changes(
         )
         for path, old, new in rows
     )
+
+
+def _at(fields: Mapping[str, Any], name: str) -> Any:
+    return fields.get(name, _ABSENT)
 
 
 def _walk(live: Any, want: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

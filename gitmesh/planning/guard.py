@@ -1,5 +1,5 @@
 """When deletions, or the absence of what they would delete, are not believed (design law 4). Called by diff
-and converge; no I/O.
+and observing; no I/O.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ def guarded(
     deletions: list[Change], total: int, cluster: str, consent: Consent, approved: frozenset[str]
 ) -> tuple[list[Change], list[Change], tuple[Diagnostic, ...]]:
     """Hold deletions that are too many, or all of more than one (design law 4), unless they are approved: by
-    the revision, or by the id of the hold, which stands for just these objects (`approved`)."""
-    doomed = [change for change in deletions if change.action is Action.DELETE]
+    the revision, or by the id of the hold, which stands for just these objects (`approved`). What takes our
+    fields off others' objects counts as a deletion: its effect ends all the same."""
+    doomed = [change for change in deletions if change.withdraws]
     # A share alone would ask for consent in every small cluster, where one object is half of them.
     limit = max(ALWAYS_ALLOWED, total * consent.max_percent // 100)
     # All at once is what a wrong path or an empty source looks like, so the allowance by number does not
@@ -54,11 +55,12 @@ def guarded(
     if consent.prune_approved or hold in approved or not doomed or not (len(doomed) > limit or everything):
         return deletions, [], ()
     share = "all" if everything else f"{len(doomed)} of {total}"
+    done = "deleted" if all(change.action is Action.DELETE for change in doomed) else "deleted or released"
     text = (
-        f"{share} objects in cluster {cluster} would be deleted; the guard allows {limit} and never all of"
+        f"{share} objects in cluster {cluster} would be {done}; the guard allows {limit} and never all of"
         " them"
     )
-    kept = [change for change in deletions if change.action is not Action.DELETE]
+    kept = [change for change in deletions if not change.withdraws]
     return kept, doomed, (finding("GM402", text, cluster=cluster, hold=hold),)
 
 
@@ -68,10 +70,10 @@ def vanished(observed: Observed, ledger: Ledger) -> bool:
     """
     known = [
         # A namespace that is being deleted takes its objects along, as somebody wished. An entry without
-        # uid is a mere intent: its object may never have been made.
+        # uid is a mere intent: its object may never have been made. Others' objects are theirs to delete.
         key
         for key, entry in ledger.entries.items()
-        if entry.uid and key.namespace not in observed.leaving
+        if entry.uid and entry.ownership.is_object and key.namespace not in observed.leaving
     ]
     return len(known) > 1 and not any(key in observed.live for key in known)
 

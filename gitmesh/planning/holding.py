@@ -19,6 +19,7 @@ from gitmesh.model.objects import decode
 from gitmesh.model.units import HALVES, half_key, mesh_key
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.electing import Writers
+from gitmesh.planning.fields_of_others import with_kept
 from gitmesh.planning.ownership import policies_behind, policies_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.model.ledger import Entry
-    from gitmesh.model.manifests import Build
+    from gitmesh.model.manifests import Build, Manifest
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.plan import Live, Observed
     from gitmesh.model.units import UnitKey
@@ -85,6 +86,10 @@ class Owners:
         entry = self._entries.get(key)
         return entry is not None and bool(entry.units)
 
+    def with_kept(self, manifest: Manifest, entry: Entry) -> Manifest:
+        """The wanted fields of somebody else's object, beside those of ours in it that stay as they are."""
+        return with_kept(manifest, self._live.get(manifest.key), entry)
+
     def policies(self, key: ObjectKey) -> frozenset[str]:
         """The policies that a live object comes from."""
         # An older version wrote it: whatever it may be of keeps it, until somebody wants it and its units
@@ -134,15 +139,17 @@ def hold(
     a unit that an object only may be of."""
     if not (built.held_units or built.settled):
         return Adapted(built=built)
-    held, narrowing = set(built.held), dict(built.narrowing)
+    held, narrowing, manifests = set(built.held), dict(built.narrowing), dict(built.manifests)
     decided: set[ObjectKey] = set()
-    for key in entries:
+    for key, entry in entries.items():
         units = owners.of(key)
         manifest = built.manifests.get(key)
         # What its unit wants again is compared as ever; only what no unit wants is kept for those that are
         # held.
         keeping = units & built.held_units - frozenset(manifest.units if manifest else ())
-        if keeping:
+        if keeping and manifest and not (entry.ownership.is_object or manifest.ownership.is_object):
+            manifests[key] = owners.with_kept(manifest, entry)
+        elif keeping:
             held.add(key)
             if key not in narrowing and keeping <= built.sound.keys():
                 withheld = frozenset[str]().union(*(built.sound[unit] for unit in keeping))
@@ -156,7 +163,13 @@ def hold(
         # others.
         elif built.settled and owners.is_known(key) and _is_settled(units, built):
             decided.add(key)
-    made = replace(built, held=frozenset(held), decided=frozenset(decided), narrowing=narrowing)
+    made = replace(
+        built,
+        held=frozenset(held),
+        decided=frozenset(decided),
+        narrowing=narrowing,
+        manifests=manifests,
+    )
     return Adapted(built=made)
 
 

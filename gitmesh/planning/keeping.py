@@ -14,7 +14,7 @@ from gitmesh.model.manifests import Build, Narrowing
 from gitmesh.model.units import RoutingUnit
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.holding import is_mesh_wide
-from gitmesh.planning.ownership import is_ours, policies_behind
+from gitmesh.planning.ownership import ours_in, policies_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,7 +39,7 @@ def keep_back(
     mine = {
         key: live
         for key, live in observed.live.items()
-        if is_ours(live, built.cluster, ledger, rebuilt=rebuilt)
+        if ours_in(live, built.cluster, ledger, rebuilt=rebuilt)
     }
     entries = ledger.entries
     # Only where something would be lost: a policy that never acted on more is not worth a hold.

@@ -36,7 +36,7 @@ class KeptAway:
             if row.action is Action.CONFLICT and self._refuses(row.key)
             for unit in row.units
         }
-        going = {row.key for row in rows if row.writes and row.action is Action.DELETE}
+        going = {row.key for row in rows if row.writes and row.withdraws}
         self._wanted = self._by_place(wanted)
         self._all = self._by_place((*wanted, *self._staying(going)))
 
@@ -81,8 +81,11 @@ class KeptAway:
         # A tenant who puts an object of his own in our place must not be able to hold up what others are
         # denied.
         tenants = row.action is Action.CONFLICT and row.key.namespace not in self._roots
-        before = None if tenants else body_in(row.before)
-        return self._scenery.writers[row.key].effect(before, decode(wanted.body)) in NARROWING
+        before = body_in(row.before)
+        after = wanted.ownership.onto(decode(wanted.body), before)
+        # Of somebody else's object the rest is as it is: there is no state without it.
+        there = None if tenants and wanted.ownership.is_object else before
+        return self._scenery.writers[row.key].effect(there, after) in NARROWING
 
     def _staying(self, going: Collection[ObjectKey]) -> Iterator[ObjectKey]:
         """Ours that nobody wants and this plan does not delete, for whatever reason: it is protected, too
@@ -91,12 +94,14 @@ class KeptAway:
         unwanted = live.keys() - built.manifests.keys() - built.held - set(going)
         ours = (key for key in unwanted if self._is_ours(key))
         for key in ours:
-            if self._scenery.writers[key].effect(decode(live[key].body), None) in NARROWING:
+            before, mine = decode(live[key].body), self._scenery.ours_in(live[key])
+            rest = mine.rest(before) if mine else None
+            if self._scenery.writers[key].effect(before, rest) in NARROWING:
                 yield key
 
     def _is_ours(self, key: ObjectKey) -> bool:
         return (
-            self._scenery.ours(self._scenery.observed.live[key])
+            self._scenery.ours_in(self._scenery.observed.live[key]) is not None
             and self._scenery.writers.get(key) is not None
         )
 

@@ -4,8 +4,8 @@ most).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 from msgspec.structs import replace
@@ -15,23 +15,27 @@ from gitmesh.model.empty import EMPTY
 from gitmesh.model.facts import Mesh
 from gitmesh.model.ledger import Entry, Hold, Ledger, Parts, Stored
 from gitmesh.model.objects import ObjectKey
+from gitmesh.model.ownership import WHOLE, Ownership
 from gitmesh.model.units import UnitKey
+from gitmesh.planning.keyed import keyed, mapping_of, values
 
 API_VERSION = "gitmesh.io/v1alpha1"
 SCHEMA = 4
 """Raised with every change that an older version would misread. Schema 3 knew no units and writers. Schema 2
 knew parts by source alone. Schema 1 knew no origins, parts, kinds, holds and heals, and of a mesh only
 translator, name and trust domain. What is not there is read as not known."""
+_OWNING = 5
+"""Where some objects are not ours as a whole. Other ledgers stay as they were: an upgrade rewrites nothing,
+and can be taken back."""
 
 _FIRST = frozenset(
     {"apiVersion", "kind", "schema", "instance", "clusterUid", "sources", "commits", "entries", "meshes"}
 )
 _SECOND = _FIRST | {"origins", "parts", "kinds", "holds", "heals"}
-_KEYS = _SECOND | {"units", "writers"}
-_REQUIRED: Mapping[object, frozenset[str]] = {1: _FIRST, 2: _SECOND, 3: _SECOND}
-"""Fields by schema; all of them in this one."""
-Keyed: TypeAlias = "dict[str, dict[str, dict[str, Any]]]"
-"""`group/Kind` -> namespace -> name -> value."""
+_FOURTH = _SECOND | {"units", "writers"}
+_KEYS = _FOURTH | {"ownerships", "owned"}
+_REQUIRED: Mapping[object, frozenset[str]] = {1: _FIRST, 2: _SECOND, 3: _SECOND, SCHEMA: _FOURTH}
+"""Fields by schema; all of them in the newest."""
 
 
 class FutureLedgerError(ValueError):
@@ -40,7 +44,7 @@ class FutureLedgerError(ValueError):
 
 def dump_ledger(ledger: Ledger) -> dict[str, Any]:
     """The document: entries by `group/Kind`, namespace and name as [uid, digest, index into commits, index
-    into origins, index into units, *warnings].
+    into origins, index into units, *warnings]; `owned` is an index into ownerships, of whole objects none.
     """
     # Places in a list in place of texts: thousands of entries share few commits, and a ConfigMap ends at 1
     # MiB.
@@ -66,41 +70,47 @@ def dump_ledger(ledger: Ledger) -> dict[str, Any]:
         ]
         for key, entry in ledger.entries.items()
     }
+    owned = _owned(ledger.entries)
     return {
         "apiVersion": API_VERSION,
         "kind": "Ledger",
-        "schema": SCHEMA,
+        "schema": _OWNING if owned else SCHEMA,
         "instance": ledger.instance,
         "clusterUid": ledger.cluster_uid,
         "sources": dict(sorted(ledger.sources.items())),
         "commits": list(commits),
         "origins": [list(names) for names in origins],
-        "entries": _keyed(rows),
-        "parts": _keyed({key: encode(entry.parts) for key, entry in ledger.entries.items() if entry.parts}),
+        "entries": keyed(rows),
+        "parts": keyed({key: encode(entry.parts) for key, entry in ledger.entries.items() if entry.parts}),
         "units": [list(map(_unit_text, those)) for those in units],
         "writers": _writers(ledger.entries),
         "meshes": {name: encode(found) for name, found in sorted(ledger.meshes.items())},
         "kinds": sorted(ledger.kinds),
         "holds": encode(ledger.holds),
-        "heals": _keyed(ledger.heals),
+        "heals": keyed(ledger.heals),
+        **owned,
     }
 
 
-def _keyed(values: Mapping[ObjectKey, object]) -> Keyed:
-    found: Keyed = {}
-    for key in sorted(values):
-        found.setdefault(f"{key.group}/{key.kind}", {}).setdefault(key.namespace, {})[key.name] = values[key]
-    return found
+def _owned(entries: Mapping[ObjectKey, Entry]) -> dict[str, Any]:
+    """What is ours of the objects that are not ours as a whole; nothing where all are."""
+    partial = {key: entry.ownership for key, entry in entries.items() if entry.ownership != WHOLE}
+    if not partial:
+        return {}
+    kinds = sorted(set(partial.values()), key=lambda one: (one.only, one.excepted))
+    places = {one: place for place, one in enumerate(kinds)}
+    owned = keyed({key: places[one] for key, one in partial.items()})
+    return {"ownerships": [encode(one) for one in kinds], "owned": owned}
 
 
 def _writers(entries: Mapping[ObjectKey, Entry]) -> dict[str, Any]:
     """By `group/Kind` the writer of all its objects, or of each."""
-    keyed = _keyed({key: entry.writer for key, entry in entries.items()})
+    writers = keyed({key: entry.writer for key, entry in entries.items()})
     names = {
-        kind: {name for those in found.values() for name in those.values()} for kind, found in keyed.items()
+        kind: {name for those in found.values() for name in those.values()} for kind, found in writers.items()
     }
     # Nearly always all objects of a kind have one writer, so its name is written once.
-    return {kind: min(names[kind]) if len(names[kind]) == 1 else found for kind, found in keyed.items()}
+    return {kind: min(names[kind]) if len(names[kind]) == 1 else found for kind, found in writers.items()}
 
 
 def load_ledger(document: object) -> Ledger:
@@ -108,9 +118,9 @@ def load_ledger(document: object) -> Ledger:
     schema = document.get("schema") if isinstance(document, Mapping) else None
     # Looked at before anything else, for a newer document may have any shape; `type`, as True is an int,
     # too.
-    if type(schema) is int and schema > SCHEMA:
+    if type(schema) is int and schema > _OWNING:
         raise FutureLedgerError(
-            f"the ledger has schema {schema}, this version knows {SCHEMA}: a newer GitMesh wrote it"
+            f"the ledger has schema {schema}, this version knows {_OWNING}: a newer GitMesh wrote it"
         )
     body = closed(document, _KEYS, "")
     # Unknown and missing fields are refused alike: a ledger that is half understood would forget objects of
@@ -120,7 +130,7 @@ def load_ledger(document: object) -> Ledger:
         raise CodecError("", f"the field {missing[0]!r} is missing")
     if (body["apiVersion"], body["kind"]) != (API_VERSION, "Ledger") or decode(
         int, body["schema"], "schema"
-    ) not in (*_REQUIRED, SCHEMA):
+    ) not in (*_REQUIRED, _OWNING):
         raise CodecError("", "not a ledger")
     return Ledger(
         instance=decode(str, body["instance"], "instance"),
@@ -130,7 +140,7 @@ def load_ledger(document: object) -> Ledger:
         meshes=_meshes(body["meshes"]),
         kinds=decode(frozenset[str], body.get("kinds", []), "kinds"),
         holds=decode(Mapping[str, Hold], body.get("holds", {}), "holds"),
-        heals={key: decode(int, count, "heals") for key, count in _values(body.get("heals", {}))},
+        heals={key: decode(int, count, "heals") for key, count in values(body.get("heals", {}))},
     )
 
 
@@ -152,34 +162,38 @@ def read_ledger(content: bytes, instance: str, version: str) -> Stored:
         return Stored(ledger=Ledger(instance=instance), version=version, corrupt=True)
 
 
-def _values(document: object) -> Iterator[tuple[ObjectKey, object]]:
-    for group_kind, namespaces in _mapping(document).items():
-        group, _, kind = group_kind.rpartition("/")
-        for namespace, names in _mapping(namespaces).items():
-            for name, value in _mapping(names).items():
-                yield ObjectKey(group=group, kind=kind, namespace=namespace, name=name), value
-
-
 def _entries(body: Mapping[str, Any]) -> dict[ObjectKey, Entry]:
     commits = decode(tuple[str, ...], body["commits"], "commits")
     origins = decode(tuple[tuple[str, ...], ...], body["origins"], "origins") if "origins" in body else None
     parts = {
-        key: {source: _parts(found) for source, found in _mapping(value).items()}
-        for key, value in _values(body.get("parts", {}))
+        key: {source: _parts(found) for source, found in mapping_of(value).items()}
+        for key, value in values(body.get("parts", {}))
     }
     units = [tuple(map(_unit, those)) for those in _lists(body["units"])] if "units" in body else None
-    rows = _values(body["entries"])
+    rows = values(body["entries"])
     found = {key: _entry(row, commits, origins, units, parts.get(key, EMPTY)) for key, row in rows}
-    writers = _mapping(body.get("writers", {}))
+    writers = mapping_of(body.get("writers", {}))
     of_all = {kind: name for kind, name in writers.items() if isinstance(name, str)}
-    of_each = dict(_values({kind: names for kind, names in writers.items() if kind not in of_all}))
+    of_each = dict(values({kind: names for kind, names in writers.items() if kind not in of_all}))
+    owned = _ownerships(body)
     return {
         key: replace(
             entry,
             writer=decode(str, of_each.get(key, of_all.get(f"{key.group}/{key.kind}", "")), "writers"),
+            ownership=owned.get(key, WHOLE),
         )
         for key, entry in found.items()
     }
+
+
+def _ownerships(body: Mapping[str, Any]) -> dict[ObjectKey, Ownership]:
+    if "owned" not in body:
+        return {}
+    kinds = decode(tuple[Ownership, ...], body["ownerships"], "ownerships")
+    places = {key: decode(int, place, "owned") for key, place in values(body["owned"])}
+    if not all(0 <= place < len(kinds) for place in places.values()):
+        raise CodecError("owned", "an object is not ours in any known way")
+    return {key: kinds[place] for key, place in places.items()}
 
 
 def _lists(value: object) -> tuple[tuple[str, ...], ...]:
@@ -248,7 +262,7 @@ def _entry(
 
 
 def _meshes(document: object) -> dict[str, tuple[Mesh, ...]]:
-    found = {name: _mapping_list(rows) for name, rows in _mapping(document).items()}
+    found = {name: _mapping_list(rows) for name, rows in mapping_of(document).items()}
     return {name: tuple(map(_mesh, rows)) for name, rows in found.items()}
 
 
@@ -266,9 +280,3 @@ def _mesh(row: object) -> Mesh:
             mesh: Mesh = decode(Mesh, row, "meshes")
             return mesh
     raise CodecError("meshes", "a mesh is neither [translator, name, trust domain] nor a mapping")
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise CodecError("entries", "expected a mapping")
-    return value

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 
 from gitmesh.model.empty import EMPTY
 from gitmesh.model.ledger import Entry, Ledger, Stored
-from gitmesh.model.plan import Action, Change, Observed, Outcome, Plan
-from gitmesh.planning.ownership import is_marked
+from gitmesh.model.ownership import only_fields
+from gitmesh.model.plan import WITHDRAWING, Action, Change, Observed, Outcome, Plan
+from gitmesh.planning.ownership import fields_by_manager, is_marked
 from gitmesh.planning.readings import is_there
 from gitmesh.planning.retaining import parts_of
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from gitmesh.model.manifests import Build, Manifest
     from gitmesh.model.objects import ObjectKey
+    from gitmesh.model.ownership import Ownership
     from gitmesh.model.units import UnitKey
 
 MOST_WARNED = 200
@@ -34,32 +36,51 @@ _MOST_WARNINGS, _LONGEST_WARNING = 3, 256
 
 
 def rebuilt(stored: Stored, observed: Observed) -> Ledger:
-    """The ledger as read; a lost or unreadable one made again from the marks on live objects (reliability
-    X11).
+    """The ledger as read; a lost or unreadable one made again from the marks on live objects, and from the
+    cluster's count of who set which field of others' objects (reliability X11).
     """
     ledger = stored.ledger
     # A version says that the store holds one. None at all may also be a ledger that somebody deleted.
     if stored.version and not stored.corrupt:
         return ledger
-    marked = (live for live in observed.live.values() if is_marked(live, observed.cluster, ledger.instance))
     # Without digest and units: what was wanted of them is not known, so the next comparison tells, and
     # nothing is taken for drift.
-    return replace(ledger, entries={**{live.key: Entry(uid=live.uid) for live in marked}, **ledger.entries})
+    found: dict[ObjectKey, Entry] = {}
+    for live in observed.live.values():
+        if is_marked(live, observed.cluster, ledger.instance):
+            found[live.key] = Entry(uid=live.uid)
+        elif fields := fields_by_manager(live, ledger.instance):
+            found[live.key] = Entry(uid=live.uid, ownership=fields)
+    return replace(ledger, entries={**found, **ledger.entries})
 
 
 def intend(ledger: Ledger, plan: Plan, built: Build) -> Ledger:
-    """Add an entry without uid for every object that the plan creates or adopts."""
+    """Add an entry without uid for every object that the plan creates or adopts, and one for the fields that
+    it sets in somebody else's."""
     entries = dict(ledger.entries)
     for change in plan.writes:
         if change.action is Action.CREATE:
             before = entries.get(change.key, Entry())
             units = _units(before, built.manifests[change.key])
+            ownership = built.manifests[change.key].ownership
             # Without uid: whether the object was made is only known when the cluster has answered.
-            entries[change.key] = Entry(commit=before.commit, units=units)
+            entries[change.key] = Entry(commit=before.commit, units=units, ownership=ownership)
+        elif change.action is Action.UPDATE and not change.ownership.is_object:
+            entries[change.key] = _intended_fields(entries.get(change.key), change, built)
         elif change.action is Action.ADOPT:
-            units = _units(Entry(), built.manifests[change.key])
-            entries[change.key] = Entry(uid=change.uid, units=units)
+            manifest = built.manifests[change.key]
+            units = _units(Entry(), manifest)
+            entries[change.key] = Entry(uid=change.uid, units=units, ownership=manifest.ownership)
     return ledger if entries == ledger.entries else replace(ledger, entries=entries)
+
+
+def _intended_fields(entry: Entry | None, change: Change, built: Build) -> Entry:
+    """Until the answer is there what is ours is what was before and what is to be."""
+    # An intent of fields has a uid from the beginning, as their object is there already.
+    before = entry if entry and entry.uid == change.uid else Entry(uid=change.uid)
+    manifest = built.manifests.get(change.key)
+    units = _units(before, manifest) if manifest else before.units
+    return replace(before, units=units, ownership=change.ownership)
 
 
 class _Recorded(Struct, frozen=True):
@@ -111,12 +132,18 @@ def record(
         if change.action is Action.KEEP and manifest is not None and change.key not in waiting:
             entry = entries.get(change.key)
             if last is None or not last.is_still(change, entry, manifest):
-                entries[change.key] = sourced.of(_kept(entry, change.uid, manifest, commit), manifest)
+                kept = _kept(entry, change.uid, manifest, commit)
+                if kept is not None:
+                    entries[change.key] = sourced.of(kept, manifest)
+                elif entry is not None:
+                    del entries[change.key]
+    # Of somebody else's object what was written is ours, and no field that another had taken.
+    owned = {change.key: change.ownership for change in plan.writes if not change.ownership.is_object}
     warned = {key for key, entry in entries.items() if entry.warnings}
     for outcome in outcomes:
         # Only on the cluster's own word: the answer may get lost, and the object must then still be known
         # as ours.
-        if outcome.ok and outcome.action is Action.DELETE:
+        if outcome.ok and outcome.action in WITHDRAWING:
             entries.pop(outcome.key, None)
         elif outcome.ok and outcome.key in built.manifests:
             # What a step wrote is not yet what is wanted: the next step is no correction of somebody's
@@ -125,6 +152,10 @@ def record(
             digest = "" if outcome.key in waiting else manifest.digest
             warnings = _warnings(outcome, warned)
             before = entries.get(outcome.key, Entry())
+            mine = _owned(manifest, owned.get(outcome.key))
+            if mine is None:
+                entries.pop(outcome.key, None)
+                continue
             made = replace(
                 before,
                 uid=outcome.uid,
@@ -133,6 +164,7 @@ def record(
                 warnings=warnings,
                 units=_units(before, manifest),
                 writer=manifest.writer,
+                ownership=mine,
             )
             entries[outcome.key] = sourced.of(made, manifest)
     memo["recorded"] = _Recorded(built.manifests, homes, entries)
@@ -185,12 +217,14 @@ def _warnings(outcome: Outcome, warned: set[ObjectKey]) -> tuple[str, ...]:
 
 
 def _gone(ledger: Ledger, observed: Observed, built: Build, plan: Plan) -> list[ObjectKey]:
-    """Entries of objects that are neither wanted nor there any more, or that are there and are not ours."""
+    """Entries of objects that are neither wanted nor there any more, or that are there and are not ours. What
+    was ours in somebody else's object goes with it, wanted or not: another of its name is another object.
+    """
     planned = {change.key for change in plan.writes}
     return [
         key
         for key, entry in ledger.entries.items()
-        if key not in built.manifests
+        if (key not in built.manifests or not entry.ownership.is_object)
         and key not in built.held
         and key not in planned
         # A kind that is not served for a while, as during an upgrade of its CRD, has not lost its objects.
@@ -199,11 +233,15 @@ def _gone(ledger: Ledger, observed: Observed, built: Build, plan: Plan) -> list[
     ]
 
 
-def _kept(entry: Entry | None, uid: str, manifest: Manifest, commit: str) -> Entry:
+def _kept(entry: Entry | None, uid: str, manifest: Manifest, commit: str) -> Entry | None:
+    """The entry of an object that is as it is wanted; None where nothing of it is ours."""
+    mine = _owned(manifest, entry.ownership if entry else None)
+    if mine is None:
+        return None
     before = entry or Entry()
     units = _units(before, manifest)
-    known = (before.uid, before.digest, before.units, before.writer)
-    if entry is not None and known == (uid, manifest.digest, units, manifest.writer):
+    known = (before.uid, before.digest, before.units, before.writer, before.ownership)
+    if entry is not None and known == (uid, manifest.digest, units, manifest.writer, mine):
         return entry
     warnings = before.warnings if (before.uid, before.digest) == (uid, manifest.digest) else ()
     return replace(
@@ -214,7 +252,17 @@ def _kept(entry: Entry | None, uid: str, manifest: Manifest, commit: str) -> Ent
         warnings=warnings,
         units=units,
         writer=manifest.writer,
+        ownership=mine,
     )
+
+
+def _owned(manifest: Manifest, known: Ownership | None) -> Ownership | None:
+    """What of a wanted object is ours: of somebody else's those fields that were `known`, or written; None
+    where there is none of these, as somebody else says the same of all."""
+    if manifest.ownership.is_object:
+        return manifest.ownership
+    mine = [path for path in manifest.ownership.only if known is not None and known.covers(path)]
+    return only_fields(mine) if mine else None
 
 
 def _units(entry: Entry, manifest: Manifest) -> tuple[UnitKey, ...]:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from gitmesh.model.objects import decode
-from gitmesh.planning.retaining import with_spec
+from gitmesh.model.objects import canonical, decode, digest
+from gitmesh.planning.retaining import content_of, with_content
 
 if TYPE_CHECKING:
+    from gitmesh.model.admission import Subject
     from gitmesh.model.manifests import Manifest
+    from gitmesh.model.units import UnitKey
 
 
 class _ContradictionError(Exception):
@@ -19,25 +21,24 @@ class _ContradictionError(Exception):
 
 
 def together(one: Manifest, other: Manifest) -> Manifest | None:
-    """The object as both want it; None where they contradict each other. Only what both call a part of the
-    object is put together: of an object that is wanted whole, more fields may mean something else."""
-    units = tuple(sorted({*one.units, *other.units}))
-    if one.body == other.body:
-        return replace(one, units=units)
-    # An object that decides who may call is never put together with one that does not: their order would
-    # differ.
-    same = (one.version, one.decides, one.forbidden) == (other.version, other.decides, other.forbidden)
-    mine, theirs = decode(one.body), decode(other.body)
-    if not (one.part and other.part and same and _labels(mine) == _labels(theirs)):
+    """The object as both want it; None where they contradict each other. What both call a part of the object
+    is put together, and so are fields in somebody else's: of an object that is wanted whole, more fields may
+    mean something else."""
+    fields = not (one.ownership.is_object or other.ownership.is_object)
+    same = _frame(one) == _frame(other) and (fields or one.ownership == other.ownership)
+    if same and not fields and one.body == other.body:
+        return replace(one, units=_units(one, other))
+    # An object of ours that decides who may call is never put together with one that does not: their order
+    # would differ.
+    if not same or not (fields or (one.part and other.part)):
         return None
     try:
-        spec = _merged(mine["spec"], theirs["spec"])
+        made = _fields(one, other) if fields else _parts(one, other)
     except _ContradictionError:
         return None
-    made = with_spec(one, spec, tuple(sorted({*one.policies, *other.policies})))
     return replace(
         made,
-        units=units,
+        units=_units(one, other),
         apart=one.apart and other.apart,
         fields=dict(sorted({**other.fields, **one.fields}.items())),
         owners={**other.owners, **one.owners},
@@ -45,8 +46,44 @@ def together(one: Manifest, other: Manifest) -> Manifest | None:
     )
 
 
-def _labels(body: Mapping[str, Any]) -> Any:
-    return body["metadata"]["labels"]
+def _frame(manifest: Manifest) -> object:
+    """What must be the same for two to be put together."""
+    if not manifest.ownership.is_object:
+        return manifest.version
+    labels = decode(manifest.body)["metadata"].get("labels")
+    return manifest.version, manifest.decides, manifest.forbidden, labels
+
+
+def _parts(one: Manifest, other: Manifest) -> Manifest:
+    content = _merged(content_of(one), content_of(other))
+    return with_content(one, content, _policies(one, other))
+
+
+def _fields(one: Manifest, other: Manifest) -> Manifest:
+    """Fields in somebody else's object. One inside another is a contradiction: the outer says all of it."""
+    ownership = one.ownership.joined(other.ownership)
+    if len(ownership.only) < len({*one.ownership.only, *other.ownership.only}):
+        raise _ContradictionError
+    # No marks stand in it, so nothing but the fields can differ.
+    body = canonical(_merged(decode(one.body), decode(other.body)))
+    made = replace(one, body=body, digest=digest(body), ownership=ownership, decides=_decides(one, other))
+    return replace(made, policies=_policies(one, other))
+
+
+def _decides(one: Manifest, other: Manifest) -> Subject:
+    """What both decide together: whatever one of them does beside routing."""
+    subjects = {one.decides, other.decides} - {"routing"}
+    if len(subjects) > 1:
+        raise _ContradictionError
+    return subjects.pop() if subjects else "routing"
+
+
+def _units(one: Manifest, other: Manifest) -> tuple[UnitKey, ...]:
+    return tuple(sorted({*one.units, *other.units}))
+
+
+def _policies(one: Manifest, other: Manifest) -> tuple[str, ...]:
+    return tuple(sorted({*one.policies, *other.policies}))
 
 
 def _merged(one: Any, other: Any) -> Any:

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.admission import NARROWING, Effect
-from gitmesh.model.objects import canonical, decode
+from gitmesh.model.objects import decode
 from gitmesh.model.plan import Action, Change, Turn
+from gitmesh.planning.rows import in_state
 
 if TYPE_CHECKING:
     from gitmesh.model.objects import Body
@@ -42,10 +43,9 @@ class Move(NamedTuple):
 def state_between(move: Move, turn: Turn, note: str) -> Change:
     """The step to the state on the way."""
     row = move.row
-    body = canonical({**decode(row.body or row.before), "spec": move.between})
     # On its way out it is first written once more, in a form that still refuses.
-    action = Action.UPDATE if row.action is Action.DELETE else row.action
-    return replace(row, action=action, body=body, turn=turn, note=note)
+    action = Action.UPDATE if row.withdraws else row.action
+    return replace(row, action=action, body=in_state(row, move.between or {}), turn=turn, note=note)
 
 
 def body_in(content: bytes | None) -> Body | None:

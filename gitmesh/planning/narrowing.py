@@ -16,7 +16,7 @@ from gitmesh.model.admission import Effect
 from gitmesh.model.objects import decode
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.electing import Writers
-from gitmesh.planning.ownership import is_ours, policies_behind
+from gitmesh.planning.ownership import fields_in, is_ours, policies_behind
 from gitmesh.planning.retaining import (
     as_manifest,
     parts_in,
@@ -76,6 +76,8 @@ class _Narrowing:
     def narrowed(self, key: ObjectKey, one: Narrowing, live: Live | None) -> Manifest | None:
         """The object as it is to be; None where it stays as it is, or away."""
         translator = self.writers[key]
+        if live is not None and fields_in(live, self.ledger):
+            return None  # what a field holds is all of it or nothing: there is no part to take away
         wanted = decode(one.wanted.body) if one.wanted else None
         # Nothing of ours is there that could be narrowed. What narrows by being made, as a Deny does, is
         # made.
@@ -103,7 +105,11 @@ class _Narrowing:
         if spec is None or (spec == spec_of(body) and not (denies and wanted)):
             return None
         policies = (*(one.wanted.policies if one.wanted else ()), *(behind & withheld))
-        made = with_spec(one.wanted or as_manifest(live, translator), spec, tuple(sorted({*policies})))
+        made = with_spec(
+            one.wanted or as_manifest(live, translator, self.ledger.entries.get(key)),
+            spec,
+            tuple(sorted({*policies})),
+        )
         return with_owners(made, owners or {}, self.policies)
 
     def _unread(self, behind: frozenset[str]) -> frozenset[str]:

@@ -22,7 +22,7 @@ from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Change, Turn
 from gitmesh.planning.kept_away import KeptAway
 from gitmesh.planning.moves import Move, body_in, staged, state_between
-from gitmesh.planning.rows import is_same
+from gitmesh.planning.rows import in_state, is_same
 
 if TYPE_CHECKING:
     from gitmesh.model.objects import Body
@@ -106,16 +106,16 @@ class Ordering:
             passes=passes,
         )
 
-    def _widens(self, row: Change, before: Body | None, spec: Mapping[str, Any]) -> bool:
+    def _widens(self, row: Change, before: Body | None, state: Mapping[str, Any]) -> bool:
         effect = self.scenery.writers[row.key].effect
-        return effect(before, {**decode(row.body or row.before), "spec": spec}) is Effect.WIDENS
+        return effect(before, decode(in_state(row, state))) is Effect.WIDENS
 
     # --- when it is made
 
     def _steps(self, row: Change) -> Iterator[Change]:
         move = self.moves.get(row.key)
         if move is None:
-            yield replace(row, turn=Turn.LEAVES if row.action is Action.DELETE else Turn.ROUTES)
+            yield replace(row, turn=Turn.LEAVES if row.withdraws else Turn.ROUTES)
         elif row.decides == "trust":
             yield self._of_trust(move)
         elif self.passing and move.effect is not Effect.NEITHER and not self._only_refuses(move):
@@ -147,7 +147,7 @@ class Ordering:
         return self._waits(move.row, note)
 
     def _of_access(self, move: Move) -> Iterator[Change]:
-        row, deletes = move.row, move.row.action is Action.DELETE
+        row, deletes = move.row, move.row.withdraws
         other = self.kept.narrowing(row.key.namespace)
         away = f"refuses what it refused until {other} is as it is wanted" if other else ""
         match move.effect:
@@ -235,9 +235,10 @@ class Ordering:
     def _halfway(self, move: Move, turn: Turn, note: str) -> Change:
         """The state between for this tick; what it is already stays."""
         step = state_between(move, turn, note)
+        body, before = decode(step.body or b""), decode(step.before or step.body or b"")
         # It is there already: writing it each tick while it waits would be a write in a state that is to be
         # quiet.
-        if is_same(decode(step.body or b""), decode(step.before or step.body or b""), step.forbidden):
+        if is_same(body, before, step.forbidden, step.ownership):
             return self._waits(move.row, note)
         self._say(step, note)
         return replace(step, staged=True)

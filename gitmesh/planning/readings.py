@@ -40,7 +40,8 @@ def unseen(ledger: Ledger, observed: Observed) -> list[ObjectKey]:
 
 def unvouched(plan: Plan, built: Build, observed: Observed, ledger: Ledger) -> list[ObjectKey]:
     """Wanted objects that a plan leaves as they are by what a reading says and the ledger does not: they are
-    as wanted, though we wrote something else last, or bear our marks, though we know nothing of them. What
+    as wanted, though we wrote something else last, or bear our marks, though we know nothing of them, or have
+    a field of ours as somebody else set it. What
     others rely on must be there (law 2), and a list may be from before."""
     return [
         change.key
@@ -48,7 +49,7 @@ def unvouched(plan: Plan, built: Build, observed: Observed, ledger: Ledger) -> l
         if (manifest := built.manifests.get(change.key))
         and (live := observed.live.get(change.key))
         and _is_doubted(change, manifest, ledger.entries.get(change.key))
-        and is_marked(live, plan.cluster, ledger.instance)
+        and (is_marked(live, plan.cluster, ledger.instance) or not manifest.ownership.is_object)
     ]
 
 

@@ -20,12 +20,12 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.admission import GUARDING, Effect
 from gitmesh.model.links import UNLINKED, Links, Ref
-from gitmesh.model.objects import ObjectKey, canonical, decode
+from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Change
 from gitmesh.planning.linking import LinkPair, LinkReader
 from gitmesh.planning.moves import staged
 from gitmesh.planning.ownership import behind
-from gitmesh.planning.rows import is_same
+from gitmesh.planning.rows import in_state, is_same
 from gitmesh.planning.unwanted import NOT_ENFORCED
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ class _Relying:
 
     def _versions(self, key: ObjectKey) -> Iterator[Links]:
         """What an object is to others, by each state of it by which a proxy may work."""
-        live = self.live.get(key)
-        yield self.of_live[key] if live else UNLINKED
+        yield self.of_live.get(key, UNLINKED)
         for earlier in self.scenery.before.get(key, ()):
             yield self.reader.links(key, earlier.body) if earlier else UNLINKED
 
@@ -108,17 +107,24 @@ class _Relying:
         ours: dict[Ref, set[ObjectKey]] = defaultdict(set)
         strangers: dict[Ref, set[ObjectKey]] = defaultdict(set)
         for key in self.live.keys() | self.scenery.before.keys():
-            live = self.live.get(key)
             # A stranger's use is told and binds nothing, else anybody could keep our objects alive.
-            into = strangers if live and not self.scenery.ours(live) else ours
+            theirs = self._theirs(key)
             for links in self._versions(key):
                 for ref in links.uses:
-                    into[ref].add(key)
+                    (strangers if ref in theirs else ours)[ref].add(key)
         # What is about to use it counts: the same plan could bring the user and take what it uses.
         for key, pair in self.changing.items():
             for ref in pair.after.uses:
                 ours[ref].add(key)
         return ours, strangers
+
+    def _theirs(self, key: ObjectKey) -> frozenset[Ref]:
+        """What an object uses by what of it is somebody else's."""
+        live = self.live.get(key)
+        part = self.scenery.strangers_part(live) if live and self.of_live[key].uses else None
+        if part is None:
+            return frozenset()
+        return self.of_live[key].uses if part is live else self.reader.links(key, part.body).uses
 
     def _offers(self) -> Mapping[Ref, set[ObjectKey]]:
         """What is there once the rows are written, and by which objects."""
@@ -151,12 +157,11 @@ class _Relying:
         spec = self.scenery.writers[row.key].between(decode(row.before), after, kept)
         note = f"{_named(kept)} stays until nothing live needs it"
         self.diagnostics.append(staged(row, note, self.scenery.cluster))
-        state = {**decode(row.body or row.before), "spec": spec}
-        if spec is None or is_same(state, decode(row.before), row.forbidden):
+        body = in_state(row, spec or {})
+        if spec is None or is_same(decode(body), decode(row.before), row.forbidden, row.ownership):
             return replace(row, action=Action.KEEP, body=None, fields=(), note=note, staged=True)
-        body = canonical(state)
         self.changing[row.key] = self.changing[row.key]._replace(after=self.reader.links(row.key, body))
-        action = Action.UPDATE if row.action is Action.DELETE else row.action
+        action = Action.UPDATE if row.withdraws else row.action
         return replace(row, action=action, body=body, note=note, staged=True)
 
     def _tell_strangers(
@@ -233,7 +238,7 @@ class _Relying:
             return self._held(row, f"{min(circle)}, which waits for it")
         pair = self.changing.get(row.key)
         # What was used goes after what used it.
-        leaves_last = row.action is Action.DELETE and pair is not None and bool(pair.before.provides)
+        leaves_last = row.withdraws and pair is not None and bool(pair.before.provides)
         level = levels.get(row.key, int(leaves_last))
         return row if level == row.level else replace(row, level=level)
 

@@ -18,9 +18,11 @@ from gitmesh.model.admission import GUARDING
 from gitmesh.model.empty import EMPTY
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import Body, canonical, decode, digest, mapping
+from gitmesh.model.ownership import WHOLE
 from gitmesh.planning.adapted import Adapted, named
 from gitmesh.planning.electing import Writers
-from gitmesh.planning.ownership import POLICIES, is_marked, policies_of
+from gitmesh.planning.fields_of_others import with_kept
+from gitmesh.planning.ownership import POLICIES, fields_in, is_marked, policies_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,7 +51,7 @@ def retain(
         for key, live in sorted(observed.live.items())
         if key not in built.held
         # Marks are enough here: this only keeps, and the rest of the plan proves by uid whose it is.
-        and is_marked(live, built.cluster, ledger.instance)
+        and (is_marked(live, built.cluster, ledger.instance) or fields_in(live, ledger))
         and (names := _lost(live, ledger.entries.get(key), revisions))
     }
     if not lost:
@@ -58,7 +60,11 @@ def retain(
     by_key = Writers(translators, built.meshes, ledger.entries, built.manifests)
     for key, names in lost.items():
         live, entry = observed.live[key], ledger.entries.get(key)
-        kept = _kept(by_key[key], live, manifests.get(key), names, _parts(entry, revisions))
+        manifest = manifests.get(key)
+        if entry and manifest and not (entry.ownership.is_object or manifest.ownership.is_object):
+            manifests[key] = with_kept(manifest, live, entry)
+            continue
+        kept = _kept(by_key[key], live, entry, manifest, names, _parts(entry, revisions))
         if kept is None:
             held.add(key)
         else:
@@ -70,7 +76,7 @@ def retain(
 def _lost(live: Live, entry: Entry | None, revisions: Revisions) -> frozenset[str]:
     """The policies behind an object that no source in force has, unless the ledger knows that they came from
     sources in force, and so were withdrawn."""
-    missing = frozenset(policies_of(live)) - revisions.homes.keys()
+    missing = frozenset(policies_of(live, entry)) - revisions.homes.keys()
     if not missing or (
         entry is not None and entry.sources and revisions.in_force_sources.issuperset(entry.sources)
     ):
@@ -100,13 +106,14 @@ def parts_of_absent(entry: Entry, revisions: Revisions) -> frozenset[str]:
 def _kept(
     translator: Translator,
     live: Live,
+    entry: Entry | None,
     manifest: Manifest | None,
     lost: frozenset[str],
     parts: frozenset[str] | None,
 ) -> Manifest | None:
     """The object with what is to be kept in it; None where it stays as it is."""
     # Nobody in force wants it, and its rules cannot be told apart: the whole object is the absent source's.
-    if manifest is None and parts is None:
+    if (manifest is None and parts is None) or (entry is not None and not entry.ownership.is_object):
         return None
     body = decode(live.body)
     wanted = decode(manifest.body) if manifest else None
@@ -114,7 +121,7 @@ def _kept(
     if spec is None:
         return None
     policies = tuple(sorted({*(manifest.policies if manifest else ()), *lost}))
-    return with_spec(manifest or as_manifest(live, translator), spec, policies)
+    return with_spec(manifest or as_manifest(live, translator, entry), spec, policies)
 
 
 def with_spec(
@@ -123,12 +130,27 @@ def with_spec(
     """The manifest with another spec, and other policies behind it. Items of lists that moved lose their
     provenance.
     """
+    return with_content(manifest, {**content_of(manifest), "spec": spec}, policies)
+
+
+def content_of(manifest: Manifest) -> dict[str, Any]:
+    """What of an object is neither identity nor metadata."""
+    head = ("apiVersion", "kind", "metadata")
+    return {name: value for name, value in decode(manifest.body).items() if name not in head}
+
+
+def with_content(
+    manifest: Manifest, content: Mapping[str, Any], policies: tuple[str, ...] | None = None
+) -> Manifest:
+    """The manifest with other content; as `with_spec`."""
     body = decode(manifest.body)
+    spec = mapping(content.get("spec"))
     given = manifest.policies if policies is None else policies
     annotations = {**body["metadata"].get("annotations", {}), POLICIES: ",".join(given)}
-    content = canonical({**body, "metadata": {**body["metadata"], "annotations": annotations}, "spec": spec})
+    whole = {**body, "metadata": {**body["metadata"], "annotations": annotations}, **content}
+    written = canonical(manifest.ownership.part(whole))
     # By content, as rules that are put in or taken out move all that stand behind them.
-    places = {_item(body["spec"], path): path for path in manifest.fields if _ITEM.match(path)}
+    places = {_item(spec_of(body), path): path for path in manifest.fields if _ITEM.match(path)}
     moved = {path: origin for path, origin in manifest.fields.items() if not _ITEM.match(path)}
     owners: dict[str, tuple[str, ...]] = {}
     for path, item in _items(spec):
@@ -137,8 +159,8 @@ def with_spec(
             owners |= {path: manifest.owners[before]} if before in manifest.owners else {}
     return replace(
         manifest,
-        body=content,
-        digest=digest(content),
+        body=written,
+        digest=digest(written),
         policies=given,
         fields=dict(sorted(moved.items())),
         owners=owners,
@@ -202,27 +224,31 @@ def _item(spec: Mapping[str, Any], path: str) -> bytes:
     )
 
 
-def as_manifest(live: Live, translator: Translator) -> Manifest:
-    """A live object of ours as what is wanted."""
-    body = decode(live.body)
+def as_manifest(live: Live, translator: Translator, entry: Entry | None) -> Manifest:
+    """A live object of ours as what is wanted: what is ours of it, as its entry knows."""
+    ownership = entry.ownership if entry else WHOLE
+    body = ownership.part(decode(live.body))
+    content = live.body if ownership == WHOLE else canonical(body)
     return Manifest(
         key=live.key,
         version=body["apiVersion"].rpartition("/")[2],
         decides=translator.decides(body),
-        body=live.body,
-        digest=digest(live.body),
+        body=content,
+        digest=digest(content),
         policies=policies_of(live),
         forbidden=translator.opt_out_keys,
+        ownership=ownership,
     )
 
 
 def parts_of(manifest: Manifest, homes: Mapping[str, str]) -> Parts:
     """The digests of the items of lists by the policy that made them, where somebody's part may have to be
-    told: where several sources share the object, and where it decides who may call. Of such an object all
-    policies are in it, as what it says of itself is no authority."""
+    told: where several sources share the object, where it decides who may call, and where only some fields of
+    it are ours. Of such an object all policies are in it, as what it says of itself is no authority, or says
+    nothing of us."""
     sources = {homes.get(policy, "") for policy in manifest.policies}
+    guards = manifest.decides in GUARDING or not manifest.ownership.is_object
     # Of routing one source's parts are told by the object alone; access must be narrowed policy by policy.
-    guards = manifest.decides in GUARDING
     if len(sources) < 2 and not guards:
         return EMPTY
     spec = decode(manifest.body).get("spec", {})

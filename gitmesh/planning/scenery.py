@@ -10,13 +10,14 @@ from msgspec import Struct
 
 from gitmesh.model.objects import decode
 from gitmesh.planning.electing import Writers
-from gitmesh.planning.ownership import is_ours
+from gitmesh.planning.ownership import is_ours, ours_in, strangers_part
 
 if TYPE_CHECKING:
     from gitmesh.model.admission import Subject
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.manifests import Build
     from gitmesh.model.objects import ObjectKey
+    from gitmesh.model.ownership import Ownership
     from gitmesh.model.plan import Live, Observed
     from gitmesh.planning.elsewhere import Asking
     from gitmesh.planning.guard import Consent
@@ -63,5 +64,13 @@ class Scenery(Struct, frozen=True, kw_only=True, dict=True):
         return self.writers[live.key].decides(decode(live.body))
 
     def ours(self, live: Live) -> bool:
-        """Whether the object is ours."""
+        """Whether the object itself is ours."""
         return is_ours(live, self.cluster, self.ledger, rebuilt=self.rebuilt)
+
+    def ours_in(self, live: Live) -> Ownership | None:
+        """What of the object is ours; None where nothing is."""
+        return ours_in(live, self.cluster, self.ledger, rebuilt=self.rebuilt)
+
+    def strangers_part(self, live: Live) -> Live | None:
+        """What of the object is somebody else's; None where nothing is."""
+        return strangers_part(live, self.cluster, self.ledger, rebuilt=self.rebuilt)

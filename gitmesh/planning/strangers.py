@@ -15,18 +15,21 @@ from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.workloads import ROLLING_LABELS
 from gitmesh.planning.electing import of_kinds
-from gitmesh.planning.ownership import is_ours
+from gitmesh.planning.ownership import fields_in, strangers_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 
     from gitmesh.model.facts import ClusterFacts, Mesh, Remembered
+    from gitmesh.model.ownership import Ownership
     from gitmesh.model.plan import Live, Observed
     from gitmesh.model.strangers import Stranger
     from gitmesh.model.workloads import Pairs
     from gitmesh.ports import Cluster, Translator
 
 
+_Known: TypeAlias = "tuple[Live, Ownership | None, _Reduced]"
+"""An object, what of it was ours, and what the rest was reduced to."""
 _Reduced: TypeAlias = "tuple[Stranger | None, ...]"
 """Nothing where an object does nothing to anybody; None where that could not be told."""
 
@@ -126,22 +129,25 @@ def _read(
     """
     by_kind, rebuilt = of_kinds(translators, facts.meshes), stored.corrupt or not stored.version
     meshes, known = memo.get("reduced", ((), {}))
-    old: Mapping[ObjectKey, tuple[Live, _Reduced]] = known if meshes == facts.meshes else {}
-    seen: dict[ObjectKey, tuple[Live, _Reduced]] = {}
+    old: Mapping[ObjectKey, _Known] = known if meshes == facts.meshes else {}
+    seen: dict[ObjectKey, _Known] = {}
     for key, live in observed.live.items():
         translator = by_kind.get(key[:2])
-        # Objects that we own are never facts: what we decided must not become a reason for what we decide.
-        if translator is None or is_ours(live, facts.cluster, stored.ledger, rebuilt=rebuilt):
+        if translator is None:
             continue
-        before = old.get(key)
+        theirs = strangers_part(live, facts.cluster, stored.ledger, rebuilt=rebuilt)
+        # What we own is never a fact: what we decided must not become a reason for what we decide.
+        if theirs is None:
+            continue
+        before, fields = old.get(key), None if theirs is live else fields_in(live, stored.ledger)
         # Readings share what did not change, so identity is a comparison of thousands of bodies for
         # nothing.
-        if before is None or before[0] is not live:
+        if before is None or before[0] is not live or before[1] != fields:
             own = facts.meshes_of(translator.name)
             # A kind of a mesh that is not here does nothing to anybody here.
-            before = (live, _reduced(translator, key, live, own) if own else ())
+            before = (live, fields, _reduced(translator, key, theirs, own) if own else ())
         seen[key] = before
-        yield from ((key, one) for one in before[1])
+        yield from ((key, one) for one in before[2])
     memo["reduced"] = (facts.meshes, seen)
 
 

@@ -12,18 +12,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.empty import EMPTY, no_items
+from gitmesh.model.empty import EMPTY, NOBODY, no_items
 from gitmesh.model.manifests import Fragment, Manifest
+from gitmesh.model.naming import mesh_label
 from gitmesh.model.objects import ObjectKey, canonical, digest
 from gitmesh.model.units import AccessUnit, DestinationUnit, MeshUnit, RoutingUnit
 from gitmesh.planning.ownership import marks
-from gitmesh.planning.supporting import Lack, unsupported
+from gitmesh.planning.supporting import Lacks, form_of, unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Iterable, Mapping, MutableMapping
 
     from gitmesh.model.facts import ClusterFacts, Mesh
-    from gitmesh.model.units import Unit, UnitKey
+    from gitmesh.model.objects import Body
+    from gitmesh.model.units import Unit
     from gitmesh.ports import Translator
 
 
@@ -46,7 +48,7 @@ class Translating(Struct, frozen=True, kw_only=True):
     meshes: tuple[Mesh, ...]
     facts: ClusterFacts
     instance: str
-    lacking: tuple[Lack, ...]
+    lacking: Lacks
     context: str
     memo: MutableMapping[Any, Any]
 
@@ -80,6 +82,13 @@ class Translating(Struct, frozen=True, kw_only=True):
         built: Built = found[1]
         return built
 
+    def _told(self, unit: Unit, said: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+        """Findings on the unit, whoever made them, with its cluster and those of the translator's meshes that
+        it is about: the destination's pods may be in meshes of others, too."""
+        among = (unit.mesh.name,) if isinstance(unit, MeshUnit) else unit.meshes
+        label = mesh_label(self.meshes, among)
+        return tuple(replace(one, cluster=unit.key.written, mesh=label) for one in said)
+
     def _translated(self, unit: Unit) -> Built:
         """Without routing that asks for what the mesh does not have, or for nothing."""
         if not isinstance(unit, RoutingUnit):
@@ -88,24 +97,23 @@ class Translating(Struct, frozen=True, kw_only=True):
         # one.
         if unit.is_silent:
             return Built()
-        lacking = unsupported(unit, self.lacking, self.meshes)
-        return Built(diagnostics=lacking, held=True) if lacking else self._asked(unit)
+        lacking = unsupported(unit, form_of(unit, self.lacking, self.meshes))
+        return Built(diagnostics=self._told(unit, lacking), held=True) if lacking else self._asked(unit)
 
     def _asked(self, unit: Unit) -> Built:
         try:
             translation = self.translator.translate(unit, self.meshes, self.facts)
+            manifests = tuple(
+                _manifest(one, unit, self.instance, self.translator) for one in translation.fragments
+            )
         # A plug-in's defect on one unit must not end the work on all others.
         except Exception as error:  # noqa: BLE001
-            return Built(diagnostics=(_defect(unit, self.translator, error),), held=True)
-        units = (unit.key,)
-        manifests = (
-            _manifest(one, unit, units, self.instance, self.translator) for one in translation.fragments
-        )
+            return Built(diagnostics=self._told(unit, [_defect(unit, self.translator, error)]), held=True)
         return Built(
-            manifests=tuple(manifests),
-            diagnostics=translation.diagnostics,
+            manifests=manifests,
+            diagnostics=self._told(unit, translation.diagnostics),
             held=translation.held,
-            stays=translation.stays,
+            stays={key: self._told(unit, [said])[0] for key, said in translation.stays.items()},
         )
 
 
@@ -129,31 +137,18 @@ def _defect(unit: Unit, translator: Translator, error: Exception) -> Diagnostic:
         " they are"
     )
     policy = unit.policies[0] if unit.policies else ""
-    return finding(
-        "GM313", text, policy=policy, cluster=key.written, detail=f"{type(error).__name__}: {error}"
-    )
+    return finding("GM313", text, policy=policy, detail=f"{type(error).__name__}: {error}")
 
 
-def _manifest(
-    fragment: Fragment, unit: Unit, units: tuple[UnitKey, ...], instance: str, translator: Translator
-) -> Manifest:
+def _manifest(fragment: Fragment, unit: Unit, instance: str, translator: Translator) -> Manifest:
+    """Raises ValueError where the fragment does not fit to its own ownership: what is not ours would be
+    written, or what is ours would be fought over.
+    """
     policies = tuple(sorted(fragment.policies or unit.policies))
-    labels, annotations = marks(units[0].written, instance, fragment.key, policies)
-    metadata: dict[str, Any] = {
-        "name": fragment.key.name,
-        # Our marks win over a translator's labels: without them the object would be nobody's.
-        "labels": {**fragment.labels, **labels},
-        "annotations": annotations,
-    }
-    if fragment.key.namespace:
-        metadata["namespace"] = fragment.key.namespace
-    api_version = f"{fragment.key.group}/{fragment.version}" if fragment.key.group else fragment.version
-    whole = {
-        "apiVersion": api_version,
-        "kind": fragment.key.kind,
-        "metadata": metadata,
-        "spec": fragment.spec,
-    }
+    # Before anything is written: what a plug-in says of itself is believed only as far as it fits.
+    if misfit := fragment.ownership.misfit(fragment.body):
+        raise ValueError(f"{fragment.key}: {misfit}")
+    whole = _marked(fragment, unit.key.written, instance, policies)
     body, decides = canonical(whole), translator.decides(whole)
     return Manifest(
         key=fragment.key,
@@ -162,12 +157,29 @@ def _manifest(
         body=body,
         digest=digest(body),
         policies=policies,
-        units=units,
+        units=(unit.key,),
         apart=fragment.apart,
         fields=fragment.fields,
         owners=fragment.owners or EMPTY,
         writer=translator.name,
-        forbidden=translator.opt_out_keys,
+        # What hides somebody else's object from the mesh is its owner's to say.
+        forbidden=translator.opt_out_keys if fragment.ownership.is_object else NOBODY,
         contested=fragment.contested,
         part=fragment.part,
+        ownership=fragment.ownership,
     )
+
+
+def _marked(fragment: Fragment, cluster: str, instance: str, policies: tuple[str, ...]) -> Body:
+    """The object with our marks, where it is ours; somebody else's bears none."""
+    body = fragment.body
+    if not fragment.ownership.is_object:
+        return body
+    labels, annotations = marks(cluster, instance, fragment.key, policies)
+    # Our marks win over a translator's labels: without them the object would be nobody's.
+    metadata = {
+        **body["metadata"],
+        "labels": {**fragment.labels, **labels},
+        "annotations": {**fragment.annotations, **annotations},
+    }
+    return {**body, "metadata": metadata}

@@ -19,7 +19,7 @@ from gitmesh.model.manifests import Narrowing
 from gitmesh.model.objects import decode
 from gitmesh.planning.adapted import Adapted, named
 from gitmesh.planning.electing import Writers
-from gitmesh.planning.ownership import is_ours, policies_of
+from gitmesh.planning.ownership import ours_in, policies_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,8 +52,8 @@ def stand(
     found: dict[str, list[Live]] = defaultdict(list)
     for live in lives:
         # With a lost ledger nothing is deleted, so nothing has to be held for this.
-        if is_ours(live, built.cluster, ledger, rebuilt=False) and _guards(
-            live, facts, revisions, by_key[live.key]
+        if ours_in(live, built.cluster, ledger, rebuilt=False) and _guards(
+            live, _behind(live, ledger), facts, revisions, by_key[live.key]
         ):
             found[live.key.namespace].append(live)
     doubted = {
@@ -64,23 +64,30 @@ def stand(
     if not doubted:
         return Adapted(built=built)
     kept = {live.key: live for those in doubted.values() for live in those}
-    narrowing = {**built.narrowing, **{key: _narrowing(live, revisions) for key, live in kept.items()}}
-    told = tuple(_told(built.cluster, name, those, revisions) for name, those in doubted.items())
-    made = replace(built, held=built.held.union(kept), narrowing=narrowing)
+    narrowing = {
+        key: Narrowing(wanted=None, withheld=_behind(live, ledger) & revisions.homes.keys())
+        for key, live in kept.items()
+    }
+    told = tuple(_told(built.cluster, name, those, ledger, revisions) for name, those in doubted.items())
+    # What policies said that are no more goes in spite of it.
+    made = replace(built, held=built.held.union(kept), narrowing={**built.narrowing, **narrowing})
     return Adapted(built=made, diagnostics=told)
 
 
-def _narrowing(live: Live, revisions: Revisions) -> Narrowing:
-    """What policies said that are no more goes in spite of it."""
-    behind = frozenset(policies_of(live))
-    return Narrowing(wanted=None, withheld=behind & revisions.homes.keys())
+def _behind(live: Live, ledger: Ledger) -> frozenset[str]:
+    return frozenset(policies_of(live, ledger.entries.get(live.key)))
 
 
-def _guards(live: Live, facts: ClusterFacts, revisions: Revisions, translator: Translator) -> bool:
+def _guards(
+    live: Live,
+    behind: frozenset[str],
+    facts: ClusterFacts,
+    revisions: Revisions,
+    translator: Translator,
+) -> bool:
     """Whether the object decides who may call pods that run and are behind no Service, and a policy in force
-    is behind it.
+    is `behind` it.
     """
-    behind = frozenset(policies_of(live))
     if translator.decides(decode(live.body)) not in GUARDING or not any(
         policy.id in behind and _may_mean(policy, live.key.namespace, facts.cluster)
         for policy in revisions.policies
@@ -120,9 +127,11 @@ def _hold(cluster: str, namespace: str, lives: Sequence[Live]) -> str:
     return hold_id(cluster, "unserved", namespace, *(str(live.key) for live in lives))
 
 
-def _told(cluster: str, namespace: str, lives: Sequence[Live], revisions: Revisions) -> Diagnostic:
+def _told(
+    cluster: str, namespace: str, lives: Sequence[Live], ledger: Ledger, revisions: Revisions
+) -> Diagnostic:
     behind = {policy.id: policy for policy in revisions.policies}
-    first = min(name for live in lives for name in policies_of(live) if name in behind)
+    first = min(name for live in lives for name in _behind(live, ledger) if name in behind)
     text = (
         f"no Service of cluster {cluster} is for pods in namespace {namespace} any more that still run; what"
         f" decides who may call them stays: {named(live.key for live in lives)}"

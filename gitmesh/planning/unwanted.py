@@ -11,13 +11,15 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.admission import GUARDING
-from gitmesh.model.objects import digest
+from gitmesh.model.objects import canonical, decode, digest
+from gitmesh.model.ownership import WHOLE
 from gitmesh.model.plan import Action
 from gitmesh.planning.leaving import held_still, unwanted_still, waits
 from gitmesh.planning.ownership import PRUNE, RECONCILE
-from gitmesh.planning.rows import held_row, live_row
+from gitmesh.planning.rows import held_row, live_row, released_row
 
 if TYPE_CHECKING:
+    from gitmesh.model.ledger import Entry
     from gitmesh.model.plan import Change, Live
     from gitmesh.planning.scenery import Scenery
 
@@ -32,6 +34,7 @@ class Unwanted:
         self.built, self.observed, self.consent = scenery.built, scenery.observed, scenery.consent
         self.cluster, self.ledger, self.rebuilt = scenery.cluster, scenery.ledger, scenery.rebuilt
         self.writers, self.ours, self.decides = scenery.writers, scenery.ours, scenery.decides
+        self.ours_in = scenery.ours_in
         self.diagnostics: list[Diagnostic] = []
 
     def deletions(self) -> list[Change]:
@@ -59,7 +62,10 @@ class Unwanted:
             self._delete(live)
             for live in doomed
             # A control plane that is down for a moment must not take its objects along.
-            if live and not live.deleting and self.ours(live) and self.writers[live.key].name in found_meshes
+            if live
+            and not live.deleting
+            and self.ours_in(live)
+            and self.writers[live.key].name in found_meshes
         ]
 
     def staying(self) -> list[Change]:
@@ -70,7 +76,7 @@ class Unwanted:
             self.observed.live.get(key)
             for key in sorted(self.built.stays.keys() - self.built.manifests.keys() - self.built.held)
         )
-        found = [live for live in lives if live and not live.deleting and self.ours(live)]
+        found = [live for live in lives if live and not live.deleting and self.ours_in(live)]
         self.diagnostics += [self._stays(live) for live in found]
         return [
             live_row(
@@ -86,7 +92,7 @@ class Unwanted:
     def _stays(self, live: Live) -> Diagnostic:
         said, entry = self.built.stays[live.key], self.ledger.entries.get(live.key)
         # Without a digest it is not known what we wrote, so nobody can be said to have changed it.
-        if entry is None or not entry.digest or entry.digest == digest(live.body):
+        if entry is None or not entry.digest or entry.digest == _digest(live, entry):
             return said
         return replace(
             said,
@@ -105,7 +111,7 @@ class Unwanted:
         return [
             held_row(live, self.built, self.decides(live))
             for live in found
-            if live and not live.deleting and self.ours(live)
+            if live and not live.deleting and self.ours_in(live)
         ]
 
     def leaving(self) -> list[Change]:
@@ -139,9 +145,19 @@ class Unwanted:
                 " and goes all the same"
             )
             self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=Severity.WARNING))
-        return live_row(Action.DELETE, live, self.built, "no policy wants it any more", self.decides(live))
+        note, mine = "no policy wants it any more", self.ours_in(live)
+        if mine is not None and not mine.is_object:
+            return released_row(live, mine, self.ledger, note, self.decides(live))
+        return live_row(Action.DELETE, live, self.built, note, self.decides(live))
 
     def _not_pruned(self, live: Live, why: str, severity: Severity | None) -> Change:
         text = f"{live.key} in {self.cluster} is not pruned: {why}{f'; {NOT_ENFORCED}' if severity else ''}"
         self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=severity))
         return live_row(Action.KEEP, live, self.built, why, self.decides(live))
+
+
+def _digest(live: Live, entry: Entry) -> str:
+    """The hash of what of a live object is ours."""
+    if entry.ownership == WHOLE:
+        return digest(live.body)
+    return digest(canonical(entry.ownership.part(decode(live.body))))

@@ -14,9 +14,10 @@ from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change, Live
 from gitmesh.planning.estranged import Estranged, estranged, told, was_ours
+from gitmesh.planning.fields_of_others import wanted_fields
 from gitmesh.planning.leaving import namespace_leaves, waits, wanted_again
 from gitmesh.planning.ownership import RECONCILE, blame, may_adopt
-from gitmesh.planning.rows import field_changes, is_kept, live_row, wanted_row
+from gitmesh.planning.rows import field_changes, is_kept, laid_over, live_row, wanted_row
 from gitmesh.planning.unwanted import NOT_ENFORCED
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Wanting:
     def __init__(self, scenery: Scenery) -> None:
         self.built, self.observed, self.consent = scenery.built, scenery.observed, scenery.consent
         self.cluster, self.ledger, self.ours = scenery.cluster, scenery.ledger, scenery.ours
-        self.decides = scenery.decides
+        self.decides, self.strangers_part = scenery.decides, scenery.strangers_part
         self.writers, self.translators = scenery.writers, scenery.translators
         known: MutableMapping[ObjectKey, _Kept] = scenery.memo.get("kept", {})
         self.kept = scenery.memo["kept"] = {k: row for k, row in known.items() if k in self.built.manifests}
@@ -72,6 +73,8 @@ class Wanting:
                 "GM504",
                 f"cluster {self.cluster} does not serve {manifest.key.kind}.{manifest.key.group}",
             )
+        if not manifest.ownership.is_object:
+            return self._fields(manifest, live)
         if live is None:
             if manifest.key in self.blocked:
                 return self._conflict(manifest, None, *self.blocked[manifest.key])
@@ -104,7 +107,12 @@ class Wanting:
                 namespace_leaves(manifest.key.namespace, self.cluster),
                 "its namespace is being deleted",
             )
-        elif live and live.deleting and (self.ours(live) or self._may_adopt(live)):
+        elif (
+            live
+            and live.deleting
+            and manifest.ownership.is_object
+            and (self.ours(live) or self._may_adopt(live))
+        ):
             decides_otherwise = manifest.decides in GUARDING and not self._says(manifest, live)
             said, note = (
                 wanted_again(manifest, live, self.cluster, otherwise=decides_otherwise),
@@ -129,18 +137,45 @@ class Wanting:
         )
 
     def _own(self, manifest: Manifest, live: Live) -> Change:
-        if live.annotations.get(RECONCILE) == "disabled":
-            self._asks_to_be_left_alone(manifest)
-            if manifest.decides not in GUARDING:
-                return live_row(Action.KEEP, live, self.built, "reconcile is disabled", manifest.decides)
+        if left := self._left_alone(manifest, live):
+            return left
         if not self._says(manifest, live):
             return self._write(Action.UPDATE, manifest, live)
+        return self._keep(manifest, live)
+
+    def _keep(self, manifest: Manifest, live: Live) -> Change:
         change = wanted_row(Action.KEEP, manifest, body=None, uid=live.uid, before=live.body)
         # Kept only with an entry: without one the next plan has to write the ledger, so the row is looked
         # at again.
         if entry := self.ledger.entries.get(manifest.key):
             self.kept[manifest.key] = _Kept(manifest, live, entry, change)
         return change
+
+    def _fields(self, manifest: Manifest, live: Live | None) -> Change:
+        """Fields of ours in somebody else's object."""
+        if manifest.key in self.blocked:
+            return self._conflict(manifest, live, *self.blocked[manifest.key])
+        if live and (left := self._left_alone(manifest, live)):
+            return left
+        found = wanted_fields(
+            manifest, live, self.cluster, self.ledger, is_object=bool(live and self.ours(live))
+        )
+        if found is None:
+            assert live is not None
+            return self._keep(manifest, live)
+        if found.code:
+            self._say_in_the_way(manifest, found.code, found.text)
+        return found.row
+
+    def _left_alone(self, manifest: Manifest, live: Live) -> Change | None:
+        if live.annotations.get(RECONCILE) != "disabled":
+            return None
+        says = self._says(manifest, live)
+        self._asks_to_be_left_alone(manifest, says=says)
+        if manifest.decides in GUARDING:
+            return None
+        action = Action.KEEP if says else Action.HELD
+        return live_row(action, live, self.built, "reconcile is disabled", manifest.decides)
 
     def _says(self, manifest: Manifest, live: Live) -> bool:
         """Whether a live object says what is wanted. Equal bytes first: that is what most objects are, and
@@ -166,7 +201,7 @@ class Wanting:
         # What is wanted has not moved since we wrote it, so somebody moved what is live.
         drift = action is Action.UPDATE and entry is not None and entry.digest == manifest.digest
         return replace(
-            wanted_row(action, manifest),
+            wanted_row(action, manifest, body=laid_over(manifest, live)),
             before=live.body,
             uid=live.uid,
             resource_version=live.resource_version,
@@ -192,7 +227,7 @@ class Wanting:
         else:
             self._say(manifest, code, text)
 
-    def _asks_to_be_left_alone(self, manifest: Manifest) -> None:
+    def _asks_to_be_left_alone(self, manifest: Manifest, *, says: bool) -> None:
         """A mark that whoever may write there can set is honoured for routing, and silences nothing that
         decides who may call.
         """
@@ -203,13 +238,16 @@ class Wanting:
             )
             self._say(manifest, "GM407", text, Severity.WARNING)
         else:
-            self._say(
-                manifest, "GM407", f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled"
-            )
+            otherwise = "" if says else ", though the policies want it otherwise"
+            text = f"{manifest.key} in {self.cluster} is left alone{otherwise}: {RECONCILE} is disabled"
+            self._say(manifest, "GM407", text)
 
     def _say(self, manifest: Manifest, code: str, text: str, severity: Severity | None = None) -> None:
         behind = blame(manifest.policies, manifest.fields.values())
-        self.diagnostics.append(finding(code, text, cluster=self.cluster, severity=severity, **behind))
+        mesh = self.built.mesh_of(manifest)
+        self.diagnostics.append(
+            finding(code, text, cluster=self.cluster, mesh=mesh, severity=severity, **behind)
+        )
 
     def _foreign_claims(self) -> dict[ObjectKey, tuple[str, str]]:
         """Our objects that a foreign one stands in the way of, with code and text."""
@@ -218,10 +256,9 @@ class Wanting:
             for key, manifest in self.built.manifests.items()
             if manifest.contested
         }
+        ours = {key for key, one in self.built.manifests.items() if one.ownership.is_object}
         strangers = [
-            live
-            for key in sorted(self.observed.live.keys() - self.built.manifests.keys())
-            if (live := self._stranger(key))
+            live for key in sorted(self.observed.live.keys() - ours) if (live := self._stranger(key))
         ]
         for _, translator in sorted(self.translators.items()):
             kinds = {(one.group, one.kind) for one in translator.resources}
@@ -239,11 +276,11 @@ class Wanting:
         return blocked
 
     def _stranger(self, key: ObjectKey) -> Live | None:
-        """An object of which nobody of ours is the cause; of what the ledger knows under other marks or
+        """What of an object nobody of ours is the cause of; of what the ledger knows under other marks or
         another uid is told together.
         """
-        live = self.observed.live[key]
-        if self.ours(live):
+        live = self.strangers_part(self.observed.live[key])
+        if live is None:
             return None
         # What was ours is no stranger whose objects widen or narrow: those would be findings without end on
         # our own.

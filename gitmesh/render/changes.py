@@ -18,6 +18,7 @@ MARKS: Mapping[Action, tuple[str, Role]] = {
     Action.CREATE: ("+", "add"),
     Action.UPDATE: ("~", "change"),
     Action.DELETE: ("-", "remove"),
+    Action.RELEASE: ("release", "remove"),
     Action.ADOPT: ("adopt", "change"),
     Action.CONFLICT: ("conflict", "warning"),
     Action.HELD: ("held", "warning"),
@@ -43,7 +44,8 @@ class ObjectChange(Struct, frozen=True, kw_only=True):
     @property
     def left(self) -> bool:
         """Whether it was, or is, to be written, and was not."""
-        return self.action in (Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT) and not self.done
+        written = (Action.CREATE, Action.UPDATE, Action.DELETE, Action.RELEASE, Action.ADOPT)
+        return self.action in written and not self.done
 
 
 def object_changes(result: ClusterResult, *, unchanged: bool = False) -> tuple[ObjectChange, ...]:

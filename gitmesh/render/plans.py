@@ -89,7 +89,7 @@ def object_lines(
 
 
 def _fields(change: ObjectChange, paint: Paint) -> Iterator[str]:
-    if change.action not in (Action.UPDATE, Action.ADOPT, Action.CONFLICT):
+    if change.action not in (Action.UPDATE, Action.RELEASE, Action.ADOPT, Action.CONFLICT):
         return
     for field in change.fields[:FIELDS_SHOWN]:
         yield field_text(field, paint)

@@ -18,6 +18,7 @@ WORDS: Mapping[Action, tuple[str, str]] = {
     Action.CREATE: ("to create", "created"),
     Action.UPDATE: ("to change", "changed"),
     Action.DELETE: ("to delete", "deleted"),
+    Action.RELEASE: ("to release", "released"),
     Action.ADOPT: ("to adopt", "adopted"),
     Action.CONFLICT: ("in conflict", "in conflict"),
     Action.HELD: ("held", "held"),

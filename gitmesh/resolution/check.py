@@ -169,6 +169,7 @@ def _contradictions(policies: Sequence[Policy], clusters: Mapping[str, object]) 
     for policy in policies:
         assert isinstance(policy.spec, TrafficPolicySpec)
         for item in policy.spec.destinations:
+            # A name with labels may select nothing: without facts it is no certain contradiction.
             if item.name and not item.labels:
                 for namespace in item.namespaces or (policy.namespace,):
                     named.setdefault((namespace, item.name), []).append((policy, item))
@@ -197,6 +198,7 @@ def _on_destination(
         acting = {
             policy.id: policy for policy, item in selecting if not item.clusters or cluster in item.clusters
         }
+        # Where some `sources` name clusters, rules differ from cluster to cluster with the same policies.
         told = tuple(acting) if not any(map(_told_by_cluster, acting.values())) else (*acting, cluster)
         # Hundreds of clusters may have the same policies; one comparison answers for all of them.
         if len(acting) > 1 and told not in seen:
@@ -213,6 +215,7 @@ def _in_cluster(
     destination: str, cluster: str, acting: Mapping[str, Policy], slots: Mapping[str, Mapping[Slot, object]]
 ) -> Iterator[Diagnostic]:
     sized = [(policy, _extent(policy, slots[name])) for name, policy in acting.items()]
+    # Before any rule is made: the rules themselves are what costs.
     if comparisons(size for _, size in sized) > MOST_COMPARISONS:
         yield too_many(sized, destination, "")
         return
@@ -256,6 +259,7 @@ def _too_many_callers(policy: Policy) -> Iterator[Diagnostic]:
         1 + len(s.namespaces or ()) + len(s.service_accounts or ()) + len(s.ip_blocks or ())
         for s in spec.sources
     )
+    # Without `rules` there is one: every request.
     rules = len(spec.rules or (None,))
     # A single rule costs what was typed; only the product of two lists grows beyond it.
     if rules > 1 and names * rules > MOST_CALLERS:

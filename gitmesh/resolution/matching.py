@@ -132,6 +132,7 @@ def _conjunction(a: RequestMatch, b: RequestMatch) -> Conjunction:
         part for part in (path, authority, headers, query) if isinstance(part, Disjoint | Inexpressible)
     ]
     if failed:
+        # What nobody can meet needs no match, so it does not matter that a part of it could not be written.
         return next((part for part in failed if isinstance(part, Disjoint)), failed[0])
     assert not isinstance(path, Disjoint | Inexpressible)
     assert not isinstance(authority, Disjoint | Inexpressible)
@@ -190,6 +191,8 @@ def _merged(conditions: Iterable[NamedCondition]) -> tuple[NamedCondition, ...] 
         if isinstance(merged, Disjoint):
             return merged
         if isinstance(merged, Inexpressible):
+            # Not yet the answer: a later name may show that no request meets both, and then nothing needs
+            # to be written.
             failed.append(merged)
         else:
             found += merged

@@ -169,6 +169,7 @@ class _Reference:
 
     def held(self) -> Iterator[MeshId]:
         name = self.reference.name
+        # An item without a name claims what is there, so nothing that is missing can be held for it.
         if name is not None:
             yield from ((cluster, name) for cluster in self.world.unknown(self.clusters))
             yield from (
@@ -205,6 +206,7 @@ class _Reference:
 
 
 def _twice(mesh: MeshId, owners: Sequence[tuple[Policy, int]]) -> Iterator[Diagnostic]:
+    # Reversed, so that the first item of each policy is the one that stays.
     first = {policy.id: (policy, number) for policy, number in reversed(owners)}
     for policy, number in first.values():
         others = ", ".join(

@@ -109,6 +109,7 @@ def request_match(
     return RequestMatch(
         path=None if match.path is None else _text(match.path, match.path.ignore_case),
         headers=tuple(
+            # Names of headers have no case (RFC 9110, 5.1); those of query parameters have.
             NamedCondition(name=h.name.lower(), condition=_text(h), invert=h.invert)
             for h in match.headers or ()
         ),

@@ -106,6 +106,7 @@ def slot_path(policy: Policy, slot: Slot) -> tuple[str, ...]:
     """The field of the slot below spec, by its Python names."""
     if slot == ROUTING:
         return next((name,) for name in ROUTING_FIELDS if getattr(policy.spec, name) is not None)
+    # ("headers", side, name): names of headers are users' keys, not fields of the policy.
     return slot[:2]
 
 

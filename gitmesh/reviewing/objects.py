@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from gitmesh.model.comparison import ObjectDelta
 from gitmesh.model.manifests import Build, Manifest
-from gitmesh.model.objects import ObjectKey, canonical, decode, mapping
+from gitmesh.model.objects import Body, ObjectKey, canonical, decode, mapping
+from gitmesh.model.ownership import Ownership
 from gitmesh.model.plan import Action, FieldChange
 from gitmesh.model.policies import Origin
 from gitmesh.planning.fields import changes, nearest
@@ -35,12 +36,14 @@ def _deltas(base: Build, head: Build) -> Iterator[ObjectDelta]:
 def _delta(key: ObjectKey, old: Manifest | None, new: Manifest | None) -> ObjectDelta:
     either = [one for one in (new, old) if one]
     fields = either[0].fields if either else {}
+    # Somebody else's object is there before and after: what changes are our fields in it.
+    stays = (old and new) or not all(one.ownership.is_object for one in either)
     return ObjectDelta(
         key=key,
-        action=Action.UPDATE if old and new else Action.CREATE if new else Action.DELETE,
+        action=Action.UPDATE if stays else Action.CREATE if new else Action.DELETE,
         before=_unmarked(old.body) if old else b"",
         after=_unmarked(new.body) if new else b"",
-        fields=_fields(old, new) if old and new else (),
+        fields=_fields(old, new) if stays else (),
         policies=tuple(sorted({policy for one in either for policy in one.policies})),
         origins=tuple(sorted(set(fields.values()))),
     )
@@ -60,12 +63,23 @@ def _unmarked(body: bytes) -> bytes:
     )
 
 
-def _fields(old: Manifest, new: Manifest) -> tuple[FieldChange, ...]:
+def _fields(old: Manifest | None, new: Manifest | None) -> tuple[FieldChange, ...]:
     """Every field that differs, with the line that is to blame: of the new policies, and of the old ones for
     what is gone.
     """
-    rows = changes(decode(old.body), decode(new.body), {}, new.fields)
-    return tuple(_blamed(row, old.fields, new.fields) for row in rows)
+    before, after = (one.fields if one else {} for one in (old, new))
+    rows = changes(_body(old), _body(new), {}, after, ownership=_ownership(old, new))
+    return tuple(_blamed(row, before, after) for row in rows)
+
+
+def _body(manifest: Manifest | None) -> Body:
+    return decode(manifest.body) if manifest else {}
+
+
+def _ownership(old: Manifest | None, new: Manifest | None) -> Ownership:
+    """What is ours before or after."""
+    first, *others = (one.ownership for one in (new, old) if one)
+    return first.joined(others[0]) if others and first.only and others[0].only else first
 
 
 def _blamed(row: FieldChange, old: Mapping[str, Origin], new: Mapping[str, Origin]) -> FieldChange:

@@ -121,6 +121,7 @@ def _posted(forge: Forge, number: int, review: ReviewComment) -> Posted:
 
 def _created(forge: Forge, number: int, review: ReviewComment) -> Posted:
     forge.add_comment(number, review.text)
+    # Listed again: another instance, or a first try whose answer was lost, may have written one meanwhile.
     found = marked(forge.comments(number), review.key)
     done = _settled(forge, number, review, found) if found else Posted.CREATED
     return Posted.CREATED if done is Posted.UNCHANGED else done
@@ -130,7 +131,10 @@ def _settled(forge: Forge, number: int, review: ReviewComment, found: Sequence[M
     """Exactly one, with the newest text in it."""
     first, *others = found
     newest = max(
-        (one for one in found if one.at <= review.at + AHEAD), key=lambda one: (one.at, one.id), default=first
+        # A marker from the far future would be the newest for ever, and no review be shown any more.
+        (one for one in found if one.at <= review.at + AHEAD),
+        key=lambda one: (one.at, one.id),
+        default=first,
     )
     newer = review.at < newest.at <= review.at + AHEAD
     meant = (
@@ -142,6 +146,7 @@ def _settled(forge: Forge, number: int, review: ReviewComment, found: Sequence[M
         done = Posted.UPDATED
     else:
         return _created(forge, number, meant)
+    # After the text is in place: were they deleted first, a failure between would leave no review at all.
     for one in others:
         forge.delete_comment(number, one.id)
     return Posted.NEWER if newer else done
@@ -152,6 +157,7 @@ def _edited(forge: Forge, number: int, comment: int, review: ReviewComment) -> b
     try:
         forge.edit_comment(number, comment, review.text)
     except ForgeError as error:
+        # A refusal may be a missing right as well: only where the comment is gone another is made.
         if not error.refused or any(one.id == comment for one in forge.comments(number)):
             raise
         return False
@@ -183,6 +189,7 @@ def _appended(forge: Forge, number: int, key: str, epilogue: Epilogue) -> Posted
 
 def marked(comments: tuple[Comment, ...], key: str) -> list[MarkedComment]:
     """Our own comments with a marker of this instance, oldest first."""
+    # Only our account's: a marker is text that anybody can copy into a comment of their own.
     found = (
         (one, _MARKER.match(one.body.replace("\r\n", "\n")))
         for one in sorted(comments, key=lambda one: one.id)
@@ -211,6 +218,8 @@ def set_statuses(forge: Forge, commit: str, statuses: Sequence[CommitStatus]) ->
     def work() -> None:
         known = {one.context: one for one in forge.statuses(commit)}
         for status in statuses:
+            # A forge keeps each status that is set, and GitHub only so many of a commit: what is said
+            # already is not said again.
             there = known.get(status.context)
             if there is None or (there.state, there.text, there.url) != (
                 status.state,

@@ -15,6 +15,7 @@ import orjson
 from gitmesh.diagnostics import Diagnostic, Location, foremost, in_order
 from gitmesh.model.kinds import API_VERSION, KINDS
 from gitmesh.model.objects import ObjectKey
+from gitmesh.model.ownership import WHOLE, Ownership, dotted
 from gitmesh.model.plan import Action, Change, FieldChange
 from gitmesh.model.report import ClusterResult, Report, SourceResult, State, Verdict
 from gitmesh.status.states import PolicyStatus
@@ -107,14 +108,21 @@ def object_row(
     commit: str,
     places: tuple[Location | None, ...],
     verdict: Verdict | None,
+    ownership: Ownership = WHOLE,
 ) -> dict[str, Any]:
-    """One object of a cluster: the policies behind it, and the commit that wrote it last."""
+    """One object of a cluster: the policies behind it, the commit that wrote it last, and what of it is ours
+    where that is not all.
+    """
     row: dict[str, object] = {
         "kind": key.kind,
         "name": key.name,
         "policies": list(policies),
         "source": [f"{at.path}:{at.line}" for at in places if at],
     }
+    if ownership.only:
+        row["onlyFields"] = list(map(dotted, ownership.only))
+    if ownership.excepted:
+        row["exceptFields"] = list(map(dotted, ownership.excepted))
     if verdict not in (None, Verdict.ACCEPTED):
         row["verdict"] = verdict
     return (

@@ -11,8 +11,9 @@ from typing import Any
 
 from gitmesh.model.admission import Effect
 from gitmesh.model.features import FEATURES, Support, support_of
-from gitmesh.model.manifests import Manifest
+from gitmesh.model.manifests import Fragment, Manifest
 from gitmesh.model.objects import Body, ObjectKey, decode
+from gitmesh.model.ownership import Ownership
 from gitmesh.plugins import faults
 from tests.contract.samples import SAMPLES, TO_REVIEWS
 from tests.contract.scene import Subject, document
@@ -26,10 +27,6 @@ GUARD = document("AccessPolicy", {**TO_REVIEWS, "sources": [{"all": True}], "act
 def _using(subject: Subject, feature: str) -> Rendered:
     kind, using, _ = SAMPLES[feature]
     return subject.render(document(kind, using))
-
-
-def _specs(found: Rendered) -> list[tuple[str, str, Any]]:
-    return [(body["kind"], body["metadata"]["name"], body["spec"]) for body in found.bodies]
 
 
 def _supported(subject: Subject) -> Iterator[tuple[str, Support]]:
@@ -53,7 +50,7 @@ def sensitive(subject: Subject) -> None:
             kind, using, without = SAMPLES[feature]
             found, other = subject.render(document(kind, using)), subject.render(document(kind, without))
             assert [one for one in found.findings if one.is_error] == [], feature
-            assert _specs(found) != _specs(other), f"{feature} changes nothing"
+            assert found.bodies != other.bodies, f"{feature} changes nothing"
 
 
 def honest(subject: Subject) -> None:
@@ -100,8 +97,51 @@ def in_force(subject: Subject) -> None:
     opt_out_keys = subject.translator.opt_out_keys
     for feature, manifest in _manifests(subject):
         metadata = decode(manifest.body)["metadata"]
-        assert manifest.forbidden == opt_out_keys, feature
-        assert opt_out_keys.isdisjoint((*metadata["labels"], *metadata["annotations"])), feature
+        # Of somebody else's object its owner says whether the mesh is to ignore it.
+        assert manifest.forbidden == (opt_out_keys if manifest.ownership.is_object else frozenset()), feature
+        named = (*metadata.get("labels", ()), *metadata.get("annotations", ()))
+        assert opt_out_keys.isdisjoint(named), feature
+
+
+def owned(subject: Subject) -> None:
+    """It says of each object what of it is its own: all that it writes, and nothing that others write."""
+    for feature, fragment in _fragments(subject):
+        assert fragment.ownership.misfit(fragment.body) == "", feature
+
+
+def _fragments(subject: Subject) -> Iterator[tuple[str, Fragment]]:
+    facts = subject.facts
+    for feature, support in _supported(subject):
+        kind, using, _ = SAMPLES[feature]
+        asked = support.level != "none" or support.side == "server"
+        for unit in subject.units(document(kind, using)) if asked else ():
+            found = subject.translator.translate(unit, facts.meshes, facts)
+            yield from ((feature, fragment) for fragment in found.fragments)
+
+
+def untouched(subject: Subject) -> None:
+    """What others write in an object changes nothing of what it says to the mesh: it is no drift, so that
+    nothing would be done about it.
+    """
+    translator, meshes = subject.translator, subject.facts.meshes
+    for feature, manifest in _manifests(subject):
+        ours = decode(manifest.body)
+        for theirs in _beside(manifest.ownership, ours):
+            assert manifest.ownership.part(theirs) == manifest.ownership.part(ours), feature
+            assert translator.effect(ours, theirs) is Effect.NEITHER, feature
+            assert translator.decides(theirs) == manifest.decides, feature
+            assert translator.links(theirs, meshes) == translator.links(ours, meshes), feature
+
+
+def _beside(ownership: Ownership, ours: Body) -> Iterator[Body]:
+    """The object with something in it that is not ours."""
+    for path in ownership.excepted:
+        theirs: Any = "theirs"
+        for name in reversed(path):
+            theirs = {name: theirs}
+        yield ownership.onto(ours, theirs)
+    if not ownership.is_object:
+        yield ownership.onto(ours, {**ours, "spec": {"anything": "theirs"}})
 
 
 def explained(subject: Subject) -> None:
@@ -164,10 +204,14 @@ def decisive(subject: Subject) -> None:
         assert manifest.decides in expected, feature
 
 
-def _access(subject: Subject, **spec: Any) -> Mapping[ObjectKey, Body]:
+def _guards(subject: Subject, **spec: Any) -> Mapping[ObjectKey, Manifest]:
     """The objects of one policy of access to reviews."""
     found = subject.render(document("AccessPolicy", {**TO_REVIEWS, **spec}))
-    return {manifest.key: decode(manifest.body) for manifest in found.manifests}
+    return {manifest.key: manifest for manifest in found.manifests}
+
+
+def _access(subject: Subject, **spec: Any) -> Mapping[ObjectKey, Body]:
+    return {key: decode(manifest.body) for key, manifest in _guards(subject, **spec).items()}
 
 
 def _effects(subject: Subject, old: Mapping[ObjectKey, Body], new: Mapping[ObjectKey, Body]) -> set[Effect]:
@@ -207,15 +251,15 @@ def gradual(subject: Subject) -> None:
     """What refuses otherwise than before has a state between that refuses both."""
     effect = subject.translator.effect
     old, new = (
-        _access(subject, action="Deny", sources=[{"all": True}], rules=[{"methods": [name]}])
+        _guards(subject, action="Deny", sources=[{"all": True}], rules=[{"methods": [name]}])
         for name in ("GET", "PUT")
     )
     for key in old.keys() & new.keys():
-        before, after = old[key], new[key]
+        before, after = decode(old[key].body), decode(new[key].body)
         if effect(None, before) is Effect.NARROWS and effect(before, after) is Effect.BOTH:
-            spec = subject.translator.between(before, after, frozenset())
-            assert spec is not None, f"{key} has no state between"
-            between = {**after, "spec": spec}
+            state = subject.translator.between(before, after, frozenset())
+            assert state is not None, f"{key} has no state between"
+            between = new[key].ownership.in_state(after, state)
             assert effect(before, between) is Effect.NARROWS, "it admits more than before"
             assert effect(between, after) is Effect.WIDENS, "it admits what is not to be admitted"
 
@@ -230,6 +274,8 @@ CLAUSES: Mapping[str, Callable[[Subject], None]] = {
         apart,
         declared,
         in_force,
+        owned,
+        untouched,
         explained,
         deterministic,
         pure,

@@ -16,6 +16,7 @@ from gitmesh.adapters.kube import managed, writes
 from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.errors import ApiError, api_error, clean, unrelated
 from gitmesh.adapters.kube.exchange import ApiAnswer, Identity
+from gitmesh.adapters.kube.fields import failed, write_fields
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.paths import collection
 from gitmesh.adapters.writing import finalizers_of
@@ -86,19 +87,24 @@ class Applier:
                 key=change.key, action=change.action, ok=False, message=text, code=cause.code, retryable=True
             )
         try:
-            outcome = self._delete(change) if change.action is Action.DELETE else self._write(change)
+            outcome = self._carried_out(change)
         except ClusterError as error:
             outcome = self._failure(change, error)
             if error.retryable and not isinstance(error, ApiError):
                 self._lost = outcome  # no answer at all: the rest would only wait for its deadline too
         return outcome
 
+    def _carried_out(self, change: Change) -> Outcome:
+        if not change.ownership.is_object:
+            return write_fields(self._client, self._kind(change), change)
+        return self._delete(change) if change.action is Action.DELETE else self._write(change)
+
     def _failure(self, change: Change, error: ClusterError) -> Outcome:
         text, detail = str(error), error.detail
         if isinstance(error, ApiError):  # the outcome names its object: no need for a path
             text, detail = f"{error.known}{self._owner(error.webhook)}", error.text
-        failed = _failed(change, text, error.code, detail)
-        return replace(failed, hint=error.hint, retryable=error.retryable, pending=error.code == LEAVING)
+        outcome = failed(change, text, error.code, detail)
+        return replace(outcome, hint=error.hint, retryable=error.retryable, pending=error.code == LEAVING)
 
     def _owner(self, webhook: str) -> str:
         """Which configuration a webhook is of, as far as we may read them: its server's words do not tell."""
@@ -122,8 +128,8 @@ class Applier:
         return self._put_shared(change, desired)
 
     def _put(self, change: Change, desired: Body, at: str) -> Outcome:
-        kind = self._kind(change)
-        answer = self._client.send(writes.apply_request(kind, change.version, change.key, desired, at))
+        kind, part = self._kind(change), change.ownership.part(desired)
+        answer = self._client.send(writes.apply_request(kind, change.version, change.key, part, at))
         try:
             return self._done(change, desired, answer)
         except ApiError as error:
@@ -140,9 +146,14 @@ class Applier:
         answer = self._get(change)
         raw, (uid, at) = answer.json(), answer.identity(change.key)
         if (uid, at) != (change.uid, change.resource_version):
-            return _failed(change, "it was changed since the plan was made", "GM505")
+            return failed(change, "it was changed since the plan was made", "GM505")
         claims = managed.taken_over(
-            managed.entries(raw), raw, desired, change.forbidden, adopted=change.action is Action.ADOPT
+            managed.entries(raw),
+            raw,
+            desired,
+            change.forbidden,
+            change.ownership,
+            adopted=change.action is Action.ADOPT,
         )
         if claims is not None:
             moved = self._client.send(
@@ -155,15 +166,15 @@ class Applier:
         """The server says that the version moved: perhaps by our own write, whose answer was lost."""
         answer = self._get(change)
         if answer.is_absent:
-            return _failed(change, "it was deleted since the plan was made", "GM505")
+            return failed(change, "it was deleted since the plan was made", "GM505")
         raw, _ = answer.json(), answer.identity(change.key)
         # Only with an entry of ours in managedFields: somebody else may have written the same content.
-        if is_same(desired, raw, change.forbidden) and any(
+        if is_same(desired, raw, change.forbidden, change.ownership) and any(
             managed.is_ours(entry) for entry in managed.entries(raw)
         ):
             return self._done(change, desired, answer)
         what = "somebody made it" if change.action is Action.CREATE else "it was changed"
-        return _failed(change, f"{what} since the plan was made", "GM505")
+        return failed(change, f"{what} since the plan was made", "GM505")
 
     def _done(self, change: Change, desired: Body, answer: ApiAnswer) -> Outcome:
         raw, written = answer.json(), answer.identity(change.key)
@@ -174,8 +185,8 @@ class Applier:
         done = Outcome(
             key=change.key, action=change.action, ok=True, uid=written.uid, warnings=answer.warnings
         )
-        others = managed.appliers(managed.entries(raw), desired, change.forbidden)
-        if is_same(desired, raw, change.forbidden) or not others:
+        others = managed.appliers(managed.entries(raw), desired, change.forbidden, change.ownership)
+        if is_same(desired, raw, change.forbidden, change.ownership) or not others:
             return done
         return replace(done, ok=False, message=shared_text(others), code="GM405")
 
@@ -199,7 +210,7 @@ class Applier:
         metadata = mapping(answer.json().get("metadata"))
         if answer.identity(change.key).uid != written.uid or "deletionTimestamp" not in metadata:
             raise unrelated(str(request), answer.body)  # the next reading tells what became of it
-        return replace(_failed(change, waits(finalizers_of(metadata)), "GM505"), pending=True)
+        return replace(failed(change, waits(finalizers_of(metadata)), "GM505"), pending=True)
 
     def _not_deleted(self, change: Change, done: Outcome, error: ApiError) -> Outcome:
         """A precondition failed: ours is gone, replaced by another object, or changed."""
@@ -208,7 +219,7 @@ class Applier:
             return replace(done, message="it was gone already")
         if answer.identity(change.key).uid != change.uid:
             return replace(done, message="somebody replaced it by another object, which is left alone")
-        return _failed(change, "it was changed since the plan was made, and not deleted", "GM505", error.text)
+        return failed(change, "it was changed since the plan was made, and not deleted", "GM505", error.text)
 
     # -- both -------------------------------------------------------------------------------------------
 
@@ -275,10 +286,4 @@ def _other_manager(change: Change, error: ApiError) -> Outcome:
         for cause in error.causes[:5]
         if cause.reason == _MANAGER_CONFLICT
     )
-    return _failed(change, causes, "GM405", error.text)
-
-
-def _failed(change: Change, text: str, code: str, detail: str = "") -> Outcome:
-    return Outcome(
-        key=change.key, action=change.action, ok=False, message=text, detail=detail, code=code, retryable=True
-    )
+    return failed(change, causes, "GM405", error.text)

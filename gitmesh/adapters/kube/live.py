@@ -14,8 +14,8 @@ from gitmesh.adapters.kube.paths import collection
 from gitmesh.adapters.kube.writes import get_request
 from gitmesh.adapters.writing import finalizers_of
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical
+from gitmesh.model.ownership import FIELD_MANAGER
 from gitmesh.model.plan import Live
-from gitmesh.planning.ownership import FIELD_MANAGER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,7 +4,8 @@ Server-side apply removes only fields that no other manager claims. What people 
 operation Update and keeps a claim, so a field that somebody added would stay for ever. As the whole content
 of our objects is ours (design law 4), such claims are moved to our own entry before the apply, which then
 removes what we do not want. Claims of managers with operation Apply are touched once: when the object is
-adopted, as its owner agreed to. Format: https://kubernetes.io/docs/reference/using-api/server-side-apply/
+adopted, as its owner agreed to. Fields that others write by agreement (`Ownership.excepted`) are no part of
+this. Format: https://kubernetes.io/docs/reference/using-api/server-side-apply/
 (FieldsV1).
 """
 
@@ -16,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from gitmesh.model.objects import listed, mapping
-from gitmesh.planning.ownership import FIELD_MANAGER
+from gitmesh.model.ownership import FIELD_MANAGER, WHOLE, FieldPath, Ownership
 
 Entry = Mapping[str, Any]
 _NOT_CONTENT = frozenset({"f:apiVersion", "f:kind", "f:metadata", "f:status"})
@@ -82,11 +83,13 @@ def paths(fields: Mapping[str, Any], above: str = "") -> Iterator[str]:
         yield from paths(tree if isinstance(tree, dict) else {}, f"{above}.{name[2:]}" if above else name[2:])
 
 
-def claimed(entry: Entry, desired: Mapping[str, Any], forbidden: frozenset[str]) -> dict[str, Any]:
-    """The part of an entry's FieldsV1 tree that is ours to decide: all content, and the labels and
-    annotations that we set or forbid.
+def claimed(
+    entry: Entry, desired: Mapping[str, Any], forbidden: frozenset[str], ownership: Ownership = WHOLE
+) -> dict[str, Any]:
+    """The part of an entry's FieldsV1 tree that is ours to decide: all content that is ours, and the labels
+    and annotations that we set or forbid.
     """
-    fields = entry["fieldsV1"]
+    fields = minus(entry["fieldsV1"], as_tree(ownership.excepted))
     part = {name: tree for name, tree in fields.items() if name not in _NOT_CONTENT}
     metadata = _claimed_metadata(
         mapping(fields.get("f:metadata")), mapping(desired.get("metadata")), forbidden
@@ -111,6 +114,7 @@ def taken_over(
     raw: Mapping[str, Any],
     desired: Mapping[str, Any],
     forbidden: frozenset[str],
+    ownership: Ownership = WHOLE,
     *,
     adopted: bool = False,
 ) -> list[Entry] | None:
@@ -120,7 +124,7 @@ def taken_over(
     With `adopted` also those of Apply managers: the object's owner agreed to give it away.
     """
     takes = [
-        (e, claimed(e, desired, forbidden))
+        (e, claimed(e, desired, forbidden, ownership))
         for e in found
         # An Update manager wrote once and will not insist; an applier would come back, and two would fight.
         if e.get("operation") == "Update" or (adopted and not is_ours(e))
@@ -141,14 +145,51 @@ def taken_over(
 
 
 def appliers(
-    found: Sequence[Entry], desired: Mapping[str, Any], forbidden: frozenset[str]
+    found: Sequence[Entry],
+    desired: Mapping[str, Any],
+    forbidden: frozenset[str],
+    ownership: Ownership = WHOLE,
 ) -> dict[str, list[str]]:
     """Other managers of operation Apply -> dotted paths of our content that they claim."""
     theirs = [entry for entry in found if entry.get("operation") == "Apply" and not is_ours(entry)]
     claims = {
-        str(entry.get("manager")): sorted(paths(claimed(entry, desired, forbidden))) for entry in theirs
+        str(entry.get("manager")): sorted(paths(claimed(entry, desired, forbidden, ownership)))
+        for entry in theirs
     }
     return {manager: found_paths for manager, found_paths in sorted(claims.items()) if found_paths}
+
+
+def applied(found: Sequence[Entry], path: FieldPath, ours: str) -> str:
+    """Who else applies a field, "" where nobody does. `ours` is our name for it."""
+    for entry in found:
+        if (
+            entry.get("operation") == "Apply"
+            and entry.get("manager") != ours
+            and _has(entry["fieldsV1"], path)
+        ):
+            return str(entry.get("manager"))
+    return ""
+
+
+def _has(tree: Mapping[str, Any], path: FieldPath) -> bool:
+    """Whether a FieldsV1 tree has the field, something in it, or something that it is in."""
+    for name in path:
+        if f"f:{name}" not in tree:
+            return False
+        tree = mapping(tree[f"f:{name}"])
+        if not tree:
+            return True
+    return True
+
+
+def as_tree(fields: Sequence[FieldPath]) -> dict[str, Any]:
+    """Fields by their paths as a FieldsV1 tree."""
+    tree: dict[str, Any] = {}
+    for path in fields:
+        node = tree
+        for name in path:
+            node = node.setdefault(f"f:{name}", {})
+    return tree
 
 
 def union(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:

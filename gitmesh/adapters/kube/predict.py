@@ -14,8 +14,9 @@ from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.live import LiveObjects, content_of
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, canonical, decode
+from gitmesh.model.ownership import FIELD_MANAGER
 from gitmesh.model.plan import Action, Change, Plan
-from gitmesh.planning.ownership import FIELD_MANAGER, blame
+from gitmesh.planning.ownership import blame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,17 +81,20 @@ class Predictor:
         applied = known is not None and any(
             op == "Apply" and name != FIELD_MANAGER for name, op in known.managers.items()
         )
-        at = change.resource_version
-        if applied:
-            request = writes.apply_request(kind, change.version, change.key, desired, at, dry=True)
+        at, part = change.resource_version, change.ownership.part(desired)
+        if not change.ownership.is_object:
+            applied, request = False, writes.fields_request(kind, change, part, dry=True)
+        elif applied:
+            request = writes.apply_request(kind, change.version, change.key, part, at, dry=True)
         else:
             request = writes.content_request(kind, change, live, desired)
         answer = self._client.send(request)
         raw, _ = answer.json(), answer.identity(change.key)
         if not _equal(kind, change.version, raw, live):
             return None
-        others = managed.appliers(managed.entries(raw), desired, change.forbidden) if applied else {}
-        if applied and managed.taken_over(managed.entries(raw), raw, desired, change.forbidden) is not None:
+        found, terms = managed.entries(raw), (desired, change.forbidden, change.ownership)
+        others = managed.appliers(found, *terms) if applied else {}
+        if applied and managed.taken_over(found, raw, *terms) is not None:
             # An Update manager's claim stands in the way of the dry run, and the real write takes it over.
             return None
         return shared_text(others)

@@ -17,9 +17,10 @@ from gitmesh.adapters.writing import lost_race
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import NAMESPACE, Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey, mapping, text
+from gitmesh.model.ownership import FIELD_MANAGER
 from gitmesh.planning.leaving import LEAVING
 from gitmesh.planning.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
-from gitmesh.planning.ownership import FIELD_MANAGER, INSTANCE, MANAGED_BY
+from gitmesh.planning.ownership import INSTANCE, MANAGED_BY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

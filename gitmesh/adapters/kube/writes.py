@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from msgspec.structs import replace
 
 from gitmesh.adapters.kube.exchange import ApiRequest
 from gitmesh.adapters.kube.paths import item
-from gitmesh.planning.ownership import FIELD_MANAGER
+from gitmesh.model.ownership import FIELD_MANAGER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,13 +29,32 @@ _NOT_CONTENT = frozenset({"apiVersion", "kind", "metadata", "status"})
 def apply_request(
     kind: ApiKind, version: str, key: ObjectKey, desired: Mapping[str, Any], at: str, *, dry: bool = False
 ) -> ApiRequest:
-    """Server-side apply of the whole object under our name, never forced, on exactly the version `at` of
-    it.
+    """Server-side apply of all that is ours of an object of ours, never forced, on exactly the version `at`
+    of it.
     """
-    body = {**desired, "metadata": {**desired["metadata"], "resourceVersion": at}}
+    return _patch(kind, version, key, APPLY, _at_version(desired, at), dry)
+
+
+def fields_request(
+    kind: ApiKind, change: Change, part: Mapping[str, Any], *, dry: bool = False
+) -> ApiRequest:
+    """Server-side apply of some fields of somebody else's object: of this very object (uid) in exactly this
+    version, so that it never makes one. What the manager applied before and this leaves out goes, unless
+    another has it too. Forced, over whoever edits a field of ours; that nobody applies it is known before.
+    """
+    group = change.key.group
+    api_version = f"{group}/{change.version}" if group else change.version
+    named = {**part, "apiVersion": api_version, "metadata": {**part["metadata"], "uid": change.uid}}
+    body = _at_version(named, change.resource_version)
+    request = _patch(kind, change.version, change.key, APPLY, body, dry)
+    return replace(request, query={**request.query, "fieldManager": change.manager, "force": "true"})
+
+
+def _at_version(body: Mapping[str, Any], at: str) -> bytes:
+    made = {**body, "metadata": {**body["metadata"], "resourceVersion": at}}
     # The server reads it as YAML, whose scanner keeps each line until none of it can be a key: on one line
     # a write costs it a fifth more.
-    return _patch(kind, version, key, APPLY, orjson.dumps(body, option=orjson.OPT_INDENT_2), dry)
+    return orjson.dumps(made, option=orjson.OPT_INDENT_2)
 
 
 def claims_request(

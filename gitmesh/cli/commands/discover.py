@@ -11,7 +11,7 @@ from gitmesh.cli import configuration, console, options, runs, wiring
 from gitmesh.cli.output import dumped
 from gitmesh.cli.session import translators
 from gitmesh.model.facts import NOTHING_REMEMBERED
-from gitmesh.planning.converge import kinds_of
+from gitmesh.planning.observing import kinds_of
 from gitmesh.planning.strangers import told_apart, whose
 from gitmesh.render.escape import printable
 

@@ -91,4 +91,6 @@ def _stream(report: Report) -> Iterator[str]:
 
 def _title(cluster: str, manifest: Manifest) -> str:
     origins = origins_text(object_origins(manifest.fields)) or ", ".join(manifest.policies)
-    return printable(f"{cluster}  {manifest.key}  <- {origins}")
+    # Applied as it is, it must come by server-side apply: the rest of the object is somebody else's.
+    part = "" if manifest.ownership.is_object else "  (these fields of it alone)"
+    return printable(f"{cluster}  {manifest.key}{part}  <- {origins}")

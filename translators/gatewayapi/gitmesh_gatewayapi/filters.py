@@ -124,6 +124,8 @@ def _new_path(
             "HTTPRoutes replace the prefix that path.prefix of the match names, and / is none", origin
         )
         return {}
+    # A match that was made narrower than the row's own prefix: what it matches beyond that must stay in the
+    # path.
     rest = match.path[len(asked.value.rstrip("/")) :]
     text = (new.replace_prefix_match or "").rstrip("/") + rest if rest else new.replace_prefix_match or "/"
     # ReplacePrefixMatch is valid with a prefix match alone (HTTPPathModifier).
@@ -141,6 +143,7 @@ def mirror_filter(backend: dict[str, Any], percent: float, origin: Origin, remar
     else:
         remarks.served("spec.rules.filters.requestMirror.fraction", origin)
         parts = round(percent * 10_000)
+        # Rounded to 0 it would say "no copy", where the policy wants some.
         if not parts:
             remarks.unsupported("mirror: HTTPRoutes know no share between 0 and 0.0001 percent", origin)
         spec["fraction"] = {"numerator": parts, "denominator": 1_000_000}
@@ -171,6 +174,7 @@ def cors_filter(cors: Cors, origin: Origin, remarks: Remarks) -> Filter:
         remarks.unsupported(f"the cors filter takes lists of at most {MAX_CORS}", origin)
     # HTTPCORSFilter, maxAge: 5 by default, written out so that what a server adds is no difference.
     spec["maxAge"] = _DEFAULT_MAX_AGE if cors.max_age is None else cors.max_age // 1000
+    # The CRD's minimum is 1 (HTTPCORSFilter, maxAge).
     if not spec["maxAge"]:
         remarks.unsupported("the cors filter takes no maxAge of 0", origin)
     if cors.allow_credentials:

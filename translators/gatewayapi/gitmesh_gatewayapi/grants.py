@@ -87,6 +87,7 @@ def _led_to(spec: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
             copied = mapping(mapping(one.get("requestMirror")).get("backendRef"))
             backends += [(copied, f"{at}.filters[{place}]")] if copied else []
         for one, path in backends:
+            # Both may be left out: a backend is a Service of the core group then (BackendObjectReference).
             if (one.get("kind", "Service"), one.get("group", "")) == ("Service", ""):
                 yield (text(one.get("namespace")), text(one.get("name"))), path
 

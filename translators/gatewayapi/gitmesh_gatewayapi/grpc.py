@@ -34,6 +34,7 @@ _METHOD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*\Z")
 
 def speaks_grpc(service: Service, port: int) -> bool:
     """Whether a port is declared to carry gRPC: by appProtocol, or by its name."""
+    # Declared, not guessed: a GRPCRoute for a port of plain HTTP would drop its requests that are no calls.
     return any(one.number == port and one.protocol == _PROTOCOL for one in service.ports)
 
 

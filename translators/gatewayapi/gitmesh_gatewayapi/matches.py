@@ -95,6 +95,8 @@ def _path(path: TextCondition | None, origin: Origin, remarks: Remarks) -> tuple
             "Use path.exact or path.prefix.",
         )
         return "/", False
+    # As a prefix `/a/` and `/a` are the same (HTTPPathMatch, "PathPrefix"); the shorter one is written, so
+    # that equal matches are equal texts.
     value = path.value if path.form == "exact" else path.value.rstrip("/") or "/"
     odd = (
         not _PATH.match(value)
@@ -126,6 +128,7 @@ def _is_known(condition: NamedCondition, side: Side, origin: Origin, remarks: Re
     elif side == "headers" and condition.name in remarks.dialect.dropped_headers:
         text = f"{remarks.dialect.mesh} ignores conditions on a header named {condition.name!r}"
         remarks.unsupported(text, origin)
+    # The CRD wants at least one character in a value.
     elif condition.condition.form == "exact" and not condition.condition.value:
         remarks.unsupported(f"HTTPRoutes cannot compare {condition.name!r} with the empty text", origin)
     else:

@@ -137,6 +137,8 @@ def _ruled(placed: Sequence[Placed], rows: Sequence[Route], called: Called, rema
     for one in placed:
         is_rest = one.action == len(rows)
         made = untouched(called) if is_rest else rule(rows[one.action], one.match, called, remarks)
+        # Only with the neighbour before: the order of rules decides between equally specific matches
+        # (HTTPRouteRule), so a rule must not jump over another.
         fits = found and len(found[-1].placed) < MAX_RULE_MATCHES and not _by_prefix(made.body)
         if fits and canonical(found[-1].made.body) == canonical(made.body):
             found[-1].placed.append(one)
@@ -186,6 +188,8 @@ def _bound_together(ruled: Sequence[_Ruled]) -> list[list[_Ruled]]:
 
 def _tied(one: _Ruled, other: _Ruled) -> bool:
     return any(
+        # Between routes not the order of rules decides but their age and name, so such rules must stay in
+        # one.
         mine.match.rank == theirs.match.rank and meet(mine.match, theirs.match) is not NoMeeting.DISJOINT
         for mine in one.placed
         for theirs in other.placed
@@ -194,6 +198,7 @@ def _tied(one: _Ruled, other: _Ruled) -> bool:
 
 def _object(kind: ApiKind, ruled: Sequence[_Ruled], called: Called, part: int) -> RouteObject:
     service = called.service
+    # The group is written out: left out, it is the Gateway API's own (ParentReference).
     parent = {"group": "", "kind": "Service", "name": service.name, "port": called.port}
     origins: dict[str, Origin] = {"": min(one.origin for one in ruled)}
     rules = []

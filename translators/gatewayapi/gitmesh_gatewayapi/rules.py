@@ -84,6 +84,7 @@ def rule(route: Route, match: RouteMatch, called: Called, remarks: Remarks) -> H
             filters += [(one, origin) for one in made]
     body: dict[str, Any] = {"filters": [one for one, _ in filters]} if filters else {}
     origins = {f"filters[{number}]": origin for number, (_, origin) in enumerate(filters)}
+    # A redirect answers: beside it the CRD takes no backendRefs (HTTPRouteRule).
     if "redirect" not in fields:
         body["backendRefs"] = _backends(route, fields.get("split"), of_shares, called, remarks)
         if "split" in fields:
@@ -168,6 +169,8 @@ def _backend(target: Target, called: Called, origin: Origin, remarks: Remarks) -
             "Make a Service that selects these pods, and name it.",
         )
     numbers = [port.number for port in service.ports]
+    # A backendRef to a Service has a port (BackendObjectReference: required where the referent is a
+    # Service).
     port = target.port or (called.port if called.port in numbers else 0)
     if not port and len(numbers) == 1:
         port = numbers[0]

@@ -100,6 +100,7 @@ def destination_rule(unit: RoutingUnit, version: str, notes: Notes) -> Fragment 
     if traffic.value:
         spec["trafficPolicy"] = traffic.value
         origins.update(below("trafficPolicy", traffic.origins))
+    # Several routes may need one subset; two of one name istiod refuses.
     subsets = sorted({subset_name(subset.labels): subset for subset in unit.subsets}.items())
     if subsets:
         spec["subsets"] = [{"name": name, "labels": dict(sorted(subset.labels))} for name, subset in subsets]
@@ -109,6 +110,7 @@ def destination_rule(unit: RoutingUnit, version: str, notes: Notes) -> Fragment 
     # Only the host: a DestinationRule that says nothing would still displace a stranger's.
     if len(spec) == 1:
         return None
+    # After the check: where it is shown says nothing by itself.
     spec |= notes.scope.exported(DESTINATION_RULE.kind)
     if origins:
         origins[""] = min(origins.values())
@@ -255,6 +257,7 @@ def _locality(locality: Locality, has_outlier: bool, origin: Origin, notes: Note
             origin,
         )
     if locality.failover_priority is not None:
+        # Not sorted: the order of the labels is the priority.
         return {"failoverPriority": list(locality.failover_priority)}
     regions = sorted(locality.failover or (), key=lambda region: (region.from_, region.to))
     for region in regions:

@@ -77,6 +77,7 @@ def _discovery(deployment: Body) -> Mapping[str, Any] | None:
     """The container `discovery` of an istiod Deployment."""
     meta = _meta(deployment)
     labels = mapping(meta.get("labels"))
+    # Charts and operators differ in the labels, and revisions add their name to the Deployment's.
     if labels.get("app") != "istiod" and not re.match(r"istiod(-|\Z)", str(meta.get("name", ""))):
         return None
     pod = mapping(mapping(mapping(deployment.get("spec")).get("template")).get("spec"))
@@ -178,6 +179,7 @@ def _mesh_config(objects: ControlObjects, place: tuple[str, str]) -> tuple[Mappi
 
 def _version(image: str, labels: Mapping[str, str]) -> str:
     """From the image's tag, else from a label; "" where neither tells."""
+    # A registry may have a port, so only what stands behind the last slash has a tag; a digest has none.
     tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
     candidates = (tag, *(labels.get(label, "") for label in _VERSION_LABELS))
     # The image is what runs; labels are what somebody wrote.

@@ -109,6 +109,7 @@ def _unreached(laid: Laid, target: Target, meshes: Sequence[Mesh], facts: Cluste
     if not _is_chosen_by_clients(service, meshes):
         return ""
     chosen = "it is headless, so a sidecar sends each request to the address that the client has chosen"
+    # An ORIGINAL_DST cluster takes the address that the request was sent to, and a copy was sent to none.
     if laid.field == "mirror":
         return f"{chosen}, and a copy has none"
     if target.subset:

@@ -20,6 +20,8 @@ def shown_to(
     """The namespaces whose clients see an object, EVERYBODY for all; of revisions that differ in their
     default, all that any shows it to.
     """
+    # It acts on clients in its own namespace alone, whatever exportTo says (destination_rule.proto,
+    # `workload_selector`).
     if kind == DESTINATION_RULE.kind and spec.get("workloadSelector"):
         return (namespace,)
     given = spec.get("exportTo")

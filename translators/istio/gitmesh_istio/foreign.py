@@ -122,6 +122,8 @@ class _Ours:
         if not spec.get("rules") or not is_enforced_at_waypoint(live):
             return
         named = {text(one.get("name")) for one in targets_of(spec) if one.get("kind") == "Service"}
+        # A Gateway, or a GatewayClass: every Service behind it is meant, and which ones those are changes
+        # with labels.
         broad = any(one.get("kind") != "Service" for one in targets_of(spec))
         for (namespace, name), keys in self.waypoints.items():
             if broad or (namespace == live.key.namespace and name in named):

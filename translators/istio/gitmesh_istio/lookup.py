@@ -70,6 +70,8 @@ class Lookup:
         found: dict[str, Taken] = {}
         for places in self._matching(host):
             for namespace, place in places.items():
+                # `_matching` begins with the most exact host, so the first that a namespace has is the one
+                # that its clients take.
                 if namespace not in found and namespace in self._clients and place.own:
                     found[namespace] = place.own
         return found
@@ -107,6 +109,7 @@ def _place(rules: Sequence[Stranger], facts: ClusterFacts, *, is_root: bool) -> 
     return _Place(
         rules=tuple(rule.key for rule in rules),
         own=_taken(own),
+        # What is for its own namespace alone nobody else sees.
         exported=_taken([rule for rule in rules if rule.shown != (rule.namespace,)]),
     )
 

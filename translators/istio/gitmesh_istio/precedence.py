@@ -37,6 +37,7 @@ def contested(made: Fragment, unit: RoutingUnit) -> Fragment:
 
 def note_overrides(unit: RoutingUnit, notes: Notes) -> None:
     """Note, at each policy that it concerns, which clients follow what instead of ours."""
+    # They come sorted (`Around.overrides`), which groupby needs.
     for (subject, service), found in groupby(unit.around.overrides, lambda one: (one.of, one.service)):
         theirs = list(found)
         for origin in _concerned(unit, subject, service):

@@ -37,6 +37,7 @@ def is_enforced_allow(live: Live) -> bool:
     """Whether an AuthorizationPolicy is an ALLOW that sidecars enforce: not one on trial, nor one for a
     waypoint.
     """
+    # targetRefs take a policy away from pods altogether (authorization_policy.proto, `targetRefs`).
     return _allows(live) and not targets_of(spec_of(decode(live.body)))
 
 
@@ -46,6 +47,7 @@ def is_enforced_at_waypoint(live: Live) -> bool:
 
 
 def _allows(live: Live) -> bool:
+    # Left out, `action` is ALLOW (authorization_policy.proto).
     return spec_of(decode(live.body)).get("action", "ALLOW") == "ALLOW" and not is_on_trial(live.annotations)
 
 

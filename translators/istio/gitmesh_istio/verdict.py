@@ -16,7 +16,7 @@ from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body, decode, listed, mapping, text
 from gitmesh.model.plan import Live
 from gitmesh.model.report import MeshStatus, Verdict
-from gitmesh_istio.kinds import RESOURCES
+from gitmesh_istio.kinds import RESOURCES, TRUE
 
 ANALYSIS = "analysisInterval"
 """Mesh.settings: how often istiod analyses at most, in milliseconds; absent where it does not."""
@@ -28,8 +28,6 @@ _DEFAULT_INTERVAL = 10_000
 """istio@1.31:pilot/pkg/features/experimental.go: the default, also in place of what is shorter than a second.
 """
 _SHORTEST_INTERVAL = 1000
-_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
-"""What Go's strconv.ParseBool takes for true."""
 _LEVELS = {"ERROR": Verdict.REJECTED, "WARNING": Verdict.WARNED}
 _SHOWN = 5
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
@@ -129,7 +127,7 @@ def _silence(live: Live, meshes: Sequence[Mesh]) -> float | None:
 
 def analysis(environment: Mapping[str, str]) -> dict[str, str]:
     """The setting ANALYSIS by an istiod's environment."""
-    if environment.get("PILOT_ENABLE_ANALYSIS") not in _TRUE:
+    if environment.get("PILOT_ENABLE_ANALYSIS") not in TRUE:
         return {}
     try:
         interval = parse_duration(environment.get("PILOT_ANALYSIS_INTERVAL"))
@@ -175,6 +173,8 @@ def _takes_unlabelled(selector: object) -> bool:
         return selector is None
     wanted = listed(selector.get("matchExpressions"))
     return not selector.get("matchLabels") and all(
+        # Both hold for an object that does not have the label (apimachinery, labels.Requirement), as ours
+        # do not.
         one.get("operator") in ("DoesNotExist", "NotIn") and str(one.get("key")).startswith("istio.io/")
         for one in wanted
     )

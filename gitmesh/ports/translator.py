@@ -1,6 +1,4 @@
-"""The doors between the core and the world. Adapters and plug-ins satisfy them by shape; nothing inherits
-from them.
-"""
+"""The port of a mesh: what a plug-in is asked, and what it answers."""
 
 from __future__ import annotations
 
@@ -8,216 +6,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from gitmesh.model.facts import NOTHING_REMEMBERED
 from gitmesh.model.workloads import Dataplane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gitmesh.model.admission import Effect, Subject
-    from gitmesh.model.facts import ClusterFacts, Mesh, Remembered
+    from gitmesh.model.facts import ClusterFacts, Mesh
     from gitmesh.model.features import Supports
-    from gitmesh.model.forge import Comment, CommitStatus, PullRequest
-    from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.links import Links, Ref
     from gitmesh.model.manifests import Manifest, Translation
     from gitmesh.model.objects import ApiKind, Body, ObjectKey
-    from gitmesh.model.plan import Live, Observed, Outcome, Plan
-    from gitmesh.model.report import MeshStatus, Report
+    from gitmesh.model.plan import Live
+    from gitmesh.model.report import MeshStatus
     from gitmesh.model.routes import Laid
-    from gitmesh.model.snapshot import Snapshot
     from gitmesh.model.strangers import Around, Stranger
     from gitmesh.model.units import DestinationUnit, Unit
-    from gitmesh.model.workloads import PortRange, Probe
-
-
-class Source(Protocol):
-    """A git repository or a folder."""
-
-    @property
-    def name(self) -> str:
-        """Name of the source in the configuration."""
-
-    def fetch(self) -> Snapshot:
-        """The tip of the branch. Raises SourceError."""
-
-    def read(self, commit: str) -> Snapshot:
-        """An older commit, for the last good state: one that the branch leads to or that was accepted, no
-        other. Raises SourceError.
-        """
-
-    def descends(self, tip: str, ancestor: str) -> bool:
-        """Whether `tip` is `ancestor` or comes after it."""
-
-    def leads_to(self, commit: str) -> bool:
-        """Whether the branch, as it was last seen, is that commit or comes after it."""
-
-    def accept(self, commit: str) -> None:
-        """Record that this commit came into force, where only this is recorded. Raises SourceError."""
-
-    def accepted(self) -> str:
-        """The commit that was recorded last, "" if none is."""
-
-
-class Cluster(Protocol):
-    """One cluster: Kubernetes, a directory, or memory. Every method may raise ClusterError.
-
-    `settle` is the number of seconds in which every proxy is taken to learn of a write.
-    """
-
-    name: str
-    labels: Mapping[str, str]
-    enforce: bool
-    settle: float
-
-    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:
-        """What lives there, without our own objects, given what was known before. The same object again while
-        nothing changed.
-        """
-
-    def prefetch(self, kinds: Sequence[ApiKind]) -> None:
-        """Begin to read what `observe` will be asked for: servers answer while other clusters are read.
-        Reports nothing itself.
-        """
-
-    def observe(self, kinds: Sequence[ApiKind]) -> Observed:
-        """Every live object of these kinds, ours or not."""
-
-    def find(self, keys: Sequence[ObjectKey]) -> Mapping[ObjectKey, Live]:
-        """Those of these objects that are there now, each asked for by name, of kinds that `observe` found:
-        what answers a list may be a while behind.
-        """
-
-    def predict(self, plan: Plan) -> Plan:
-        """Drop the updates that the cluster itself says change nothing (a server's dry run of what
-        differs).
-        """
-
-    def apply(self, plan: Plan) -> tuple[Outcome, ...]:
-        """Carry out the plan's writes in order; a failure stops the later steps that its policies' units
-        need.
-        """
-
-    @property
-    def clock(self) -> Callable[[], float] | None:
-        """What tells the cluster's own time at its last answer, in seconds since the epoch (0 = it did not
-        tell); None where nothing runs, so that no mesh could say anything."""
-
-    def load(self, instance: str) -> Stored:
-        """The ledger; an empty one if there is none."""
-
-    def save(self, ledger: Ledger, version: str) -> str:
-        """Compare-and-set the ledger; returns its new version. Raises ClusterError on a lost race."""
-
-
-class Fleet(Protocol):
-    """All clusters of the configuration, several at once, each failing alone."""
-
-    clusters: Mapping[str, Cluster]
-
-    def each(self, work: Callable[[Cluster], Any], names: Iterable[str] | None = None) -> Mapping[str, Any]:
-        """Run `work` on the clusters at the same time; a ClusterError becomes the result of its cluster."""
-
-
-class Publisher(Protocol):
-    """Somewhere a report goes: status branch, metrics, events."""
-
-    def publish(self, report: Report) -> Report:
-        """Show the report; returns it with findings of its own added. Never raises for the world's
-        failures.
-        """
-
-
-class Forge(Protocol):
-    """One repository at a hosting service. Every method has a deadline of its own, and may raise
-    ForgeError.
-    """
-
-    @property
-    def comment_limit(self) -> int:
-        """Characters that a comment may have."""
-
-    def pulls(self, branch: str) -> tuple[PullRequest, ...]:
-        """The open pull requests that are to go into the branch, by number."""
-
-    def pull(self, number: int) -> PullRequest:
-        """One pull request, whatever its state. ForgeError(refused) where there is none."""
-
-    def pulls_of(self, commit: str) -> tuple[PullRequest, ...]:
-        """The pull requests by which a commit went into its branch, by number; none where nobody opened
-        one.
-        """
-
-    def comments(self, number: int) -> tuple[Comment, ...]:
-        """Every comment of a pull request, oldest first."""
-
-    def add_comment(self, number: int, body: str) -> Comment:
-        """Write a new comment. Not repeated after a failure that leaves open whether it was written: who
-        calls lists again.
-        """
-
-    def edit_comment(self, number: int, comment: int, body: str) -> None:
-        """Replace the body of a comment of ours. ForgeError(refused) where it is gone."""
-
-    def delete_comment(self, number: int, comment: int) -> None:
-        """Delete a comment of ours; one that is gone already is deleted."""
-
-    def statuses(self, commit: str) -> tuple[CommitStatus, ...]:
-        """The newest status of each context of a commit."""
-
-    def set_status(self, commit: str, status: CommitStatus) -> None:
-        """Set one context's status of a commit."""
-
-
-class PodFact(Struct, frozen=True, kw_only=True):
-    """A pod as translators see it for detection: containers and initContainers as (name, image) pairs; `args`
-    by their names, and so are the `probes` of each that come over the network, but for those by TCP.
-    """
-
-    namespace: str
-    name: str
-    labels: Mapping[str, str] = {}
-    annotations: Mapping[str, str] = {}
-    service_account: str = "default"
-    containers: tuple[tuple[str, str], ...] = ()
-    init_containers: tuple[tuple[str, str], ...] = ()
-    args: Mapping[str, tuple[str, ...]] = {}
-    probes: Mapping[str, tuple[Probe, ...]] = {}
-
-
-class ControlObjects(Struct, frozen=True, kw_only=True):
-    """What `detect` reads: Deployments and DaemonSets that may be control planes, ConfigMaps by (namespace,
-    name), namespaces.
-
-    Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known;
-    `validators` are the ValidatingWebhookConfigurations that name a group of a kind that a translator writes,
-    `gateways` the Gateways of the Gateway API with what they ask for, and whether they are programmed and
-    have addresses.
-    `homes` are the namespaces where a control plane of the mesh counts.
-    """
-
-    deployments: tuple[Body, ...] = ()
-    daemonsets: tuple[Body, ...] = ()
-    configmaps: Mapping[tuple[str, str], Body] = {}
-    refused: frozenset[tuple[str, str]] = frozenset()
-    namespaces: Mapping[str, Mapping[str, str]] = {}
-    validators: tuple[Body, ...] = ()
-    gateways: tuple[Body, ...] = ()
-    homes: tuple[str, ...] = ()
-
-
-class Membership(Struct, frozen=True, kw_only=True):
-    """Which mesh a pod is in, by which data plane, whether its proxy is a gateway or a native sidecar, the
-    ports whose requests it does not see, and the kubelet's probes that come to it as any other client's
-    requests do.
-    """
-
-    mesh: str
-    dataplane: Dataplane = "sidecar"
-    gateway: bool = False
-    native_sidecar: bool = False
-    unguarded: tuple[PortRange, ...] = ()
-    probes: tuple[Probe, ...] = ()
+    from gitmesh.ports.detection import ControlObjects, Membership, PodFact
 
 
 class Claim(Struct, frozen=True, kw_only=True, order=True):
@@ -260,8 +65,9 @@ class Translator(Protocol):
     print it.
     """
     other_planes: Mapping[Dataplane, Supports]
-    """The same of its further data planes, where they can do other things. What they cannot, `translate`
-    itself says; the docs print a column for each.
+    """The same of its further data planes, where they can do other things, or in other versions: it is the
+    form that routing is written in where some of the destination's pods are in one. What they can in no
+    version, `translate` itself says; the docs print a column for each.
     """
 
     def configmaps(self, namespace: str, name: str) -> bool:
@@ -327,7 +133,8 @@ class Translator(Protocol):
     def between(
         self, before: Body | None, after: Body | None, kept: frozenset[Ref]
     ) -> Mapping[str, Any] | None:
-        """The spec on the way from `before` to `after` (None: is not there). With `kept` it still provides
+        """The spec on the way from `before` to `after` (None: is not there); of an object that says what it
+        says in its data, or in annotations of somebody else's object, these. With `kept` it still provides
         those; None where there is none, so that the object stays as it is until nobody uses them.
 
         Without, and where both decide who may call, it is safe where one write is not (design law 2): what
