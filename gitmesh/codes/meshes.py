@@ -57,10 +57,11 @@ MESHES: tuple[Code, ...] = (
         cause=(
             "In Istio's ambient mode a node's proxy sees connections, no requests: routes, and access by"
             " path, method, host or header, are for a waypoint. Access is closed to what it alone could tell."
+            " Requests for a headless Service go through none: its clients call pods by their addresses."
         ),
         fix=(
             "Bind the Service or its namespace: a Gateway of class istio-waypoint, and the label"
-            " istio.io/use-waypoint. Or ask for what connections show."
+            " istio.io/use-waypoint; give a headless Service an address. Or ask for what connections show."
         ),
     ),
     Code(

@@ -253,6 +253,35 @@ def answer(
     return found.answer.value, found.pods[0][2].text
 
 
+def make_headless(world: Folders) -> None:
+    world.put("east", "services", service("api", clusterIP="None"), service("web"), service("db"))
+
+
+def test_requests_for_a_headless_service_go_past_its_waypoint(world: Folders) -> None:
+    """Their clients call pods by their own addresses, and ztunnels know Services by theirs alone."""
+    bind(world)
+    make_headless(world)
+    world.commit(READ, SLOW)
+    report = world.settle()
+    assert codes(report) == ["GM317", "GM317"]
+    assert all("is headless" in one.message for one in said(report, "GM317"))
+    assert written(world) == [f"{ACCESS}/api-allow"]
+    assert answer(report)[0] == "Denied"
+
+
+def test_connections_to_a_headless_service_are_decided_at_its_pods(world: Folders) -> None:
+    """The counter-proof: what connections show is granted, to the clients and not to the waypoint."""
+    bind(world)
+    make_headless(world)
+    world.commit({**READ, "spec": {**READ["spec"], "rules": [{"ports": [80]}]}})
+    report = world.settle()
+    assert codes(report) == []
+    assert written(world) == [f"{ACCESS}/api-allow"]
+    assert "sa/web" in str(world.spec("east", "api-allow"))
+    assert answer(report)[0] == "Allowed"
+    assert answer(report, account="db")[0] == "Denied"
+
+
 REFUSING = document(
     "AccessPolicy",
     "no-deletes",

@@ -40,8 +40,11 @@ class Waypoints:
     world: World
 
     def of(self, service: Service) -> str:
-        """The waypoint that requests for the Service go through, "" where there is none."""
-        if service.type == "ExternalName":
+        """The waypoint that requests for the Service go through, "" where there is none. A headless Service
+        has no address: who names it calls its pods, and ztunnels lead only what is for a Service's address
+        through its waypoint (ztunnel, src/proxy/outbound.rs, build_request).
+        """
+        if service.type == "ExternalName" or service.headless:
             return ""
         name = service.labels.get(USE, self._labels(service.namespace).get(USE, ""))
         gateway = self._gateways().get((service.namespace, name))

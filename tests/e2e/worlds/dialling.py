@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import TypeAlias
 
 from tests.e2e.worlds.cluster import StandingWorld
@@ -25,12 +26,11 @@ _REPEATS = 6
 """How often a Service is asked at first: it has up to three pods, and its waypoint chooses."""
 _MOST = 40
 """How often a Service is asked until each of its pods has answered."""
-_REFUSALS = frozenset(
-    {"reset", "eof", "tunnel 401", "tunnel 403", "tunnel 503", "remote error: tls: unknown certificate"}
-)
-_CLOSED_TUNNEL = "CONNECT_ERROR"
-"""How a waypoint ends a tunnel in which it sees no HTTP (RFC 9113, section 7)."""
+_REFUSALS = frozenset({"reset", "eof", "tunnel 401", "tunnel 403", "tunnel 503"})
+_REFUSALS_WITHIN = ("CONNECT_ERROR", "remote error: tls: unknown certificate")
+"""How a waypoint ends a tunnel in which it sees no HTTP (RFC 9113, section 7), and an Envoy a handshake."""
 _REFUSED = frozenset({403})
+_HTTP = {"grpc": "http"}
 _BY_WAYPOINT = frozenset({403, 503})
 """A waypoint says 503 where the pod's ztunnel refuses it."""
 
@@ -50,7 +50,7 @@ class Dialled:
 
     def admitted(self, call: ArrivingCall, way: TakenWay) -> bool:
         """Whether the pod answered; as the judge reads it where that cannot be asked."""
-        reason = self.cannot_tell(way)
+        reason = self.cannot_tell(call, way)
         if reason:
             self.left[f"access: {reason}"] += 1
             return self._read.admitted(call, way)
@@ -64,8 +64,10 @@ class Dialled:
         """How many are known."""
         return len(self._known)
 
-    def cannot_tell(self, way: TakenWay) -> str:
-        """Why requests by this way do not tell who takes them, "" where they do."""
+    def cannot_tell(self, call: ArrivingCall, way: TakenWay) -> str:
+        """Why such a request does not tell who takes it, "" where it does."""
+        if (call.workload.name, call.port) in self._contradictions:
+            return "ports that Services declare by several protocols, of which the oldest counts"
         if way.service is None or way.port is None:
             return ""
         if way.service.key not in self._standing.addresses:
@@ -80,13 +82,25 @@ class Dialled:
         ]
         return "Services that a waypoint leads elsewhere" if elsewhere else ""
 
+    @cached_property
+    def _contradictions(self) -> frozenset[tuple[str, int]]:
+        """Ports of pods that are HTTP by one Service's word and something else by another's: sidecars go by
+        the oldest one's (pilot/pkg/networking/core/listener_inbound.go), and no ages are drawn.
+        """
+        said: dict[tuple[str, int], set[str]] = {}
+        for service in self._judge.facts.services:
+            for port, pod, number in pairs(service, self._judge.facts):
+                if port.seen:
+                    said.setdefault((pod.name, number), set()).add(_HTTP.get(port.protocol, port.protocol))
+        return frozenset(end for end, protocols in said.items() if len(protocols) > 1)
+
     def shows(self, call: ArrivingCall) -> bool:
-        """Whether the pod's own proxy is shown who calls, and by TLS."""
-        return bool(self._identity(call).protocol)
+        """Whether the pod's proxy is shown who calls, and by TLS."""
+        return bool(self._identity(call).principal)
 
     def ask(self, asked: Iterable[Asked]) -> None:
         """Send what was not sent yet, all at once."""
-        new = {_place(*one): one for one in asked if not (self.cannot_tell(one[1]) or _is_impossible(one))}
+        new = {_place(*one): one for one in asked if not (self.cannot_tell(*one) or _is_impossible(one))}
         left = [(place, one) for place, one in new.items() if place not in self._known]
         repeated = [(place, one) for place, one in left for _ in range(_REPEATS if one[1].service else 1)]
         answers = self._sent([self._request(*one) for _, one in repeated])
@@ -170,7 +184,9 @@ def _who(call: ArrivingCall) -> str:
 
 def _odd(answer: WireAnswer, way: TakenWay) -> str:
     """What is neither an answer nor a refusal."""
-    if answer.seen is not None or answer.error in _REFUSALS or _CLOSED_TUNNEL in answer.error:
+    if answer.seen is not None or answer.error in _REFUSALS:
+        return ""
+    if any(text in answer.error for text in _REFUSALS_WITHIN):
         return ""
     if not answer.error and answer.status in (_BY_WAYPOINT if way.service else _REFUSED):
         return ""

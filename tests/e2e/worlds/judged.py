@@ -50,7 +50,7 @@ class StandingMoment(JudgedMoment):
         for pod in self.facts.workloads:
             for call in self.calls(pod):
                 for way in self.ways(call):
-                    reason = self.dialled.cannot_tell(way)
+                    reason = self.dialled.cannot_tell(call, way)
                     if reason:
                         self.left[f"access: {reason}"] += 1
                     else:
@@ -63,20 +63,21 @@ class StandingMoment(JudgedMoment):
                 yield f"{one.code} {one.policy}: {one.message}"
 
     def other_domains_are_refused(self) -> Iterator[str]:
-        """Sidecars take no identity of another trust domain, though the same CA has signed it (Istio's
+        """Proxies take no identity of another trust domain, though the same CA has signed it (Istio's
         PILOT_SKIP_VALIDATE_TRUST_DOMAIN is off).
         """
         domain = trust_domain(self.moment.world)
         others = [one for one in clients(self.moment.world) if one.trust_domain not in (None, domain)]
         for pod in self.guarded:
-            if pod.dataplane == "ambient":
-                self.left["access: identities of other trust domains, in ambient"] += len(others)
-                continue
             for port in PORTS:
                 for request in spoken(self.facts, pod, port):
                     for client in others:
                         call = ArrivingCall(
                             client=client, cluster=CLUSTER, workload=pod, port=port, request=request
                         )
-                        if self.dialled.shows(call) and self.dialled.admitted(call, STRAIGHT):
+                        if self._is_shown(call) and self.dialled.admitted(call, STRAIGHT):
                             yield f"taken from another trust domain: {shown(call)}"
+
+    def _is_shown(self, call: ArrivingCall) -> bool:
+        """Whether the pod's proxy sees who calls, and its answer tells what it makes of that."""
+        return self.dialled.shows(call) and not self.dialled.cannot_tell(call, STRAIGHT)

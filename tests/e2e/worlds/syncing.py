@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from gitmesh.adapters.kube.client import KubeClient
@@ -22,22 +24,38 @@ _WAITING = frozenset({State.PENDING, State.DRIFTED, State.UNREACHABLE})
 """States of a cluster in which a next cycle will go on."""
 
 
-def synced(world: World, api: ApiServer, folder: Path) -> Moment:
-    """The world once GitMesh has come to rest in the cluster. Raises LabError where it never does."""
+@contextlib.contextmanager
+def syncing(api: ApiServer, folder: Path) -> Iterator[Syncing]:
+    """GitMesh at work on a cluster; `folder` is for its kubeconfig."""
     api.apply(OWN_NAMESPACE)
     access = read_kubeconfig(api.kubeconfig(folder / "gitmesh.kubeconfig"))
     client = KubeClient(access, timeout=30.0, user_agent="gitmesh-tests")
     cluster = KubeCluster(CLUSTER, client, list(TRANSLATORS.values()), settle=_SETTLE)
-    source, memo, reports = History("policies"), Memo(), list[Report]()
-    source.commit(json_stream(world.policies), good=True)
-
-    def rests() -> bool:
-        reports.append(cycle(source, cluster, memo, cluster.clock()))
-        result = reports[-1].clusters[CLUSTER]
-        return not (result.plan and result.plan.writes) and result.state not in _WAITING
-
     try:
-        wait_until(rests, "rest of GitMesh", _REST_SECONDS)
-        return Moment(world, reports[-1], tuple(mesh_objects(cluster)))
+        yield Syncing(cluster)
     finally:
         cluster.close()
+
+
+class Syncing:
+    """A source with a history, and what GitMesh remembers from one cycle to the next."""
+
+    def __init__(self, cluster: KubeCluster) -> None:
+        self._cluster = cluster
+        self._source = History("policies")
+        self._memo = Memo()
+
+    def rest(self, world: World) -> Moment:
+        """The world once its policies were committed and GitMesh has come to rest. Raises LabError where it
+        never does.
+        """
+        self._source.commit(json_stream(world.policies), good=True)
+        reports: list[Report] = []
+
+        def rests() -> bool:
+            reports.append(cycle(self._source, self._cluster, self._memo, self._cluster.clock()))
+            result = reports[-1].clusters[CLUSTER]
+            return not (result.plan and result.plan.writes) and result.state not in _WAITING
+
+        wait_until(rests, "rest of GitMesh", _REST_SECONDS)
+        return Moment(world, reports[-1], tuple(mesh_objects(self._cluster)))

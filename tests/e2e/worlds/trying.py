@@ -6,14 +6,18 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.e2e.worlds.cluster import StandingWorld, standing
 from tests.e2e.worlds.judged import StandingMoment
 from tests.e2e.worlds.routed import RoutedCalls
-from tests.e2e.worlds.syncing import synced
+from tests.e2e.worlds.syncing import syncing
+from tests.e2e.worlds.written import refused
 from tests.lab.build import Binaries, ConformancePrograms
+from tests.lab.process import LabError
+from tests.worlds.drawing import World
 from tests.worlds.histories import history
 from tests.worlds.laws import LAWS
 from tests.worlds.playing import Moment
@@ -28,28 +32,52 @@ class TriedForReal:
     left: Counter[str] = field(default_factory=Counter)
     seconds: float = 0
 
+    def add(self, other: TriedForReal) -> None:
+        """Count what came of another moment, too."""
+        self.wrong += other.wrong
+        self.asked += other.asked
+        self.left += other.left
+
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(self.asked.items()))
         return f"{len(self.wrong)} wrong; {counts or 'nothing asked'}; {self.seconds:.1f} s"
 
 
 def tried(seed: int, binaries: Binaries, programs: ConformancePrograms) -> TriedForReal:
-    """Bring up the first world of the seed's history. Raises LabError where rights or programs lack."""
-    began = time.monotonic()
-    first, *rest = history(seed)
-    with tempfile.TemporaryDirectory() as folder, standing(binaries, programs, first) as stands:
-        moment = synced(first, stands.api, Path(folder))
-        found = judged(moment, stands)
-    found.left["moments: later ones of a history"] += len(rest)
+    """Bring up the world of a seed, and then what becomes of it. What does not come up is wrong, too."""
+    began, found = time.monotonic(), TriedForReal()
+    try:
+        _play(found, history(seed), binaries, programs)
+    except LabError as error:
+        found.wrong.append(f"the lab: {error}")
     found.seconds = time.monotonic() - began
     return found
+
+
+def _play(
+    found: TriedForReal, worlds: Sequence[World], binaries: Binaries, programs: ConformancePrograms
+) -> None:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stands = stack.enter_context(standing(binaries, programs, worlds[0]))
+        gitmesh = stack.enter_context(syncing(stands.api, Path(folder)))
+        for number, world in enumerate(worlds):
+            if number:
+                stands.become(world)
+            found.left["strangers: a DENY without rules, which Istio refuses"] += refused(world)
+            moment = gitmesh.rest(world)
+            found.add(judged(moment, stands))
+            if moment.refused:
+                found.left["moments: after a refusal"] += len(worlds) - number - 1
+                break
+    found.asked[f"{_kind(worlds[0])} worlds"] += 1
 
 
 def judged(moment: Moment, stands: StandingWorld) -> TriedForReal:
     """What the proxies of a world do, against all that is said of it."""
     stands.settled()
     if moment.refused:
-        return TriedForReal(left=Counter({"worlds: policies that are refused as a whole": 1}))
+        return TriedForReal(left=Counter({"moments: policies that are refused as a whole": 1}))
     judge, routes = StandingMoment(moment, stands), RoutedCalls()
     wrong = [
         *_named("proxies_do_as_read", judge.proxies_do_as_read()),
@@ -60,17 +88,18 @@ def judged(moment: Moment, stands: StandingWorld) -> TriedForReal:
         *_named("no verdict", judge.dialled.odd),
     ]
     asked = {
-        f"{_kind(moment)} worlds": 1,
+        "moments": 1,
         "pods": len(stands.pods),
         "verdicts": judge.dialled.verdicts,
         "requests": judge.dialled.requests + routes.requests,
         "routed calls": routes.calls,
     }
+    wrong = [f"[{moment.world.story}] {text}" for text in wrong]
     return TriedForReal(wrong, Counter(asked), judge.left + judge.dialled.left + routes.left)
 
 
-def _kind(moment: Moment) -> str:
-    manner = moment.world.manner
+def _kind(world: World) -> str:
+    manner = world.manner
     return "ambient" if manner.ambient else "two-revision" if manner.revisions else "sidecar"
 
 

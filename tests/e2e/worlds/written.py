@@ -13,14 +13,14 @@ import yaml
 from gitmesh.model.workloads import Workload
 from tests.lab.apiclient import Object
 from tests.lab.bookshop import GATEWAY_NAME, HBONE_PORT, REVISION, LabCluster, LabWorkload, Proxy
-from tests.lab.installation import ISTIO_VERSION, MARKS, PodPlace
+from tests.lab.installation import ISTIO_VERSION, MARKS
 from tests.worlds.drawing import CLUSTER, World
 from tests.worlds.truth import PORTS, settings, trust_domain, truth
 
 NODE = f"{CLUSTER}-1"
 CALLER_IP = "10.0.0.9"
 """Where the judge's callers are (tests/soundness/requests.py)."""
-_SUBNET = "10.24"
+SUBNET = "10.24"
 _INSTALLED = frozenset({"Deployment", "ConfigMap", "DaemonSet"})
 """Kinds of which a world has those of the mesh's installation alone: the lab writes its own."""
 
@@ -33,10 +33,16 @@ class Stood:
 
     planes: tuple[LabCluster, ...]
     objects: tuple[Object, ...]
-    pods: tuple[PodPlace, ...]
+    workloads: tuple[LabWorkload, ...]
+    """One for each pod."""
     revisions: Mapping[str, str]
     unseen: Mapping[str, tuple[int, ...]]
     settings: Mapping[str, object]
+
+    @property
+    def ambient(self) -> bool:
+        """Whether some of its pods may be in ambient."""
+        return self.planes[0].dataplane == "ambient"
 
 
 def stood(world: World) -> Stood:
@@ -44,18 +50,31 @@ def stood(world: World) -> Stood:
     facts = truth(world)
     bodies = _newest(world)
     doors = [one for one in bodies if one["kind"] == "Gateway" and _is_programmed(one)]
-    workloads = [*map(_workload, facts.workloads), *map(_waypoint, doors)]
-    pods = tuple(PodPlace(one, one.pods[0], f"{_SUBNET}.0.{n}") for n, one in enumerate(workloads, 10))
-    written = [_written(one, facts.workloads) for one in bodies if one["kind"] not in _INSTALLED]
+    workloads = (*map(_workload, facts.workloads), *map(_waypoint, doors))
+    written = [_written(one, facts.workloads) for one in bodies if _is_written(one)]
     objects = (*written, *(part for door in doors for part in _deployed(door)))
     return Stood(
         tuple(_plane(world, mesh.revision or REVISION) for mesh in facts.meshes),
         objects,
-        pods,
+        workloads,
         {one.name: _revision(one) for one in facts.workloads},
         {one.name: tuple(p for p in PORTS if one.mesh and not one.guards(p)) for one in facts.workloads},
         yaml.safe_load(settings(world)) or {},
     )
+
+
+def refused(world: World) -> int:
+    """How many of its objects Istio's validation refuses: a DENY without rules, which would deny nobody."""
+    return sum(map(_is_idle, _newest(world)))
+
+
+def _is_written(body: Object) -> bool:
+    return body["kind"] not in _INSTALLED and not _is_idle(body)
+
+
+def _is_idle(body: Object) -> bool:
+    is_deny = body["kind"] == "AuthorizationPolicy" and body["spec"].get("action") == "DENY"
+    return is_deny and "rules" not in body["spec"]
 
 
 def _plane(world: World, revision: str) -> LabCluster:
@@ -63,7 +82,7 @@ def _plane(world: World, revision: str) -> LabCluster:
         name=CLUSTER,
         trust_domain=trust_domain(world),
         region="eu",
-        subnet=_SUBNET,
+        subnet=SUBNET,
         namespaces={},
         workloads=(),
         services=(),

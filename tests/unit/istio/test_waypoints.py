@@ -133,6 +133,12 @@ def test_istiod_says_whether_a_service_is_bound(place: str, told: str, takes: bo
     assert found.principals([MESH]) == [f"cluster.local/ns/{place}/sa/waypoint"]
 
 
+def test_a_headless_service_is_bound_to_no_effect() -> None:
+    found = binding(replace(bound(), headless=True), [mesh()])
+    assert found is not None
+    assert "headless" in found.trouble
+
+
 def test_gateways_go_through_waypoints_where_they_are_told_to() -> None:
     key = "istio.io/ingress-use-waypoint"
     assert gateways_come_by(bound(**{key: "true"}), [mesh()])

@@ -115,6 +115,10 @@ def binding(service: Service, meshes: Sequence[Mesh]) -> Binding | None:
     states = (_pairs(mesh.settings.get(WAYPOINTS, "")).get("/".join(place)) for mesh in meshes)
     state = next(filter(None, states), "")
     trouble = _TROUBLE[state] if state else "does not exist"
+    # istiod says of a headless Service, too, that it is bound; but it has no address by which a ztunnel would
+    # know that a connection is for it (ztunnel, src/proxy/outbound.rs, build_request).
+    if not trouble and service.headless:
+        trouble = "takes nothing that is for it, as it is headless: its clients call pods by their addresses"
     told = service.conditions.get(_CONDITION, "")
     if not trouble and told == "False":
         trouble = f"does not take it (condition {_CONDITION} of the Service)"

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 
 	"golang.org/x/net/http2"
 	"istio.io/istio/pkg/workloadapi"
@@ -74,6 +75,10 @@ func (c *carrier) tunnels(raw net.Conn) {
 	}
 	state := secure.ConnectionState()
 	who, err := peer(&state, addressOf(raw))
+	if err == nil && !strings.HasPrefix(who.principal, c.mine.trustDomain+"/") {
+		// As Istio's does, whoever has signed it (src/tls/workload.rs, TrustDomainVerifier).
+		err = fmt.Errorf("%s is of another trust domain", who.principal)
+	}
 	if err != nil {
 		note(err)
 		return
