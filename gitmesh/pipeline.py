@@ -23,14 +23,15 @@ from gitmesh.planning.elsewhere import Elsewhere, OtherCluster
 from gitmesh.planning.guard import consent_of
 from gitmesh.planning.lately import lately
 from gitmesh.planning.options import Memo, Options
+from gitmesh.planning.remaining import remaining
 from gitmesh.planning.remembering import known_meshes
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
 from gitmesh.planning.withheld import left, withheld
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
-from gitmesh.reasoning.detours import detours
-from gitmesh.reasoning.probes import cut_off
+from gitmesh.reasoning.together import shown_together
 from gitmesh.resolution.resolve import resolve
 from gitmesh.resolution.selection import rolling_labels
+from gitmesh.status.bearing import in_states
 
 
 def quiet(_text: str) -> None:
@@ -130,7 +131,7 @@ class _Run:
             sources=revisions.sources,
             policies=revisions.policies,
             clusters=results,
-            diagnostics=with_excerpts(in_order(self.diagnostics), revisions.snapshots),
+            diagnostics=with_excerpts(in_order(self.diagnostics), revisions.chosen),
             seconds=dict(self.seconds),
         )
 
@@ -195,7 +196,8 @@ class _Run:
             revisions.policies, facts, self.options.clusters, self.memo.resolved, self.translators
         )
         builds, said = build(resolution, facts, self.translators, self.options.instance, self.memo.built)
-        all_said = (*resolution.diagnostics, *said, *_seen_together(builds, facts))
+        together = (one for name in builds for one in shown_together(_known(facts[name]), builds[name]))
+        all_said = (*resolution.diagnostics, *said, *together)
         # Where facts are missing, what has no object may have its Service in what was not read.
         if all(known is not None and known.complete for known in facts.values()):
             all_said = (*all_said, *dropped(revisions.policies, builds, [*self.diagnostics, *all_said]))
@@ -214,6 +216,9 @@ class _Run:
             if result.ledger is not None:
                 self.memo.ledgers[name] = result.ledger
         self.diagnostics += left(revisions.policies, results, self.diagnostics)
+        if not revisions.absent:  # else what is gone is not known
+            self.diagnostics += remaining(revisions.homes.keys(), results, self.translators)
+        results = dict(in_states(results, self.diagnostics))
         # Last: such a cluster may have a build of its last facts, but nothing of it was written.
         for name in self.read.unreachable:
             results[name] = replace(
@@ -276,15 +281,6 @@ class _Run:
             )
 
         return work
-
-
-def _seen_together(
-    builds: Mapping[str, Build], facts: Mapping[str, ClusterFacts | None]
-) -> Iterator[Diagnostic]:
-    """What only all units of a cluster together show."""
-    for name, built in builds.items():
-        yield from detours(_known(facts[name]), built)
-        yield from cut_off(_known(facts[name]), built)
 
 
 def _known(facts: ClusterFacts | None) -> ClusterFacts:

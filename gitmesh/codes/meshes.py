@@ -137,4 +137,16 @@ MESHES: tuple[Code, ...] = (
             " split, mirror. Or accept it, where the clients have proxies."
         ),
     ),
+    Code(
+        code="GM326",
+        name="NotFollowed",
+        severity="warning",
+        summary="Clients in one mesh do not follow what is decided for a destination in another.",
+        cause=(
+            "Nothing tells which pods a mesh of the Gateway API serves, so it is presumed of those that no"
+            " other mesh knows, and destinations of other meshes are not its own: what policies say of them"
+            " is written for the clients of these."
+        ),
+        fix="Bring the clients into the destination's mesh, or name the clients that are meant in `sources`.",
+    ),
 )

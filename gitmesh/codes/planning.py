@@ -147,6 +147,19 @@ PLANNING: tuple[Code, ...] = (
         fix="Mend the errors of the policy, or take it out; then the object becomes what the others say.",
     ),
     Code(
+        code="GM414",
+        name="Remains",
+        severity="warning",
+        summary="An object of ours stays though no policy in force says it any more.",
+        cause=(
+            "Errors hold the destination that it is for, or may be for where an older version wrote the"
+            " ledger, so what is live there stays: without it more might be admitted, or requests go nowhere."
+            " An error where it may admit callers that a default of Deny refuses."
+        ),
+        fix="Mend the errors that hold the destination; then it goes by itself.",
+        hint="Mend the findings that hold it, then it goes by itself; or delete it: nobody makes it again.",
+    ),
+    Code(
         code="GM415",
         name="Nameless",
         severity="warning",

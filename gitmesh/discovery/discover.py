@@ -107,6 +107,7 @@ class _Members:
         self._homes = homes
         self._owned = _owned_by_gateways(rows)
         self._presumed = {mesh.name for mesh in meshes if mesh.presumed}
+        self._controlling = {mesh.namespace for mesh in meshes}
         own = ((t, tuple(mesh for mesh in meshes if mesh.translator == t.name)) for t in translators)
         self._translators = tuple((translator, found) for translator, found in own if found)
         self._namespaces = {row.name: dict(row.labels) for row in rows.namespaces}
@@ -121,7 +122,10 @@ class _Members:
         ]
         # False sorts first: an answer of a mesh that only presumes the pod is its own counts where no other
         # does.
-        return min(answers, key=lambda answer: answer.mesh in self._presumed, default=None)
+        found = min(answers, key=lambda answer: answer.mesh in self._presumed, default=None)
+        # A control plane is in no mesh, not even in one of which nothing tells whom it serves.
+        beside = namespace in self._controlling and found is not None and found.mesh in self._presumed
+        return None if beside else found
 
     def is_gateway(self, workload: WorkloadKey) -> bool:
         """Whether pods that are set up as a gateway's are one's: what they say of themselves is no

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from gitmesh.model.empty import no_items
+from gitmesh.model.naming import mesh_label
 from gitmesh.model.ownership import WHOLE, Ownership
 
 if TYPE_CHECKING:
@@ -156,6 +157,11 @@ class Build(Struct, frozen=True, kw_only=True):
     narrowing: Mapping[ObjectKey, Narrowing] = {}
     rivals: Mapping[ObjectKey, tuple[Manifest, ...]] = {}
     sound: Mapping[UnitKey, frozenset[str]] = {}
+
+    def mesh_of(self, manifest: Manifest) -> str:
+        """How findings on one of its objects name the mesh that the object is for."""
+        mine = (mesh for mesh in self.meshes if mesh.translator == manifest.writer)
+        return mesh_label(mine, {unit.name for unit in manifest.units if unit.half == "mesh"})
 
     @property
     def holds(self) -> bool:

@@ -1,8 +1,13 @@
-"""Names of fields: snake case in Python, camel case in YAML."""
+"""Names of fields, snake case in Python and camel case in YAML, and how findings name meshes."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gitmesh.model.facts import Mesh
 
 _INITIALS = {"http": "HTTP"}
 """Words that keep their capitals inside a name."""
@@ -15,3 +20,10 @@ def camel(name: str) -> str:
     """
     head, *rest = name.strip("_").split("_")
     return head + "".join(_INITIALS.get(part) or part.capitalize() for part in rest)
+
+
+def mesh_label(meshes: Iterable[Mesh], among: Collection[str] = ()) -> str:
+    """How a finding names the meshes of one translator that it is about: those `among` these names, and all
+    of them where none is."""
+    names = [mesh.name for mesh in meshes]
+    return ", ".join([name for name in names if name in among] or names)

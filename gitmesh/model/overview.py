@@ -63,6 +63,7 @@ class Complaint(Struct, frozen=True, kw_only=True):
     hint: str = ""
     source: str = ""
     cluster: str = ""
+    mesh: str = ""
     at: str = ""
 
 

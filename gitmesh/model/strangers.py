@@ -142,13 +142,19 @@ class Around(Struct, frozen=True, kw_only=True):
     """What stands around one destination. `plaintext`: its pods take no mTLS, as a policy says. `ways` are
     the Services (namespace, name) among it and those that share its pods whose requests come to pods without
     a proxy of their own through one that sees them, and that decides them as this destination says. It sees
-    requests, and not from which address."""
+    requests, and not from which address. `shut` are those whose requests come through one that the pods
+    refuse altogether, as it sends on what is decided otherwise. `direct`: no proxy is ahead of the
+    destination, so nobody routes the requests of clients that have none of their own. `common`: how requests
+    go there is said in a form that clients of other meshes may follow, too."""
 
     overrides: tuple[Override, ...] = ()
     contenders: tuple[Contender, ...] = ()
     displaced: tuple[Displaced, ...] = ()
     plaintext: bool = False
     ways: tuple[tuple[str, str], ...] = ()
+    shut: tuple[tuple[str, str], ...] = ()
+    direct: bool = False
+    common: bool = False
 
 
 ALONE = Around()

@@ -80,4 +80,5 @@ def _told(built: Build, key: ObjectKey, aside: Aside) -> Diagnostic:
     manifest = built.manifests[key]
     behind = blame(manifest.policies, manifest.fields.values())
     text = f"in {built.cluster}, {aside.by} decides about the same pods: {aside.text}"
-    return finding("GM410", text, cluster=built.cluster, severity=Severity.INFO, **behind)
+    mesh = built.mesh_of(manifest)
+    return finding("GM410", text, cluster=built.cluster, mesh=mesh, severity=Severity.INFO, **behind)

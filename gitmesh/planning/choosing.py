@@ -13,12 +13,12 @@ from gitmesh.errors import GoneError, SourceError
 from gitmesh.parsing.parse import duplicates, parse
 from gitmesh.planning.agreeing import blamed_fallbacks, culprits
 from gitmesh.planning.candidates import VACANT, Candidate, vacancy, whole
-from gitmesh.planning.revisions import Revisions, Terms
+from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
 from gitmesh.planning.target import Proven, evidence, is_forward
 from gitmesh.resolution.check import check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping, Sequence
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
     from gitmesh.model.ledger import Ledger
     from gitmesh.model.snapshot import Snapshot
@@ -119,7 +119,7 @@ class _Choice:
     def _consider(self, candidate: Candidate, tip: Snapshot) -> None:
         """Put the tip in force, unless it is wrong in itself."""
         said = self._take(candidate, tip)
-        self.diagnostics += said
+        self.diagnostics += with_excerpts(said, self._chosen)
         if any(diagnostic.is_error for diagnostic in said):
             self._refuse(candidate)
 
@@ -218,7 +218,7 @@ class _Choice:
             guilty = culprits(self.candidates, said, self._contradictions)
             errors = [one for one in said if one.is_error]
             if guilty:
-                self.diagnostics += errors
+                self.diagnostics += with_excerpts(errors, self._chosen)
                 for candidate in guilty:
                     self._refuse(candidate)
             elif not self.terms.review and (fallen := blamed_fallbacks(self.candidates, errors)):
@@ -227,6 +227,12 @@ class _Choice:
             else:
                 self.diagnostics += said if self.terms.review else [one for one in said if not one.is_error]
                 return
+
+    @property
+    def _chosen(self) -> Mapping[str, Snapshot]:
+        """The revisions whose policies are looked at now. Findings on a tip keep its lines: where it is
+        refused, the same lines of what is in force instead may say something else."""
+        return {one.source.name: one.chosen for one in self.candidates if one.chosen is not None}
 
     def _contradictions(self, members: Iterable[Candidate]) -> tuple[Diagnostic, ...]:
         policies = [policy for candidate in members for policy in candidate.policies]
@@ -269,7 +275,7 @@ class _Choice:
         return Revisions(
             policies=tuple(policies),
             sources={candidate.source.name: candidate.result for candidate in candidates},
-            snapshots={c.source.name: c.tip for c in candidates if c.tip is not None},
+            chosen=self._chosen,
             diagnostics=tuple(self.diagnostics),
             absent=frozenset(
                 c.source.name for c in candidates if c.chosen is None or (c.refused and c.vacant)

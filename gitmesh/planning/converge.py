@@ -15,7 +15,7 @@ from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.ledger import Stored
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import WITHDRAWING, Live, Observed, Outcome, Plan
-from gitmesh.model.report import ClusterResult, State, worst
+from gitmesh.model.report import ClusterResult, State
 from gitmesh.planning.adapting import adapted_to
 from gitmesh.planning.diff import diff
 from gitmesh.planning.elsewhere import ALONE, Asking, Elsewhere
@@ -28,10 +28,10 @@ from gitmesh.planning.ownership import behind
 from gitmesh.planning.readings import ask_again, by_name, unvouched
 from gitmesh.planning.remembering import holds_of
 from gitmesh.planning.verdicts import TAKEN_WITH_WARNING, Evidence, brief, verdicts
-from gitmesh.status.states import never_applied, state_of
+from gitmesh.status.states import never_applied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping, Sequence
+    from collections.abc import Callable, Mapping, MutableMapping
 
     from gitmesh.model.facts import ClusterFacts, Mesh
     from gitmesh.model.ledger import Ledger
@@ -108,7 +108,7 @@ def converge(
         ledger=ledger,
         verdicts=found.of,
     )
-    return replace(result, state=_state(result, plan, built, diagnostics, applied=writing)), diagnostics
+    return replace(result, state=_state(result, plan, built, applied=writing)), diagnostics
 
 
 def _knowing(ledger: Ledger, facts: ClusterFacts, cycle: Cycle) -> Ledger:
@@ -248,10 +248,9 @@ def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
     return said
 
 
-def _state(
-    result: ClusterResult, plan: Plan, built: Build, diagnostics: Sequence[Diagnostic], *, applied: bool
-) -> State:
-    """The worst that is true of the cluster."""
+def _state(result: ClusterResult, plan: Plan, built: Build, *, applied: bool) -> State:
+    """The worst that plan and outcomes say of the cluster; what findings of any step say of it comes on top
+    (`status.states`)."""
     outcomes = result.outcomes
     if any(not outcome.ok and not outcome.pending for outcome in outcomes):
         return State.FAILED
@@ -267,4 +266,4 @@ def _state(
         return State.PENDING
     if plan.writes and not applied:
         return State.PENDING if never_applied(result) else State.DRIFTED
-    return worst(filter(None, map(state_of, (d for d in diagnostics if d.is_error))))
+    return State.SYNCED

@@ -34,13 +34,13 @@ from gitmesh.planning.fights import without_fights
 from gitmesh.planning.guard import Consent, guarded
 from gitmesh.planning.ordering import Ordering
 from gitmesh.planning.relying import relied
-from gitmesh.planning.rows import held_row
+from gitmesh.planning.rows import held_row, wanted_row
 from gitmesh.planning.scenery import Scenery
 from gitmesh.planning.unwanted import Unwanted
 from gitmesh.planning.wanting import Wanting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping, Sequence
+    from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 
     from gitmesh.diagnostics import Diagnostic
     from gitmesh.model.ledger import Stored
@@ -73,11 +73,7 @@ def diff(
     )
     wanting, unwanted = Wanting(scenery), Unwanted(scenery)
     wanted = [wanting.want(m) for m in built.manifests.values() if m.key not in built.held]
-    held = [
-        held_row(live, built, scenery.decides(live))
-        for key in sorted(built.held)
-        if (live := observed.live.get(key))
-    ]
+    held = list(_held(scenery))
     # Guarded before fights and order are looked at: consent is asked for what would go, whenever it would.
     deletions, prune_held, guarding = _guarded([*unwanted.deletions(), *unwanted.leaving()], scenery)
     peaceful, fights = without_fights([*wanted, *deletions], stored.ledger.heals, built.cluster)
@@ -104,6 +100,17 @@ def diff(
             *guarding,
         ),
     )
+
+
+def _held(scenery: Scenery) -> Iterator[Change]:
+    """The objects that findings hold: those that stay as they are, and those that are not made."""
+    built, live = scenery.built, scenery.observed.live
+    for key in sorted(built.held):
+        if key in live:
+            yield held_row(live[key], built, scenery.decides(live[key]))
+        elif key in built.manifests:
+            note = "it is not made while findings on what it is for hold it"
+            yield wanted_row(Action.HELD, built.manifests[key], body=None, note=note)
 
 
 def _guarded(

@@ -93,4 +93,5 @@ def _told(built: Build, chosen: Manifest, rivals: Iterable[Manifest]) -> Diagnos
     )
     severity = Severity.ERROR if chosen.decides in GUARDING else None
     behind = blame(chosen.policies, chosen.fields.values())
-    return finding("GM417", text, cluster=built.cluster, severity=severity, **behind)
+    mesh = built.mesh_of(chosen)
+    return finding("GM417", text, cluster=built.cluster, mesh=mesh, severity=severity, **behind)

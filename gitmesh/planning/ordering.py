@@ -11,16 +11,16 @@ before all access, and what it widens after that.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.admission import GUARDING, NARROWING, Effect
+from gitmesh.model.admission import GUARDING, Effect
 from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Change, Turn
+from gitmesh.planning.kept_away import KeptAway
 from gitmesh.planning.moves import Move, body_in, staged, state_between
 from gitmesh.planning.rows import in_state, is_same
 
@@ -42,7 +42,7 @@ class Ordering:
         self.diagnostics: list[Diagnostic] = []
         self.rows = [row for row in rows if row.writes]
         self.moves = {row.key: self._move(row) for row in self.rows if row.decides in GUARDING}
-        self.away = self._away(rows)
+        self.kept = KeptAway(rows, self.moves.keys(), scenery)
         # A mode of mTLS that widens waits for these: whoever is told by identity must be told apart until
         # then.
         access = [move for move in self.moves.values() if move.row.decides == "access"]
@@ -83,61 +83,6 @@ class Ordering:
     def _is_everywhere(move: Move) -> bool:
         """Whether it may be about pods of every namespace: mTLS is, and what closes by existing may be."""
         return move.row.decides == "trust" or move.effect is Effect.CLOSES
-
-    # --- what is not as it is wanted after this plan, and so refuses too little
-
-    def _away(self, rows: Sequence[Change]) -> Mapping[str, ObjectKey]:
-        """By namespace an object that would narrow who may call and is kept from it, "" for one that is about
-        all of them. There nothing refuses less meanwhile, and nowhere else: what a tenant makes holds nobody
-        else's, so only what a mesh has in its root namespace is about all. What errors hold is as it is to
-        be.
-        """
-        roots = {mesh.root_namespace for mesh in self.scenery.built.meshes} - {""}
-        kept = (row.key for row in rows if self._is_kept_away(row, roots))
-        found = sorted((*kept, *self._staying()), reverse=True)
-        # Only who may write a mesh's root namespace can write what is about all pods.
-        everywhere = [key for key in found if key.namespace in roots]
-        # Found in reverse, so that the first by name of each namespace is the one that is told.
-        away = {key.namespace: key for key in found}
-        return {**away, "": everywhere[-1]} if everywhere else away
-
-    def _is_kept_away(self, row: Change, roots: Collection[str]) -> bool:
-        """Whether a stranger in its place, a finalizer, or what it waits for keeps a wanted object away. What
-        a stranger's object does instead counts in the root namespaces of meshes alone, which no tenant has.
-        """
-        wanted = self.scenery.built.manifests.get(row.key)
-        if wanted is None or row.decides not in GUARDING or row.writes:
-            return False
-        if row.action not in (Action.CONFLICT, Action.HELD) and not row.staged:
-            return False
-        # A tenant who puts an object of his own in our place must not be able to hold up what others are
-        # denied.
-        tenants = row.action is Action.CONFLICT and row.key.namespace not in roots
-        before = body_in(row.before)
-        after = wanted.ownership.onto(decode(wanted.body), before)
-        # Of somebody else's object the rest is as it is: there is no state without it.
-        there = None if tenants and wanted.ownership.is_object else before
-        return self.scenery.writers[row.key].effect(there, after) in NARROWING
-
-    def _staying(self) -> Iterator[ObjectKey]:
-        """Ours that nobody wants and this plan does not delete, for whatever reason: it is protected, too
-        many would go, its finalizers wait, or the ledger that tells what may go is lost."""
-        built, live = self.scenery.built, self.scenery.observed.live
-        going = {row.key for row in self.rows if row.withdraws}
-        ours = (
-            key for key in live.keys() - built.manifests.keys() - built.held - going if self._is_ours(key)
-        )
-        for key in ours:
-            before, mine = decode(live[key].body), self.scenery.ours_in(live[key])
-            rest = mine.rest(before) if mine else None
-            if self.scenery.writers[key].effect(before, rest) in NARROWING:
-                yield key
-
-    def _is_ours(self, key: ObjectKey) -> bool:
-        return (
-            self.scenery.ours_in(self.scenery.observed.live[key]) is not None
-            and self.scenery.writers.get(key) is not None
-        )
 
     # --- what a change does
 
@@ -203,15 +148,15 @@ class Ordering:
 
     def _of_access(self, move: Move) -> Iterator[Change]:
         row, deletes = move.row, move.row.withdraws
-        other = self.away.get(row.key.namespace) or self.away.get("")
+        other = self.kept.narrowing(row.key.namespace)
         away = f"refuses what it refused until {other} is as it is wanted" if other else ""
         match move.effect:
             case Effect.CLOSES:
                 # It waits for no grant: one that cannot be written would keep all others' pods open. And
                 # no grant waits for it: one that follows a Service to other pods leaves the old ones open
-                # until this is written, but nothing selected those in the revision before either, and by
-                # waiting the new ones would be closed to callers whom both revisions admit. No one object can
-                # select old and new: the labels they share may be on pods that others guard.
+                # until this is written, but so does the revision before, now that no Service selects them,
+                # and by waiting the new ones would be closed to callers whom both revisions admit. No one
+                # object can select old and new: the labels they share may be on pods that others guard.
                 if move.between is not None and row.key.namespace in self.granting:
                     yield state_between(move, Turn.PREPARES, "keeps who may call until all grants are there")
                 yield replace(row, turn=Turn.CLOSES)
@@ -227,6 +172,10 @@ class Ordering:
             # Deleting the last grant may open the pods, where the first one closed them to all others.
             case Effect.BOTH if deletes and not move.refuses:
                 yield self._withdrawn(row)
+            # A grant to callers whom a refusal beside it would keep out, and cannot. One that also loses some
+            # is written: a withdrawal waits for nothing that a tenant could put in the way.
+            case Effect.WIDENS | Effect.BOTH if not move.refuses and (missed := self._unrefused(move)):
+                yield self._waits(row, f"grants no more than before until {missed} is as it is wanted")
             case _ if not move.refuses:
                 if move.effect is Effect.BOTH and move.between is not None and self._is_refused(row):
                     yield state_between(move, Turn.PREPARES, _NOBODY)
@@ -249,42 +198,12 @@ class Ordering:
     def _withdrawn(self, row: Change) -> Change:
         """A grant that goes and may leave its pods open to all, as the first of its kind closed them: not
         before there is what is to close them, or to refuse."""
-        missing = self._missed(row.key.namespace)
+        missing = self.kept.missed(row.key.namespace)
         if missing is not None:
             return self._waits(row, f"closes what it grants until {missing} is as it is wanted")
         near = (self.moves[key] for key in self._near(row))
         closing = tuple(one.row.key for one in near if one.refuses or self._is_everywhere(one))
         return replace(row, turn=Turn.WITHDRAWS, relies_on=(*row.relies_on, *closing))
-
-    def _missed(self, namespace: str) -> ObjectKey | None:
-        """What is to close or to refuse there when a grant has gone, and is kept away.
-
-        A refusal may be missed by whom the grant alone kept out, so the grant stays, with those whom it
-        admitted until now; where all is closed anyway nobody comes in, and it goes. What keeps a refusal away
-        may be a tenant's: it is missed in that namespace alone.
-        """
-        everywhere = self.away.get("")
-        if everywhere is not None and self._closes(everywhere):
-            return everywhere
-        return None if self._stays_closed else self.away.get(namespace)
-
-    @cached_property
-    def _stays_closed(self) -> bool:
-        """Whether every mesh has what closes all of it by existing, and keeps it."""
-        live, roots = self.scenery.observed.live, {mesh.root_namespace for mesh in self.scenery.built.meshes}
-        there = (key for key in self.scenery.built.manifests if key.namespace in roots and key in live)
-        closed = {
-            key.namespace
-            for key in there
-            if key not in self.moves
-            and self.scenery.writers[key].effect(None, decode(live[key].body)) is Effect.CLOSES
-        }
-        return closed == roots
-
-    def _closes(self, key: ObjectKey) -> bool:
-        wanted = self.scenery.built.manifests.get(key)
-        effect = self.scenery.writers[key].effect
-        return wanted is not None and effect(None, decode(wanted.body)) is Effect.CLOSES
 
     def _near(self, row: Change) -> tuple[ObjectKey, ...]:
         """What narrows who may call the same pods, perhaps: objects of its namespace, and what closes by
@@ -295,10 +214,20 @@ class Ordering:
     def _hangs_together(self, row: Change) -> bool:
         return any(key != row.key for key in self._near(row))
 
+    def _unrefused(self, move: Move) -> ObjectKey | None:
+        """What is to refuse at the pods of a grant that admits more, and is somebody else's. A heal brings
+        back what was admitted; and the first grant closes as it comes, unless all is closed already.
+        """
+        only_admits = move.effect is Effect.WIDENS
+        if move.row.action is Action.CREATE:
+            only_admits = self.kept.stays_closed
+        return self.kept.refusal(move.row) if only_admits and not move.row.drift else None
+
     def _is_refused(self, row: Change) -> bool:
-        """Whether something comes to refuse otherwise at the pods of a grant, perhaps. What closes them or
-        grants otherwise is no reason to rest, in which nobody is let in whom both revisions do."""
-        return any(self.moves[key].refuses for key in self._near(row))
+        """Whether something comes to refuse at the pods of a grant, perhaps. What closes them or grants
+        otherwise is no reason for it to rest, in which nobody is let in whom both revisions do."""
+        near = (self.moves[key] for key in self._near(row))
+        return any(one.refuses and one.row.decides == "access" for one in near)
 
     def _released(self, row: Change) -> Change:
         return replace(row, turn=Turn.RELEASES, relies_on=(*row.relies_on, *self._near(row)))

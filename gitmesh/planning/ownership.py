@@ -65,11 +65,16 @@ def policies_of(live: Live, entry: Entry | None = None) -> tuple[str, ...]:
 def policies_behind(live: Live, entry: Entry | None) -> frozenset[str]:
     """The policies that what is ours of an object came from: by the ledger where it knows them, as it does of
     what decides who may call, for a tenant can change what the object says of itself; else by that."""
+    return policies_known(policies_of(live, entry), entry)
+
+
+def policies_known(marked: Iterable[str], entry: Entry | None) -> frozenset[str]:
+    """The same of an object that is `marked` with these policies."""
     if entry is None or not entry.units or any(unit.half != "access" for unit in entry.units):
-        return frozenset(policies_of(live, entry))
+        return frozenset(marked)
     # The empty name stands for what an older version did not tell by policy.
     known = frozenset(policy for policies in entry.parts.values() for policy in policies)
-    return known if known and "" not in known else frozenset(policies_of(live))
+    return known if known and "" not in known else frozenset(marked)
 
 
 def is_marked(live: Live, cluster: str, instance: str) -> bool:

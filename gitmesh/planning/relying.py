@@ -111,20 +111,20 @@ class _Relying:
             theirs = self._theirs(key)
             for links in self._versions(key):
                 for ref in links.uses:
-                    (strangers if ref in theirs else ours)[ref].add(key)
+                    (strangers if theirs is None or ref in theirs else ours)[ref].add(key)
         # What is about to use it counts: the same plan could bring the user and take what it uses.
         for key, pair in self.changing.items():
             for ref in pair.after.uses:
                 ours[ref].add(key)
         return ours, strangers
 
-    def _theirs(self, key: ObjectKey) -> frozenset[Ref]:
-        """What an object uses by what of it is somebody else's."""
+    def _theirs(self, key: ObjectKey) -> frozenset[Ref] | None:
+        """What an object uses by what of it is somebody else's; None for all of it."""
         live = self.live.get(key)
-        part = self.scenery.strangers_part(live) if live and self.of_live[key].uses else None
+        part = self.scenery.strangers_part(live) if live else None
         if part is None:
             return frozenset()
-        return self.of_live[key].uses if part is live else self.reader.links(key, part.body).uses
+        return None if part is live else self.reader.links(key, part.body).uses
 
     def _offers(self) -> Mapping[Ref, set[ObjectKey]]:
         """What is there once the rows are written, and by which objects."""

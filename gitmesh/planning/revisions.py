@@ -23,14 +23,14 @@ _SHORTEST = 7
 class Revisions(Struct, frozen=True, kw_only=True, dict=True):
     """What the sources say together.
 
-    `absent` are the sources of which not everything is in force that should be: what they say of an object is
-    unknown, so their part of it stays. `homes` maps a policy to its source. `approved` are the holds of
-    sources that somebody ended, by id, with the text.
+    `chosen` are the revisions that the policies are of. `absent` are the sources of which not everything is
+    in force that should be: what they say of an object is unknown, so their part of it stays. `homes` maps a
+    policy to its source. `approved` are the holds of sources that somebody ended, by id, with the text.
     """
 
     policies: tuple[Policy, ...] = ()
     sources: Mapping[str, SourceResult] = {}
-    snapshots: Mapping[str, Snapshot] = {}
+    chosen: Mapping[str, Snapshot] = {}
     diagnostics: tuple[Diagnostic, ...] = ()
     absent: frozenset[str] = frozenset()
     lost: bool = False

@@ -137,4 +137,6 @@ def _why(live: Live, built: Build) -> str:
     if not built.complete and live.key not in built.held:
         return "the cluster was read in part only"
     pending = sorted(built.pending.intersection(policies_of(live)))
-    return f"{', '.join(pending)} names what is not there" if pending else "findings on its policies hold it"
+    return (
+        f"{', '.join(pending)} names what is not there" if pending else "findings on what it is for hold it"
+    )

@@ -16,11 +16,12 @@ from msgspec import Struct
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.base import Disabled
 from gitmesh.model.conditions import RequestMatch, SourceCondition
-from gitmesh.model.features import FEATURES, Support, support_of
+from gitmesh.model.features import FEATURES, Support, Supports, support_of
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin
 from gitmesh.model.routes import Decided, Route
 from gitmesh.model.units import RoutingUnit
+from gitmesh.model.workloads import Dataplane
 
 if TYPE_CHECKING:
     from gitmesh.model.facts import ClusterFacts, Mesh
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _POLICY = "TrafficPolicy"
+_IN_NONE = "GM301"
+_MAIN: Dataplane = "sidecar"
+"""The data plane that `Translator.supports` speaks of."""
 
 
 Wish: TypeAlias = tuple[str, Origin]
@@ -45,22 +49,41 @@ class Lack(Struct, frozen=True, kw_only=True):
     text: str
 
 
-def lacks(translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts) -> tuple[Lack, ...]:
+Lacks: TypeAlias = Mapping[Dataplane, tuple[Lack, ...]]
+"""What is lacking in the form that routing is written in for destinations of each data plane."""
+
+
+def lacks(translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts) -> Lacks:
     """What of the features of routing the cluster's meshes do not have, none at all or not in this version or
-    schema. A version or schema that is not known is no reason.
+    schema. A version or schema that is not known is no reason. What a further data plane has in no version
+    the translator itself says.
     """
-    found: list[Lack] = []
-    for feature in FEATURES:
-        if feature.startswith(f"{_POLICY}."):
-            found += _lacks(feature, support_of(translator.supports, feature), translator, meshes, facts)
-    return tuple(found)
+
+    def of(supports: Supports) -> Iterator[Lack]:
+        for feature in FEATURES:
+            if feature.startswith(f"{_POLICY}."):
+                yield from _lacks(feature, support_of(supports, feature), translator, meshes, facts)
+
+    others = {
+        plane: tuple(one for one in of(supports) if one.code != _IN_NONE)
+        for plane, supports in translator.other_planes.items()
+    }
+    return {_MAIN: tuple(of(translator.supports)), **others}
+
+
+def form_of(unit: RoutingUnit, lacking: Lacks, meshes: Sequence[Mesh]) -> tuple[Lack, ...]:
+    """What is lacking in the form in which the unit is written: that of a further data plane where some of
+    the destination's pods are in it."""
+    names = {mesh.name for mesh in meshes}
+    planes = (one.dataplane for one in unit.workloads if one.mesh in names and one.dataplane != _MAIN)
+    return lacking.get(next(planes, _MAIN), lacking[_MAIN])
 
 
 def _lacks(
     feature: str, support: Support, translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts
 ) -> Iterator[Lack]:
     if support.level == "none":
-        yield Lack(feature=feature, code="GM301", text=support.note)
+        yield Lack(feature=feature, code=_IN_NONE, text=support.note)
         return
     needed = f"{translator.name.title()} {support.since}"
     for mesh in meshes:
@@ -85,21 +108,16 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part or 0) for part in match.groups()) if match else ()
 
 
-def unsupported(unit: RoutingUnit, lacking: Sequence[Lack], meshes: Sequence[Mesh]) -> tuple[Diagnostic, ...]:
-    """A finding on each thing that the unit asks for in vain."""
+def unsupported(unit: RoutingUnit, lacking: Sequence[Lack]) -> tuple[Diagnostic, ...]:
+    """A finding on each thing that the unit asks for in vain; `translating` adds cluster and mesh."""
     # Of several reasons the first is told.
     vain = {one.feature: one for one in reversed(lacking) if one.mesh in ("", *unit.meshes)}
     # A dict as an ordered set: a policy that is laid out in many rows is told once, at its line.
     found: dict[Diagnostic, None] = {}
     for feature, origin in wishes(unit) if vain else ():
         if feature in vain:
-            found[_told(vain[feature].code, vain[feature].text, origin, unit, meshes)] = None
+            found[origin.finding(vain[feature].code, vain[feature].text)] = None
     return tuple(found)
-
-
-def _told(code: str, text: str, origin: Origin, unit: RoutingUnit, meshes: Sequence[Mesh]) -> Diagnostic:
-    label = ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
-    return origin.finding(code, text, cluster=unit.written, mesh=label)
 
 
 def wishes(unit: RoutingUnit) -> Iterator[Wish]:

@@ -49,6 +49,9 @@ def _surrounded(
         contenders=tuple(sorted(one for each in found for one in each.contenders)),
         displaced=tuple(one for each in found for one in each.displaced),
         ways=tuple(sorted(one for each in found for one in each.ways)),
+        shut=tuple(sorted(one for each in found for one in each.shut)),
+        direct=any(each.direct for each in found),
+        common=any(each.common for each in found),
         plaintext=isinstance(unit, RoutingUnit) and not plain.isdisjoint(unit.meshes),
     )
     # The same unit where nothing stands around it, for translations are remembered by what they were made

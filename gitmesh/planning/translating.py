@@ -14,13 +14,14 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.empty import EMPTY, NOBODY, no_items
 from gitmesh.model.manifests import Fragment, Manifest
+from gitmesh.model.naming import mesh_label
 from gitmesh.model.objects import ObjectKey, canonical, digest
 from gitmesh.model.units import AccessUnit, DestinationUnit, MeshUnit, RoutingUnit
 from gitmesh.planning.ownership import marks
-from gitmesh.planning.supporting import Lack, unsupported
+from gitmesh.planning.supporting import Lacks, form_of, unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Iterable, Mapping, MutableMapping
 
     from gitmesh.model.facts import ClusterFacts, Mesh
     from gitmesh.model.objects import Body
@@ -47,7 +48,7 @@ class Translating(Struct, frozen=True, kw_only=True):
     meshes: tuple[Mesh, ...]
     facts: ClusterFacts
     instance: str
-    lacking: tuple[Lack, ...]
+    lacking: Lacks
     context: str
     memo: MutableMapping[Any, Any]
 
@@ -81,6 +82,13 @@ class Translating(Struct, frozen=True, kw_only=True):
         built: Built = found[1]
         return built
 
+    def _told(self, unit: Unit, said: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+        """Findings on the unit, whoever made them, with its cluster and those of the translator's meshes that
+        it is about: the destination's pods may be in meshes of others, too."""
+        among = (unit.mesh.name,) if isinstance(unit, MeshUnit) else unit.meshes
+        label = mesh_label(self.meshes, among)
+        return tuple(replace(one, cluster=unit.key.written, mesh=label) for one in said)
+
     def _translated(self, unit: Unit) -> Built:
         """Without routing that asks for what the mesh does not have, or for nothing."""
         if not isinstance(unit, RoutingUnit):
@@ -89,8 +97,8 @@ class Translating(Struct, frozen=True, kw_only=True):
         # one.
         if unit.is_silent:
             return Built()
-        lacking = unsupported(unit, self.lacking, self.meshes)
-        return Built(diagnostics=lacking, held=True) if lacking else self._asked(unit)
+        lacking = unsupported(unit, form_of(unit, self.lacking, self.meshes))
+        return Built(diagnostics=self._told(unit, lacking), held=True) if lacking else self._asked(unit)
 
     def _asked(self, unit: Unit) -> Built:
         try:
@@ -100,12 +108,12 @@ class Translating(Struct, frozen=True, kw_only=True):
             )
         # A plug-in's defect on one unit must not end the work on all others.
         except Exception as error:  # noqa: BLE001
-            return Built(diagnostics=(_defect(unit, self.translator, error),), held=True)
+            return Built(diagnostics=self._told(unit, [_defect(unit, self.translator, error)]), held=True)
         return Built(
             manifests=manifests,
-            diagnostics=translation.diagnostics,
+            diagnostics=self._told(unit, translation.diagnostics),
             held=translation.held,
-            stays=translation.stays,
+            stays={key: self._told(unit, [said])[0] for key, said in translation.stays.items()},
         )
 
 
@@ -129,9 +137,7 @@ def _defect(unit: Unit, translator: Translator, error: Exception) -> Diagnostic:
         " they are"
     )
     policy = unit.policies[0] if unit.policies else ""
-    return finding(
-        "GM313", text, policy=policy, cluster=key.written, detail=f"{type(error).__name__}: {error}"
-    )
+    return finding("GM313", text, policy=policy, detail=f"{type(error).__name__}: {error}")
 
 
 def _manifest(fragment: Fragment, unit: Unit, instance: str, translator: Translator) -> Manifest:

@@ -203,9 +203,11 @@ class _Judge:
         """
         manifest, cluster = self.built.manifests[key], self.built.cluster
         behind = blame(manifest.policies, manifest.fields.values())
-        self.findings.append(
-            finding(code, f"{key} in {cluster}: {text}", cluster=cluster, detail=brief(words), **behind)
+        mesh = self.built.mesh_of(manifest)
+        said = finding(
+            code, f"{key} in {cluster}: {text}", cluster=cluster, mesh=mesh, detail=brief(words), **behind
         )
+        self.findings.append(said)
 
 
 def _is_refusal(outcome: Outcome) -> bool:

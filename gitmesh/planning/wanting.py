@@ -170,10 +170,12 @@ class Wanting:
     def _left_alone(self, manifest: Manifest, live: Live) -> Change | None:
         if live.annotations.get(RECONCILE) != "disabled":
             return None
-        self._asks_to_be_left_alone(manifest)
+        says = self._says(manifest, live)
+        self._asks_to_be_left_alone(manifest, says=says)
         if manifest.decides in GUARDING:
             return None
-        return live_row(Action.KEEP, live, self.built, "reconcile is disabled", manifest.decides)
+        action = Action.KEEP if says else Action.HELD
+        return live_row(action, live, self.built, "reconcile is disabled", manifest.decides)
 
     def _says(self, manifest: Manifest, live: Live) -> bool:
         """Whether a live object says what is wanted. Equal bytes first: that is what most objects are, and
@@ -225,7 +227,7 @@ class Wanting:
         else:
             self._say(manifest, code, text)
 
-    def _asks_to_be_left_alone(self, manifest: Manifest) -> None:
+    def _asks_to_be_left_alone(self, manifest: Manifest, *, says: bool) -> None:
         """A mark that whoever may write there can set is honoured for routing, and silences nothing that
         decides who may call.
         """
@@ -236,13 +238,16 @@ class Wanting:
             )
             self._say(manifest, "GM407", text, Severity.WARNING)
         else:
-            self._say(
-                manifest, "GM407", f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled"
-            )
+            otherwise = "" if says else ", though the policies want it otherwise"
+            text = f"{manifest.key} in {self.cluster} is left alone{otherwise}: {RECONCILE} is disabled"
+            self._say(manifest, "GM407", text)
 
     def _say(self, manifest: Manifest, code: str, text: str, severity: Severity | None = None) -> None:
         behind = blame(manifest.policies, manifest.fields.values())
-        self.diagnostics.append(finding(code, text, cluster=self.cluster, severity=severity, **behind))
+        mesh = self.built.mesh_of(manifest)
+        self.diagnostics.append(
+            finding(code, text, cluster=self.cluster, mesh=mesh, severity=severity, **behind)
+        )
 
     def _foreign_claims(self) -> dict[ObjectKey, tuple[str, str]]:
         """Our objects that a foreign one stands in the way of, with code and text."""

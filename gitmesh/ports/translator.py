@@ -65,8 +65,9 @@ class Translator(Protocol):
     print it.
     """
     other_planes: Mapping[Dataplane, Supports]
-    """The same of its further data planes, where they can do other things. What they cannot, `translate`
-    itself says; the docs print a column for each.
+    """The same of its further data planes, where they can do other things, or in other versions: it is the
+    form that routing is written in where some of the destination's pods are in one. What they can in no
+    version, `translate` itself says; the docs print a column for each.
     """
 
     def configmaps(self, namespace: str, name: str) -> bool:

@@ -15,7 +15,7 @@ from gitmesh.model.services import Service
 from gitmesh.reasoning.answers import Admission, Answer, Basis, Ruling
 from gitmesh.reasoning.questions import Known, Pair, Question
 from gitmesh.reasoning.rulings import AtPair
-from gitmesh.reasoning.ways import Way, way_of
+from gitmesh.reasoning.ways import Way, by_proxy_ahead, shutting, way_of
 
 
 def can(question: Question, known: Known) -> Admission:
@@ -76,6 +76,24 @@ def _rulings(question: Question, known: Known, pair: Pair) -> Iterator[Ruling]:
 
 
 def _decided(question: Question, known: Known, pair: Pair) -> Ruling:
+    """As the pods decide what comes to them; none of what comes by a proxy that they refuse."""
+    shut = next((one for one in shutting(known, pair) if question.service in one.around.shut), None)
+    by_proxy = by_proxy_ahead(question, known) if shut else False
+    found = _come(question, known, pair)
+    if shut is None or by_proxy is False or found.answer is Answer.DENIED:
+        return found
+    text = (
+        f"the pods refuse the proxy ahead of Service {'/'.join(question.service)}, which sends on requests"
+        f" for other Services past what is decided for {shut.service.namespace}/{shut.service.name}"
+    )
+    # No policy's line: none of them denies it.
+    if by_proxy:
+        return Ruling(answer=Answer.DENIED, basis=Basis.SHUT, text=text)
+    text = f"it is not known whether the request comes by a proxy; if so, {text}; else: {found.text}"
+    return Ruling(answer=Answer.UNKNOWN, basis=Basis.SHUT, text=text)
+
+
+def _come(question: Question, known: Known, pair: Pair) -> Ruling:
     """As somebody on the way decides who sees the request; else as who sees connections alone."""
     way = way_of(question, known, pair)
     seen = AtPair(question, known, pair, ahead=way in (Way.AHEAD, Way.UNSURE)).ruling()

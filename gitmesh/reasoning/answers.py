@@ -23,7 +23,7 @@ class Answer(StrEnum):
 
 class Basis(StrEnum):
     """What decided. `Closed`: no policy means these pods, but an Allow for others closes the port here as
-    well.
+    well. `Shut`: the pods refuse the proxy that sends the request on.
     """
 
     NO_SELECTOR = "NoSelector"
@@ -39,6 +39,7 @@ class Basis(StrEnum):
     DEFAULT = "Default"
     FOREIGN = "Foreign"
     UNSEEN = "Unseen"
+    SHUT = "Shut"
     HELD = "Held"
     ADDRESS = "Address"
 

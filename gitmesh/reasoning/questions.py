@@ -178,6 +178,11 @@ class Known:
             proxied=frozenset((namespace, account) for namespace, account, _ in facts.proxied),
         )
 
+    @cached_property
+    def shuts_out(self) -> bool:
+        """Whether pods of some destination refuse a proxy ahead of Services: in most clusters none do."""
+        return any(unit.around.shut for unit in self.access.values())
+
     def holds(self, service: ServiceKey, half: Half) -> bool:
         """Whether this half of the destination is held: its last good objects stay in force, whatever they
         say.

@@ -28,7 +28,8 @@ __all__ = ["Found", "Routing", "route", "tls_of"]
 class Found(StrEnum):
     """Whether there is a decision: `NoProxy`, no proxy of the client's takes it; `Gateway`, the client has
     routes of its own; `NotHttp`, proxies see no requests on the port; `Foreign`, routes of somebody else's
-    are for the same, and the client follows them, or may.
+    are for the same, and the client follows them, or may; `Unrouted`, nobody on the way of the client's
+    requests follows what policies say of this destination.
     """
 
     DECIDED = "Decided"
@@ -37,6 +38,7 @@ class Found(StrEnum):
     NOT_HTTP = "NotHttp"
     HELD = "Held"
     FOREIGN = "Foreign"
+    UNROUTED = "Unrouted"
 
 
 class Routing(Struct, frozen=True, kw_only=True):
@@ -72,6 +74,8 @@ def route(question: Question, known: Known) -> Routing:
     if known.holds(service.key, "routing"):
         return Routing(found=Found.HELD)
     unit = known.routing.get(service.key)
+    if unit and not is_routed(question, unit, known):
+        return Routing(found=Found.UNROUTED)
     overrides = _overrides(unit, question) if unit else ()
     contenders = [one.by for one in unit.around.contenders if one.of == "routes"] if unit else []
     follows = tuple(sorted({*contenders, *(one.by for one in overrides)}))
@@ -100,6 +104,23 @@ def route(question: Question, known: Known) -> Routing:
         ended=ended,
         follows=follows,
     )
+
+
+def is_routed(question: Question, unit: RoutingUnit, known: Known) -> bool:
+    """Whether a proxy of the client's, or one ahead of the destination, may follow what is said of it. A
+    mesh that is presumed of its pods has no routes for destinations in another one (planning/translating)."""
+    client = question.client
+    own = known.index.facts.mesh(client.mesh)
+    if own is not None and own.presumed and is_elsewhere(unit, own.name):
+        return False
+    _, without, proxied = known.approach.told(client)
+    return not (unit.around.direct and without and not proxied)
+
+
+def is_elsewhere(unit: RoutingUnit, mesh: str) -> bool:
+    """Whether a mesh that is presumed of its pods has no part in the destination, nor in what is written for
+    those of another one."""
+    return bool(unit.meshes) and mesh not in unit.meshes and not unit.around.common
 
 
 def _overrides(unit: RoutingUnit, question: Question) -> tuple[Override, ...]:
@@ -141,7 +162,8 @@ def tls_of(question: Question, known: Known) -> Decided | None:
     """The `tls` that a policy sets for the client's connection, if its proxy makes one, also where it is held
     as it would be refused; None keeps the mesh's own."""
     unit = known.refused.get(question.service) or known.routing.get(question.service)
-    decided = _connection(unit, question).get("tls") if unit and question.client.mesh else None
+    routed = unit is not None and bool(question.client.mesh) and is_routed(question, unit, known)
+    decided = _connection(unit, question).get("tls") if unit and routed else None
     return decided if decided is not None and isinstance(decided.value, Tls) else None
 
 

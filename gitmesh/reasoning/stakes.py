@@ -20,7 +20,7 @@ from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.units import MeshUnit, RoutingUnit
 from gitmesh.model.workloads import WorkloadKey
 from gitmesh.reasoning.questions import Approach, ForeignWords, Known, Pair, ServiceKey
-from gitmesh.reasoning.ways import ways_of
+from gitmesh.reasoning.ways import shutting, ways_of
 
 _Grants = frozenset[tuple[tuple[Caller, ...], frozenset[Operation]]]
 TlsChain = tuple[tuple[SourceCondition, Tls | None], ...]
@@ -46,7 +46,8 @@ class AccessStake(Struct, frozen=True, kw_only=True):
 class PairStake(Struct, frozen=True, kw_only=True):
     """Pods and a port behind a port of the destination, of shapes that are decided alike but once; `mesh` are
     the modes and defaults of their mesh, `foreign` is what strangers say of them, `ways` are the Services
-    whose requests are seen on the way to them, by each destination that decides.
+    whose requests are seen on the way to them, by each destination that decides, and `shut` those whose
+    proxy they refuse.
     """
 
     workload: WorkloadKey
@@ -59,6 +60,7 @@ class PairStake(Struct, frozen=True, kw_only=True):
     spreading: tuple[AccessStake | None, ...] = ()
     foreign: tuple[ForeignWords, ...] = ()
     ways: tuple[tuple[ServiceKey, ...], ...] = ()
+    shut: tuple[tuple[ServiceKey, ...], ...] = ()
 
     def accesses(self) -> Iterator[AccessStake]:
         """Every decision that acts here."""
@@ -122,7 +124,7 @@ def stake(key: ServiceKey, known: Known) -> Stake:
 def _is_unseen(pair: PairStake) -> bool:
     """Whether it depends on the way of a request what is seen of it, or of its client."""
     _, dataplane, _ = pair.proxied
-    return dataplane == "ambient" or bool(pair.ways)
+    return dataplane == "ambient" or bool(pair.ways) or bool(pair.shut)
 
 
 def _access(key: ServiceKey, known: Known) -> AccessStake | None:
@@ -165,6 +167,7 @@ def _pair(pair: Pair, known: Known) -> PairStake:
         spreading=tuple(_access(one.key, known) for one in pair.spreading),
         foreign=pair.foreign,
         ways=tuple(ways_of(known, pair)),
+        shut=tuple(unit.around.shut for unit in shutting(known, pair)),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import Enum, auto
 
+from gitmesh.model.grants import Access
 from gitmesh.model.units import AccessUnit
 from gitmesh.reasoning.questions import Known, Pair, Question, ServiceKey
 
@@ -31,8 +32,31 @@ def way_of(question: Question, known: Known, pair: Pair) -> Way:
         return Way.UNSEEN
     if not all(question.service in ways for ways in told):
         return Way.UNSURE
+    return Way.AHEAD if by_proxy_ahead(question, known) else Way.UNSURE
+
+
+def by_proxy_ahead(question: Question, known: Known) -> bool | None:
+    """Whether the client's requests come through the proxy ahead of the Service, if it has one; None where
+    that is not known."""
+    if not question.client.mesh:
+        return False
     _, without, own = known.approach.told(question.client)
-    return Way.AHEAD if without and not own else Way.UNSURE
+    return True if without and not own else None
+
+
+def shutting(known: Known, pair: Pair) -> Iterator[AccessUnit]:
+    """The destinations whose pods refuse, at this port, the proxy ahead of some Services."""
+    if not known.shuts_out:
+        return
+    services = (*(one for one, _ in (*pair.reached, *pair.closing, *pair.denying)), *pair.spreading)
+    for service in dict.fromkeys(service.key for service in services):
+        unit = known.access.get(service)
+        if unit is not None and unit.around.shut and _has(unit.access, pair.number):
+            yield unit
+
+
+def _has(access: Access, number: int) -> bool:
+    return number in access.targets or not access.targets or bool(access.unresolved_targets)
 
 
 def ways_of(known: Known, pair: Pair) -> Iterator[tuple[ServiceKey, ...]]:

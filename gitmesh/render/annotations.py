@@ -98,9 +98,10 @@ def _identity(one: Diagnostic, path: str) -> str:
 
 
 def text_of(one: Diagnostic) -> str:
-    """The message, the clusters, and the hint, without anything that moves a cursor."""
-    clusters = f" (in {printable(one.cluster)})" if one.cluster else ""
-    return f"{printable(one.message)}{clusters}{f'{chr(10)}Hint: {printable(one.hint)}' if one.hint else ''}"
+    """The message, the clusters and meshes, and the hint, without anything that moves a cursor."""
+    named = ", ".join(filter(None, (f"mesh {one.mesh}" if one.mesh else "", one.cluster)))
+    places = f" (in {printable(named)})" if named else ""
+    return f"{printable(one.message)}{places}{f'{chr(10)}Hint: {printable(one.hint)}' if one.hint else ''}"
 
 
 def _sarif_text(one: Diagnostic) -> str:

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Location, Severity, foremost
+from gitmesh.model.overview import Complaint
 from gitmesh.render.escape import printable, width
 from gitmesh.render.paint import Paint, plain
 from gitmesh.render.values import masked_line
@@ -20,14 +22,37 @@ MOST_FINDINGS = 200
 """Findings that a person is shown. Nobody reads more, and their lines would take longer than the run."""
 
 
-def folded(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Findings that differ in the cluster only, told once: `cluster` then names all of them."""
-    groups: dict[Diagnostic, list[str]] = {}
+Told = TypeVar("Told", Diagnostic, Complaint)
+
+
+def folded(diagnostics: Iterable[Told]) -> tuple[Told, ...]:
+    """Findings that differ in cluster and mesh only, told once: `cluster` then names all of them, and so does
+    `mesh`, where the findings speak of more than one; nobody has to be told apart from nothing."""
+    groups: dict[Told, list[Told]] = {}
     for one in diagnostics:
-        clusters = groups.setdefault(replace(one, cluster="", mesh=""), [])
-        if one.cluster and one.cluster not in clusters:
-            clusters.append(one.cluster)
-    return tuple(replace(one, cluster=", ".join(clusters)) for one, clusters in groups.items())
+        groups.setdefault(replace(one, cluster="", mesh=""), []).append(one)
+    several = len({one.mesh for those in groups.values() for one in those if one.mesh}) > 1
+    return tuple(
+        replace(
+            one,
+            cluster=_joined(each.cluster for each in those),
+            mesh=_joined(each.mesh for each in those) if several else "",
+        )
+        for one, those in groups.items()
+    )
+
+
+def _joined(names: Iterable[str]) -> str:
+    """Each name once, in their order; of several in one text, too."""
+    every = (part for name in names for part in name.split(", ") if part)
+    return ", ".join(dict.fromkeys(every))
+
+
+def place_of(one: Diagnostic | Complaint, *, beside: str = "") -> str:
+    """`clusters east, west` or `mesh istio, cluster east`: where a finding holds; no cluster that stands
+    `beside` it anyway."""
+    parts = (("mesh", "es", one.mesh), ("cluster", "s", one.cluster if one.cluster != beside else ""))
+    return ", ".join(f"{word}{more if ',' in names else ''} {names}" for word, more, names in parts if names)
 
 
 def findings_text(diagnostics: Sequence[Diagnostic], *, paint: Paint = plain) -> str:
@@ -64,6 +89,7 @@ def _finding(one: Diagnostic, paint: Paint, *, explain: bool) -> Iterator[str]:
 
 def _headline(one: Diagnostic, paint: Paint) -> str:
     where = printable(str(one.at)) if one.at else printable(one.policy or one.cluster or "gitmesh")
+    place = place_of(one, beside=where)
     level: Mapping[Severity, str] = {
         Severity.ERROR: paint("error", "error"),
         Severity.WARNING: paint("warning", "warning"),
@@ -71,15 +97,8 @@ def _headline(one: Diagnostic, paint: Paint) -> str:
     }
     return (
         f"{where}: {level[one.severity]} {one.code} {one.name}:"
-        f" {printable(one.message)}{_clusters(one, where)}"
+        f" {printable(one.message)}{f' ({printable(place)})' if place else ''}"
     )
-
-
-def _clusters(one: Diagnostic, where: str) -> str:
-    """` (clusters east, west)`, unless that is said already."""
-    if one.cluster in ("", where):
-        return ""
-    return f" (cluster{'s' if ',' in one.cluster else ''} {printable(one.cluster)})"
 
 
 def _excerpt(line: str, at: Location, paint: Paint) -> Iterator[str]:

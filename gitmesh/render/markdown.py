@@ -120,12 +120,11 @@ def finding_rows(found: Sequence[Diagnostic], room: int) -> list[str]:
 
 def _finding_row(one: Diagnostic) -> str:
     where = str(one.at) if one.at else one.policy or one.cluster or "gitmesh"
-    clusters = f" ({markdown(one.cluster)})" if one.cluster and one.cluster != where else ""
+    named = (f"mesh {one.mesh}" if one.mesh else "", one.cluster if one.cluster != where else "")
+    places = f" ({markdown(', '.join(filter(None, named)))})" if any(named) else ""
     hint = f" *{markdown(shortened(one.hint, 400))}*" if one.hint else ""
     text = shortened(f"{one.message} ({one.detail})" if one.detail else one.message, 1000)
-    return (
-        f"- {_ICON[one.severity]} {one.code} {one.name} {markdown(where)}{clusters}: {markdown(text)}{hint}"
-    )
+    return f"- {_ICON[one.severity]} {one.code} {one.name} {markdown(where)}{places}: {markdown(text)}{hint}"
 
 
 def _objects(report: Report) -> list[str]:

@@ -9,6 +9,7 @@ from gitmesh.model.overview import ClusterStanding, Complaint, Overview, SourceS
 from gitmesh.model.report import State, worst
 from gitmesh.render.document import Document, document
 from gitmesh.render.escape import printable
+from gitmesh.render.findings import folded, place_of
 from gitmesh.render.paint import Paint, plain
 from gitmesh.render.summary import revision
 from gitmesh.render.text import table
@@ -64,6 +65,8 @@ def next_step(overview: Overview) -> tuple[str, str]:
     left = [one for one in clusters if one.state is not State.SYNCED]
     if left and all(one.observed for one in left):
         return "gitmesh diff", "shows what mode Observe does not write"
+    if left and all(one.state is State.HELD for one in left):
+        return "gitmesh diff", "shows what is held, and why"
     return ("gitmesh sync", "writes what is left, unless an agent does") if left else ("", "nothing waits")
 
 
@@ -127,6 +130,7 @@ def _cause_document(one: Complaint) -> Document:
         "hint": one.hint,
         "source": one.source,
         "cluster": one.cluster,
+        "mesh": one.mesh,
     }
     return {key: value for key, value in content.items() if value}
 
@@ -162,17 +166,18 @@ def _cluster_row(one: ClusterStanding) -> tuple[str, ...]:
 
 def _causes(causes: Sequence[Complaint], paint: Paint) -> list[str]:
     lines: list[str] = []
-    for one in causes[:_SHOWN]:
+    told = folded(causes)
+    for one in told[:_SHOWN]:
         where = one.at or (f"source {one.source}" if one.source else one.cluster)
-        lines.append(
-            f"  {paint('error', one.code)} {printable(where)}: {printable(shortened(one.text, _LONGEST))}"
-        )
+        place = place_of(one, beside=where)
+        text = f"{shortened(one.text, _LONGEST)}{f' ({place})' if place else ''}"
+        lines.append(f"  {paint('error', one.code)} {printable(where)}: {printable(text)}")
         lines += (
             [f"    {paint('faint', 'hint:')} {printable(shortened(one.hint, _LONGEST))}"] if one.hint else []
         )
     return (
-        [*lines, f"  and {counted(len(causes) - _SHOWN, 'more error')} (-o yaml shows all)"]
-        if len(causes) > _SHOWN
+        [*lines, f"  and {counted(len(told) - _SHOWN, 'more error')} (-o yaml shows all)"]
+        if len(told) > _SHOWN
         else lines
     )
 

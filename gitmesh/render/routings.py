@@ -36,6 +36,10 @@ _WHY_NOT: Mapping[Found, str] = {
     Found.HELD: (
         "errors or missing facts hold its routing: the last good objects stay in force, whatever they say"
     ),
+    Found.UNROUTED: (
+        "nobody on the way of this client's requests follows what policies say of this destination: it has no"
+        " proxy of its own that does, and none is ahead of the destination"
+    ),
     Found.FOREIGN: "routes that are not ours are for the same, so what policies say may not act",
 }
 OWN = "(the mesh's own)"

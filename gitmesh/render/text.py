@@ -62,7 +62,7 @@ def _meshes(facts: ClusterFacts) -> list[str]:
     return [
         printable(
             f"  mesh {mesh.name} {mesh.version or '(version unknown)'}, trust domain"
-            f" {mesh.trust_domain or '(unknown)'}, "
+            f" {mesh.trust_domain or '(unknown)'}, {'presumed of ' if mesh.presumed else ''}"
         )
         + counted(len(by_controller(w for w in facts.workloads if w.mesh == mesh.name)), "workload")
         for mesh in facts.meshes

@@ -8,13 +8,14 @@ there is an error of its policy; a subset that is named is needed of the target'
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import ClusterFacts
-from gitmesh.model.naming import camel
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.naming import camel, mesh_label
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.requests import DestinationRef, Mirror, SplitTarget
 from gitmesh.model.routes import Decided, Laid, Target
@@ -25,6 +26,8 @@ from gitmesh.resolution.routes import Row
 from gitmesh.resolution.rules import Rule
 from gitmesh.resolution.selection import missing_port, near_service
 from gitmesh.resolution.slots import Items, Slot, is_disabled, items_of, slot_path
+
+_Asked: TypeAlias = "tuple[tuple[Translator, tuple[Mesh, ...], str], ...]"
 
 
 class Effects:
@@ -40,11 +43,22 @@ class Effects:
             if (meshes := facts.meshes_of(name))
         )
 
-    def why_not(self, laid: Laid) -> tuple[str, str]:
+    def on(self, service: Service) -> _Asked:
+        """The translators to ask about a Service, each with its meshes and how findings name them. Whose
+        meshes are presumed has no part in a destination of another one (planning/translating).
+        """
+        known = {pod.mesh for pod in self._facts.behind(service) if pod.mesh}
+        return tuple(
+            (translator, meshes, mesh_label(meshes, known))
+            for translator, meshes in self._asked
+            if not known or any(not one.presumed or one.name in known for one in meshes)
+        )
+
+    def why_not(self, laid: Laid, asked: _Asked) -> tuple[str, str]:
         """Why a field can have no effect where it is laid, and the meshes that say so; "" where it can."""
-        for translator, meshes in self._asked:
+        for translator, meshes, label in asked:
             if why := translator.inert(laid, meshes, self._facts):
-                return why, ", ".join(mesh.name for mesh in meshes)
+                return why, label
         return "", ""
 
 
@@ -53,6 +67,7 @@ class LaidOn:
 
     def __init__(self, cluster: str, service: Service, effects: Effects) -> None:
         self.cluster, self.service, self.effects = cluster, service, effects
+        self._asked = effects.on(service)
         self.diagnostics: list[Diagnostic] = []
         self._known: dict[tuple[str, Slot, int], bool] = {}
 
@@ -100,7 +115,7 @@ class LaidOn:
         ports = tuple(one for one in self.service.ports if port in (0, one.number))
         laid = Laid(field=field, value=value, service=self.service, ports=ports)
         try:
-            return self.effects.why_not(laid)
+            return self.effects.why_not(laid, self._asked)
         # A plug-in's defect on one Service must not end the work on all others.
         except Exception as error:  # noqa: BLE001
             name = f"{self.service.namespace}/{self.service.name}"

@@ -147,8 +147,9 @@ def exempts(policy: Policy) -> bool:
 def about(
     code: str, text: str, policy: Policy, situation: AccessInput, *path: str | int, detail: str = ""
 ) -> Diagnostic:
-    """A finding on a policy's field, in the cluster of the situation."""
-    return policy.origin(*path).finding(code, text, cluster=situation.cluster, detail=detail)
+    """A finding on a policy's field, in the cluster of the situation and the meshes of its pods."""
+    meshes = ", ".join(sorted({one.mesh for one in situation.workloads if one.mesh}))
+    return policy.origin(*path).finding(code, text, cluster=situation.cluster, mesh=meshes, detail=detail)
 
 
 def no_selector(situation: AccessInput) -> Iterator[Diagnostic]:

@@ -17,7 +17,8 @@ from gitmesh.model.report import ClusterResult, Report, SourceResult, State, Ver
 from gitmesh.render.escape import markdown, printable
 from gitmesh.render.values import counted, listed, shortened
 from gitmesh.reviewing.publishing import context_of
-from gitmesh.status.states import standing_changes, state_of
+from gitmesh.status.bearing import state_of
+from gitmesh.status.states import standing_changes
 
 _REASON = 300
 """Characters of a reason; forges cut the text of a status further."""
@@ -148,7 +149,7 @@ def _held(said: Sequence[Diagnostic]) -> tuple[CommitState, str]:
     if faults:
         more = f" (and {counted(len(faults) - 1, 'more error')})" if len(faults) > 1 else ""
         return CommitState.FAILURE, f"held: {_words(faults)}{more}"
-    doubts = [one for one in said if one.is_error or one.hold or one.code in _CONSENTS]
+    doubts = [one for one in said if one.is_error or state_of(one) is State.HELD or one.code in _CONSENTS]
     return CommitState.PENDING, f"held: {_words(doubts)}"
 
 

@@ -80,6 +80,7 @@ class _FindingRow(Struct, frozen=True):
     text: _Text
     hint: _Text = ""
     cluster: _Text = ""
+    mesh: _Text = ""
     source: _Text = ""
     file: _Text = ""
     line: _Count = 0
@@ -171,7 +172,13 @@ def read_policy(content: bytes) -> Mapping[str, State]:
 def _cause(row: _FindingRow) -> Complaint:
     at = f"{row.file}:{row.line}:{row.column}" if row.file and row.line else ""
     return Complaint(
-        code=row.code, text=row.text, hint=row.hint, source=row.source, cluster=row.cluster, at=at
+        code=row.code,
+        text=row.text,
+        hint=row.hint,
+        source=row.source,
+        cluster=row.cluster,
+        mesh=row.mesh,
+        at=at,
     )
 
 

@@ -7,25 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.manifests import Manifest
+from gitmesh.model.manifests import Build, Manifest
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Change
 from gitmesh.model.report import ClusterResult, Report, State, Verdict, worst
+from gitmesh.status.bearing import IDLE, idle_policies, state_of
 
 _VERDICTS = (Verdict.ACCEPTED, Verdict.UNKNOWN, Verdict.WARNED, Verdict.REJECTED)
-_STATES: Mapping[str, State] = {"GM208": State.PENDING, "GM216": State.PENDING, "GM406": State.PENDING}
-"""Findings that mean: wait."""
-_IDLE = frozenset({"GM209", "GM305"})
-"""Findings that a selector finds nothing, or nothing that the policy can act on."""
-_BY_GROUP: Mapping[str, State] = {
-    "1": State.INVALID,
-    "2": State.HELD,
-    "3": State.HELD,
-    "4": State.HELD,
-    "5": State.FAILED,
-    "6": State.INVALID,
-}
-"""State that an error of a group of codes puts a policy into (first digit of the code)."""
+_AT_LARGE = ""
+"""In place of a policy, where a finding is about none in particular."""
 
 
 class PolicyStatus(Struct, frozen=True, kw_only=True):
@@ -50,12 +40,12 @@ class ClusterView:
     def __init__(
         self, result: ClusterResult, said: Mapping[str, list[Diagnostic]], before: ClusterView | None = None
     ) -> None:
-        """`said`: policy -> its findings that concern this cluster."""
+        """`said`: policy -> its findings that concern this cluster; "" -> those on the cluster as a whole."""
         self._result, self._said = result, said
         self.manifests = result.build.manifests if result.build else {}
         self._entries = result.ledger.entries if result.ledger else {}
         self._troubles = _troubles(result)
-        self.waiting = result.build.waiting if result.build else frozenset[str]()
+        self.waiting = _waiting(result.build) if result.build else {}
         self.moved = self._moved(before) if before else self.manifests.keys()
         stays = before is not None and all(self._behind(key) == before._behind(key) for key in self.moved)
         self.objects: Mapping[str, Sequence[ObjectKey]] = (
@@ -94,7 +84,9 @@ class ClusterView:
         policies = before._standings.keys() | self._said.keys()
         touched = {policy for key in self.moved for policy in (*self._behind(key), *before._behind(key))}
         touched |= {policy for policy in policies if self._said.get(policy) != before._said.get(policy)}
-        touched |= self.waiting ^ before.waiting
+        touched |= {policy for policy, _ in self.waiting.items() ^ before.waiting.items()}
+        if self._said.get(_AT_LARGE) != before._said.get(_AT_LARGE):
+            touched |= self.waiting.keys()
         return {policy: standing for policy, standing in before._standings.items() if policy not in touched}
 
     def standing(self, policy: str) -> PolicyStatus | None:
@@ -106,21 +98,26 @@ class ClusterView:
     def _standing(self, policy: str) -> PolicyStatus | None:
         objects, said = self.objects.get(policy, ()), self._said.get(policy, ())
         waits = policy in self.waiting
-        if not objects and not waits and not any(d.cluster for d in said):
+        if not objects and not waits and not any(d.cluster and d.code not in IDLE for d in said):
             return None
         return PolicyStatus(
-            state=worst([self._state(objects, said), State.HELD]) if waits else self._state(objects, said),
+            state=self._state(policy, objects, said),
             objects=tuple(objects),
             verdict=self._verdict(objects),
             commit=self._commit(objects),
-            codes=tuple(sorted({d.code for d in said})),
+            codes=tuple(sorted({d.code for d in said or (self._at_large() if waits else ())})),
         )
 
-    def _state(self, objects: Iterable[ObjectKey], said: Iterable[Diagnostic]) -> State:
+    def _state(self, policy: str, objects: Iterable[ObjectKey], said: Iterable[Diagnostic]) -> State:
         if state := _of_all(self._result):
             return state
         states = [self._troubles[key] for key in objects if key in self._troubles]
+        states += [self.waiting[policy]] if policy in self.waiting else []
         return worst([*states, *(state for d in said if (state := state_of(d)))])
+
+    def _at_large(self) -> list[Diagnostic]:
+        """What is said of the cluster as a whole and keeps policies waiting there."""
+        return [one for one in self._said.get(_AT_LARGE, ()) if state_of(one)]
 
     def _verdict(self, objects: Iterable[ObjectKey]) -> Verdict | None:
         return max(filter(None, map(self.verdict_of, objects)), key=_VERDICTS.index, default=None)
@@ -147,22 +144,11 @@ def _of_all(result: ClusterResult) -> State | None:
     return result.state if is_out else None
 
 
-def state_of(diagnostic: Diagnostic) -> State | None:
-    """The state that a finding puts its policy into; None for one that holds nothing back."""
-    if diagnostic.code in _STATES:
-        return _STATES[diagnostic.code]
-    if not diagnostic.is_error:
-        return None
-    # Of no cluster in particular: the policy is wrong by itself, wherever it goes.
-    static = diagnostic.code.startswith("GM2") and not diagnostic.cluster
-    return State.INVALID if static else _BY_GROUP[diagnostic.code[2]]
-
-
 def by_policy(diagnostics: Iterable[Diagnostic]) -> Mapping[str, Mapping[str, list[Diagnostic]]]:
-    """Cluster ("" = none in particular) -> policy -> findings."""
+    """Cluster ("" = none in particular) -> policy -> findings, of a cluster also those on no policy."""
     found: dict[str, dict[str, list[Diagnostic]]] = {}
     for diagnostic in diagnostics:
-        if diagnostic.policy:
+        if diagnostic.policy or diagnostic.cluster:
             found.setdefault(diagnostic.cluster, {}).setdefault(diagnostic.policy, []).append(diagnostic)
     return found
 
@@ -190,12 +176,12 @@ def _joined(
     return {policy: [*general.get(policy, ()), *own.get(policy, ())] for policy in {**general, **own}}
 
 
-def overall(said: Iterable[Diagnostic], standings: Iterable[PolicyStatus]) -> State:
+def overall(said: Iterable[Diagnostic], standings: Iterable[PolicyStatus], *, idle: bool) -> State:
     """The state of a policy: the worst of its clusters and of the findings that concern no cluster in
-    particular. One that selects nothing anywhere is in force nowhere, so it is not Synced."""
+    particular. One that acts on nothing anywhere (`idle`: somewhere it does) is in force nowhere, so it is
+    not Synced."""
     told, stands = tuple(said), tuple(standings)
-    idle = any(d.code in _IDLE for d in told) and not any(standing.objects for standing in stands)
-    waiting = (State.PENDING,) if idle else ()
+    waiting = (State.PENDING,) if idle and not any(standing.objects for standing in stands) else ()
     return worst(
         [*waiting, *(state for d in told if (state := state_of(d))), *(standing.state for standing in stands)]
     )
@@ -203,10 +189,12 @@ def overall(said: Iterable[Diagnostic], standings: Iterable[PolicyStatus]) -> St
 
 def policy_states(report: Report) -> Mapping[str, State]:
     """The state of every policy in force."""
-    general, clusters = views(report)
+    (general, clusters), idle = views(report), idle_policies(report.diagnostics)
     return {
         policy.id: overall(
-            general.get(policy.id, ()), filter(None, (view.standing(policy.id) for view in clusters.values()))
+            general.get(policy.id, ()),
+            filter(None, (view.standing(policy.id) for view in clusters.values())),
+            idle=policy.id in idle,
         )
         for policy in report.policies
     }
@@ -227,6 +215,13 @@ def never_applied(result: ClusterResult) -> bool:
     is no drift.
     """
     return result.observe_only and not (result.ledger and result.ledger.entries)
+
+
+def _waiting(built: Build) -> Mapping[str, State]:
+    """The policies that are not in force, none of them or not all, whatever their objects: held, or, in a
+    cluster without a mesh, waiting for one."""
+    meshless = () if built.meshes else (policy for unit in built.units for policy in unit.policies)
+    return {**dict.fromkeys(meshless, State.PENDING), **dict.fromkeys(built.waiting, State.HELD)}
 
 
 def _objects_by_policy(manifests: Mapping[ObjectKey, Manifest]) -> Mapping[str, list[ObjectKey]]:

@@ -18,6 +18,7 @@ from gitmesh.model.facts import ClusterFacts, meaning
 from gitmesh.model.kinds import API_VERSION
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.report import ClusterResult, Report, State, verdict_counts
+from gitmesh.status.bearing import idle_policies
 from gitmesh.status.documents import (
     drift_rows,
     findings_document,
@@ -81,6 +82,7 @@ class _Tree:
         self._report = report
         self._memo = memo
         self._general, self._views = views(report, memo.views)
+        self._idle = idle_policies(report.diagnostics)
         self._sources = {policy.id: policy.location for policy in report.policies}
         self._counts: dict[str, Counter[State]] = {name: Counter() for name in self._views}
         policies = self._sources.keys() | memo.sources.keys()
@@ -125,8 +127,9 @@ class _Tree:
         clusters = {
             name: standing for name, view in self._views.items() if (standing := view.standing(policy))
         }
-        codes = tuple(sorted({d.code for d in self._general.get(policy, ())}))
-        state = overall(self._general.get(policy, ()), clusters.values())
+        idle = frozenset() if clusters else self._idle.get(policy, frozenset())
+        codes = tuple(sorted({d.code for d in self._general.get(policy, ())} | idle))
+        state = overall(self._general.get(policy, ()), clusters.values(), idle=policy in self._idle)
         for name, standing in clusters.items():
             self._counts[name][standing.state] += 1
         return self._written(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 from unittest.mock import patch
 
 import gitmesh_istio
@@ -14,9 +15,11 @@ from gitmesh_istio import ambient, destination, meshwide, strangers
 from gitmesh import pipeline
 from gitmesh.discovery import shapes
 from gitmesh.model.links import UNLINKED
+from gitmesh.model.plan import Action
 from gitmesh.model.services import ServicePort
 from gitmesh.model.strangers import ALONE, EVERYBODY
 from gitmesh.model.workloads import Workload
+from gitmesh.planning import diff, rows
 from gitmesh.reasoning import questions
 from gitmesh.resolution import access, grants, guards
 from gitmesh.resolution import index as pods
@@ -55,6 +58,13 @@ def _none(*_: object, **__: object) -> Mapping[str, object]:
 _TARGETS = pods.targets
 _TRANSLATING = import_module("gitmesh_istio.translate")
 _FOREIGN = import_module("gitmesh_istio.foreign")._Ours  # the package has functions of the modules' names
+
+
+_WANTED_ROW = rows.wanted_row
+
+
+def _kept(_action: Action, *given: Any, **more: Any) -> object:
+    return _WANTED_ROW(Action.KEEP, *given, staged=False, **more)
 
 
 def _first(port: ServicePort, workloads: Iterable[Workload]) -> frozenset[int]:
@@ -161,6 +171,16 @@ MUTANTS: tuple[Mutant, ...] = (
         "closing",
         "what another Service's Allow closes is closed for the calculator, too",
         ((questions.Known, "_closing", _nothing),),
+    ),
+    Mutant(
+        "states-of-findings",
+        "a cluster is in the worst state of its policies, whichever step found their errors",
+        ((pipeline, "in_states", lambda results, _said: results),),
+    ),
+    Mutant(
+        "held-before-made",
+        "what is held before it is made holds its policies",
+        ((diff, "wanted_row", _kept),),
     ),
     Mutant(
         "probes",

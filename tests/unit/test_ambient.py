@@ -16,6 +16,7 @@ from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.difference import access_changes
 from gitmesh.reasoning.population import population
 from gitmesh.reasoning.questions import Client, Known, Question
+from gitmesh.reasoning.routing import Found, route
 from gitmesh.reasoning.table import callers_of
 from tests.folders import Body, Folders, codes, istiod, said, service, thing
 from tests.properties.history import document
@@ -154,6 +155,16 @@ def test_the_waypoint_guards_before_the_pods_let_it_in(world: Folders) -> None:
     world.commit(READ)
     names = [outcome.key.name for outcome in world.run().clusters["east"].outcomes]
     assert names == ["api.waypoint-allow", "api-allow"]
+
+
+def test_all_access_at_a_waypoint_and_its_pods_goes_and_nothing_waits_for_the_other(world: Folders) -> None:
+    """What guards a waypoint stays until no pod lets it in, and is missed by no grant that goes before it."""
+    bind(world)
+    world.commit(READ, SLOW)
+    world.settle()
+    world.commit(SLOW)
+    assert codes(world.settle()) == []
+    assert written(world) == [f"{ROUTES}/api.80"]
 
 
 def test_what_is_no_longer_wanted_goes_though_no_pod_is_in_ambient_any_more(world: Folders) -> None:
@@ -391,3 +402,153 @@ def test_what_a_revision_opens_at_a_waypoint_is_a_difference(world: Folders) -> 
     assert (change.effect.value, change.callers, change.requests) == ("Gained", ("shop/web",), ("POST",))
     (change,) = access_changes(after, before, residents)
     assert change.effect.value == "Lost"
+
+
+REDIRECT = document(
+    "TrafficPolicy",
+    "moved",
+    destinations=[{"name": "api"}],
+    matches=[{"path": {"prefix": "/old"}}],
+    redirect={"path": {"replacePrefixMatch": "/new"}, "statusCode": 302},
+)
+
+
+def test_a_version_counts_for_the_form_that_is_written(world: Folders) -> None:
+    """VirtualServices replace a prefix from Istio 1.31 on (`prefixRewrite`); its HTTPRoutes do since long
+    (createRedirectFilter in pilot/pkg/config/kube/gateway)."""
+    bind(world)
+    world.commit(REDIRECT)
+    assert codes(world.settle()) == []
+    assert written(world) == [f"{ROUTES}/api.80"]
+    (rule,) = world.spec("east", "api.80", kind=ROUTES)["rules"][:1]
+    assert rule["filters"][0]["requestRedirect"]["path"] == {
+        "type": "ReplacePrefixMatch",
+        "replacePrefixMatch": "/new",
+    }
+
+
+def test_beside_it_a_destination_with_sidecars_needs_the_newer_version(world: Folders) -> None:
+    bind(world)
+    world.put("east", "pods", *(pod(name) for name in ("web", "db")), pod("api", sidecar=True))
+    world.commit(REDIRECT)
+    (told,) = said(world.settle(), "GM302")
+    assert "needs Istio 1.31; mesh istio is 1.30.3" in told.message
+    assert written(world) == []
+
+
+def test_what_no_route_of_ambient_can_say_is_told_in_its_own_words(world: Folders) -> None:
+    """For sidecars labels would do; an HTTPRoute holds for every client."""
+    bind(world)
+    clients = [{"serviceAccounts": ["web"]}]
+    world.commit(
+        document("TrafficPolicy", "some", destinations=[{"name": "api"}], sources=clients, timeout="5s")
+    )
+    (told,) = said(world.settle(), "GM301")
+    assert "use labels" not in told.message
+    assert written(world) == []
+
+
+def test_a_waypoint_that_the_pods_do_not_let_in_serves_nobody_for_the_calculator_either(
+    world: Folders,
+) -> None:
+    """`twin` and `api` have the same pods, and `api` a port more. The Allow is for `twin` alone, so nothing
+    can stand at the waypoint for `api`, which is that of `twin`, too, and shows the pods one identity."""
+    bind(world)
+    more = {"name": "http-more", "port": 81, "targetPort": 9090}
+    wide = service("api")
+    wide["spec"]["ports"].append(more)
+    twin = service("twin", selector={"app": "api"})
+    world.put("east", "services", service("web"), wide, service("db"), twin)
+    to_twin = document(
+        "AccessPolicy",
+        "callers",
+        sources=[{"serviceAccounts": [{"name": "web"}]}],
+        destinations=[{"name": "twin"}],
+    )
+    world.commit(to_twin)
+    report = world.settle()
+    (told,) = said(report, "GM318")
+    assert told.is_error
+    known = side(report)
+
+    def asked(name: str, port: int = 80, account: str = "web", mesh: str = "istio") -> tuple[str, str]:
+        domain = known.index.facts.meshes[0].trust_domain if mesh else None
+        client = Client(namespace="shop", service_account=account, trust_domain=domain, mesh=mesh)
+        found = can(Question(client=client, service=("shop", name), port=port), known)
+        return found.answer.value, found.pods[0][2].basis.value
+
+    assert asked("twin") == asked("api") == ("Denied", "Shut")
+    assert asked("twin", account="db") == ("Denied", "NoAllow")
+    assert asked("api", port=81)[0] == "Allowed"
+    assert asked("twin", mesh="")[0] == "Denied"
+    world.put("east", "pods", pod("web", sidecar=True), pod("api"), pod("db"))
+    known = side(world.settle())
+    assert asked("twin") == ("Unknown", "Shut")
+
+
+def test_a_waypoint_that_the_pods_let_in_serves_whom_the_policies_admit(world: Folders) -> None:
+    """The counter-proof: the Services lead to the same ports."""
+    bind(world)
+    twin = service("twin", selector={"app": "api"})
+    world.put("east", "services", service("web"), service("api"), service("db"), twin)
+    both = document(
+        "AccessPolicy",
+        "callers",
+        sources=[{"serviceAccounts": [{"name": "web"}]}],
+        destinations=[{"name": "twin"}, {"name": "api"}],
+    )
+    world.commit(both)
+    report = world.settle()
+    assert said(report, "GM318") == []
+    assert answer(report)[0] == "Allowed"
+    assert answer(report, account="db")[0] == "Denied"
+
+
+def test_route_says_that_nobody_routes_for_clients_in_ambient_without_a_waypoint(world: Folders) -> None:
+    """As GM317 warns: ztunnels route nothing, and the pods of `api` have sidecars."""
+    world.put("east", "pods", pod("web"), pod("api", sidecar=True), pod("db", sidecar=True))
+    world.commit(SLOW)
+    known = side(world.settle())
+
+    def found(account: str) -> Found:
+        domain = known.index.facts.meshes[0].trust_domain
+        client = Client(namespace="shop", service_account=account, trust_domain=domain, mesh="istio")
+        return route(Question(client=client, service=("shop", "api"), port=80), known).found
+
+    assert (found("web"), found("db")) == (Found.UNROUTED, Found.DECIDED)
+    bind(world)
+    world.put("east", "pods", pod("web"), pod("api"), pod("db", sidecar=True))
+    known = side(world.settle())
+    assert (found("web"), found("db")) == (Found.DECIDED, Found.DECIDED)
+
+
+def test_a_review_tells_whom_a_waypoint_that_is_shut_out_costs_his_access(world: Folders) -> None:
+    """What is allowed at `twin` is the same before and after; but `api`, whose port 81 leads elsewhere, is
+    not selected any more, so that the waypoint of both is refused."""
+    bind(world)
+    wide = service("api")
+    wide["spec"]["ports"].append({"name": "http-more", "port": 81, "targetPort": 9090})
+    twin = service("twin", selector={"app": "api"})
+    world.put("east", "services", service("web"), wide, service("db"), twin)
+    to_twin = document(
+        "AccessPolicy",
+        "callers",
+        sources=[{"serviceAccounts": [{"name": "web"}]}],
+        destinations=[{"name": "twin"}],
+    )
+    to_api = {
+        **to_twin,
+        "metadata": {**to_twin["metadata"], "name": "more"},
+        "spec": {**to_twin["spec"], "destinations": [{"name": "api"}]},
+    }
+    world.commit(to_twin, to_api)
+    before = side(world.settle())
+    world.commit(to_twin)
+    after = side(world.settle())
+    residents = population("east", {"east": after.index.facts})
+    lost = {
+        (one.service, one.callers)
+        for one in access_changes(before, after, residents)
+        if one.effect.value == "Lost"
+    }
+    assert (("shop", "twin"), ("shop/web",)) in lost

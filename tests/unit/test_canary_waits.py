@@ -102,7 +102,8 @@ def test_what_is_live_goes_on_when_the_next_subset_is_withheld(shop: Folders) ->
     assert served(shop) == {"version-v1", "version-v2"}
     plan = report.clusters["east"].plan
     assert plan is not None
-    assert [c.key.kind for c in plan.changes if c.action is Action.HELD] == ["VirtualService"]
+    held = [one.key.kind for one in plan.changes if one.action is Action.HELD]
+    assert held == ["DestinationRule", "VirtualService"]
     file.write_text(file.read_text().replace(paused, "annotations:\n", 1))
     for _ in range(4):
         step(shop)

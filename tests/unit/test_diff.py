@@ -110,7 +110,7 @@ def test_a_guard_that_asks_to_be_left_alone_is_healed_all_the_same_and_told(
 
 def test_a_route_that_asks_to_be_left_alone_is() -> None:
     result = plan([want("a", x=1)], [is_live("a", extra={RECONCILE: "disabled"}, x=9)], ["a"])
-    assert (actions(result), said(result)) == ({"a": Action.KEEP}, [("GM407", Severity.INFO)])
+    assert (actions(result), said(result)) == ({"a": Action.HELD}, [("GM407", Severity.INFO)])
 
 
 @pytest.mark.parametrize("mark", [PRUNE, RECONCILE])
@@ -202,6 +202,8 @@ def test_an_annotation_forbids_deletion(annotation: str) -> None:
 
 def test_an_annotation_forbids_updates() -> None:
     result = plan([want("a", x=1)], [is_live("a", extra={RECONCILE: "disabled"}, x=2)], ["a"])
+    assert actions(result) == {"a": Action.HELD}
+    result = plan([want("a", x=1)], [is_live("a", extra={RECONCILE: "disabled"}, x=1)], ["a"])
     assert actions(result) == {"a": Action.KEEP}
 
 

@@ -15,6 +15,7 @@ from gitmesh.model.report import State
 from gitmesh.model.services import Service, ServicePort
 from gitmesh.reasoning.routing import Found, Routing
 from gitmesh.resolution.resolve import resolve
+from gitmesh.status.bearing import idle_policies
 from gitmesh.status.states import overall
 from tests.factories import access, facts, service, traffic, workload
 from tests.fake_mesh import FakeMesh
@@ -153,7 +154,8 @@ def test_a_field_without_effect_is_no_conflict_and_holds_no_access() -> None:
 def test_a_policy_that_has_no_effect_anywhere_is_not_synced() -> None:
     found = outcome(traffic("lb", BROAD, loadBalancing={"algorithm": "Random"}), of=facts("east", INDEX))
     assert (found.codes(), found.bodies) == ([("GM305", "spec.loadBalancing")], {})
-    assert overall(found.findings, ()) is State.PENDING
+    assert idle_policies(found.findings) == {"TrafficPolicy/shop/lb": {"GM305"}}
+    assert overall((), (), idle=True) is State.PENDING
 
 
 # --- ExternalName Services: an alias has no connections

@@ -115,7 +115,7 @@ def test_a_field_that_somebody_has_taken_keeps_no_other_away(world: PipelineWorl
     world.commit(slow("a"), denying("d", "/x"), slow("b", "ratings"))
     report = world.run()
     assert "GM416" in codes(report)
-    assert report.clusters["east"].state is State.PENDING
+    assert report.clusters["east"].state is State.HELD
     assert annotations_of(world) == {TIMEOUT: "9", DENIED: "/x"}
     assert entries(world)[key_of(SERVICE)].ownership == only_fields([annotation(DENIED)])
     report = world.run()

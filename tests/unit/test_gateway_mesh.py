@@ -168,7 +168,7 @@ def admission(report: Report, account: str) -> Admission:
 
 def test_never_two_translators_on_the_same_pods(tmp_path: Path) -> None:
     """Istio keeps its pods beside a mesh that is presumed of all others: nothing of that is written for
-    them. Callers in Istio follow Istio's routes, wherever they go."""
+    them, which is told of its callers. Callers in Istio follow Istio's routes, wherever they go."""
     both = Folders(tmp_path, ("east",), homes=HOME)
     both.put("east", "control", controller())
     both.put("east", "pods", app("web"), app("api"), pod("db"))
@@ -181,7 +181,12 @@ def test_never_two_translators_on_the_same_pods(tmp_path: Path) -> None:
         split=[{"destination": {"name": "api", "subset": {"app": "api"}}}],
     )
     both.commit(MARKED, to_db, subset)
-    assert codes(both.settle()) == []
+    report = both.settle()
+    assert {(one.policy, one.mesh) for one in said(report, "GM326")} == {
+        ("TrafficPolicy/shop/marked", "gatewayapi"),
+        ("TrafficPolicy/shop/subset", "gatewayapi"),
+    }
+    assert set(codes(report)) == {"GM326"}
     assert written(both) == [
         "shop/destinationrule.networking.istio.io/api",
         f"shop/{ROUTES}/db.80",

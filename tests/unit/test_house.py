@@ -9,7 +9,7 @@ MOST_ANY = 8.0
 
 LEAST_COMMENTS = 1.9
 """In a hundred lines: reasons that the code cannot say. Never lower it; where it rises, raise this too."""
-MOST_LONG = 3
+MOST_LONG = 2
 """Files over 300 lines: those of which every part is the one subject."""
 
 

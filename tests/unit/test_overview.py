@@ -109,6 +109,7 @@ def test_a_plain_folder_has_no_commit() -> None:
         ),
         (report(cluster(state=State.PENDING)), "gitmesh sync"),
         (report(cluster(state=State.PENDING, observe_only=True)), "gitmesh diff"),
+        (report(cluster(state=State.HELD)), "gitmesh diff"),
         (
             report(
                 cluster(state=State.FAILED), diagnostics=(finding("GM505", "update failed", cluster="east"),)
@@ -120,6 +121,18 @@ def test_a_plain_folder_has_no_commit() -> None:
 def test_the_next_command_follows_from_what_is_wrong(given: Report, command: str) -> None:
     assert next_step(overview_of(given))[0] == command
     assert overview_document(overview_of(given))["next"] == command
+
+
+def test_an_error_of_several_clusters_and_meshes_is_told_once() -> None:
+    same = [
+        finding("GM308", "nothing guards it", cluster=name, mesh=mesh)
+        for name, mesh in (("east", "istio"), ("west", "istio"), ("west", "other"))
+    ]
+    text = text_of(report(cluster(), cluster("west"), diagnostics=tuple(same)))
+    assert text.count("nothing guards it") == 1
+    assert "east, west: nothing guards it (meshes istio, other)" in text
+    shown = overview_document(overview_of(report(cluster(), cluster("west"), diagnostics=tuple(same))))
+    assert [one["mesh"] for one in shown["troubles"]] == ["istio", "istio", "other"]
 
 
 # --- what others put on the branch

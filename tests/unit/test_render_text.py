@@ -70,6 +70,20 @@ def test_findings_that_differ_in_the_cluster_only_are_told_once() -> None:
     assert "(clusters east, west)" in text
 
 
+def test_findings_of_two_meshes_are_told_once_and_name_both() -> None:
+    both = [error("gone", cluster="east", mesh=name) for name in ("istio", "other")]
+    text = findings_text([*both, error("kept", cluster="east", mesh="other")])
+    assert text.count("gone") == text.count("kept") == 1
+    assert "gone (meshes istio, other, cluster east)" in text
+    assert "kept (mesh other, cluster east)" in text
+
+
+def test_findings_of_one_mesh_do_not_name_it() -> None:
+    text = findings_text([error("gone", cluster="east", mesh="istio"), error("kept", cluster="east")])
+    assert "istio" not in text
+    assert "gone (cluster east)" in text
+
+
 def test_a_finding_without_a_place_names_its_cluster_once() -> None:
     text = findings_text([finding("GM501", "connection refused", cluster="west")])
     assert text.startswith("west: error GM501 Unreachable: connection refused\n")

@@ -118,6 +118,19 @@ def test_a_refused_commit_is_what_the_message_is_about(world: Folders) -> None:
     )
 
 
+def test_a_finding_shows_the_line_of_the_revision_that_it_is_about(world: Folders) -> None:
+    """The tip is refused; on the same line of the same file the revision in force says something else."""
+    slow = {"destinations": [{"name": "db"}, {"labels": {"app": "ghost"}}]}
+    world.commit(document("TrafficPolicy", "slow", **slow, timeout="5s"))
+    world.settle()
+    world.sources[0].commit("kind: [", good=False)
+    report = world.run()
+    (told,) = said(report, "GM209")
+    assert told.excerpt.strip() == "- labels:"
+    (wrong,) = said(report, "GM101")
+    assert wrong.excerpt == "kind: ["
+
+
 def test_without_anything_in_force_the_message_says_so(world: Folders) -> None:
     bad = world.sources[0].commit("kind: [", good=False)
     assert message(world.run()).startswith(f"gitmesh shop: refused {bad[:12]}; nothing in force, ")

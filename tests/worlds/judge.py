@@ -9,6 +9,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.objects import decode
 from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.workloads import Workload
 from gitmesh.reasoning.questions import Known, Question
@@ -151,6 +152,18 @@ class JudgedMoment:
         """The findings on one policy."""
         return self._by_policy.get(name_of(policy), [])
 
+    def out_of_force(self, policy: Document) -> Iterator[str]:
+        """What of the policy is not in force, by the findings, and by what is live in place of what it
+        wants."""
+        name, built = name_of(policy), self.moment.result.build
+        yield from (one.message for one in self.said_of(policy) if one.is_error or one.hold)
+        live = {_place(one): one for one in self.moment.live}
+        for wanted in built.manifests.values() if built else ():
+            body = decode(wanted.body)
+            there = live.get(_place(body))
+            if name in wanted.policies and (there is None or there.get("spec") != body.get("spec")):
+                yield f"{wanted.key} is {'not there' if there is None else 'otherwise'}"
+
     @property
     def told_at_large(self) -> bool:
         """Whether a finding speaks of the cluster as a whole."""
@@ -167,6 +180,11 @@ class JudgedMoment:
         """Whether the policies admit the call of themselves, not by leaving the port alone."""
         governed = any(True for _ in self.unified.pair(CLUSTER, call.workload, call.port).by("Allow"))
         return governed and self.unified.admitted(call)
+
+
+def _place(body: Object) -> tuple[str, str, str]:
+    metadata = body["metadata"]
+    return body["kind"], metadata.get("namespace", ""), metadata["name"]
 
 
 def is_held(finding: Diagnostic) -> bool:

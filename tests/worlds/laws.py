@@ -10,7 +10,7 @@ from gitmesh.model.report import State
 from gitmesh.model.workloads import Workload
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Answer
-from gitmesh.status.states import policy_states
+from gitmesh.status.states import policy_states, views
 from tests.soundness.requests import ArrivingCall
 from tests.soundness.unified import pairs
 from tests.worlds.case_laws import (
@@ -93,6 +93,20 @@ def in_force_or_told(judge: JudgedMoment) -> Iterator[str]:
             yield f"{name_of(policy)} is {state}, and no finding says why"
 
 
+def synced_is_in_force(judge: JudgedMoment) -> Iterator[str]:
+    """A policy of which an error or a hold speaks, or of which an object is not live as it is wanted, is not
+    Synced; nor is a cluster with such a policy.
+    """
+    report, result = judge.moment.report, judge.moment.result
+    view = views(report)[1][CLUSTER]
+    for policy in judge.moment.world.policies:
+        standing = view.standing(name_of(policy))
+        if standing is not None and standing.state is State.SYNCED:
+            yield from (f"{name_of(policy)} is Synced: {why}" for why in judge.out_of_force(policy))
+        if standing is not None and standing.state is not State.SYNCED and result.state is State.SYNCED:
+            yield f"the cluster is Synced, and {name_of(policy)} is {standing.state} in it"
+
+
 def calculator_agrees(judge: JudgedMoment) -> Iterator[str]:
     """What `can` says of a Service's port is what happens at its pods; where it cannot say, a hold or a
     stranger is why. What the mesh cannot spare of what is no HTTP is told (GM304), and not what policies say.
@@ -144,6 +158,7 @@ LAWS: tuple[Law, ...] = (
     routes_lead_somewhere,
     treated_as_decided,
     in_force_or_told,
+    synced_is_in_force,
     calculator_agrees,
     idle_fields_are_told,
     private_routes_hold_nobody_else,

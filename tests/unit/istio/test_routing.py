@@ -14,7 +14,6 @@ from gitmesh.model.routes import Decided, Target
 from gitmesh.model.services import ServicePort
 from tests.unit.istio.units import (
     HOST,
-    MESH,
     codes,
     http,
     only,
@@ -606,14 +605,9 @@ def test_every_field_leads_back_to_its_policy() -> None:
     assert fragment.policies == ("TrafficPolicy/shop/p",)
 
 
-def test_findings_name_policy_line_field_cluster_and_mesh() -> None:
+def test_findings_name_policy_line_and_field() -> None:
     found = translated(unit(route(redirect={"port": 1}, timeout="1s"))).diagnostics[0]
-    assert (found.policy, found.field, found.cluster, found.mesh) == (
-        "TrafficPolicy/shop/p",
-        "spec.timeout",
-        "east",
-        MESH.name,
-    )
+    assert (found.policy, found.field) == ("TrafficPolicy/shop/p", "spec.timeout")
     assert found.at == origin().at
 
 

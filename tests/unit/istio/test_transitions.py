@@ -32,6 +32,11 @@ def allow(*rules: Any, **more: str) -> Body:
     return policy("ALLOW", *rules, **more)
 
 
+def of(*principals: str) -> Body:
+    """A rule for these alone."""
+    return {"from": [{"source": {"principals": list(principals)}}]}
+
+
 DRY = {"istio.io/dry-run": "true"}
 
 
@@ -54,6 +59,11 @@ DRY = {"istio.io/dry-run": "true"}
         (allow(OLD), allow(OLD, NEW), Effect.WIDENS),
         (allow(OLD, NEW), allow(), Effect.NARROWS),
         (allow(OLD), allow(NEW), Effect.BOTH),
+        (allow(of("a", "b")), allow(of("a")), Effect.NARROWS),
+        (allow(of("a")), allow(of("b", "a")), Effect.WIDENS),
+        (allow(of("a", "b")), allow(of("b"), of("a")), Effect.NEITHER),
+        (allow(of("a")), allow(of("b")), Effect.BOTH),
+        (allow(of("a")), allow({}), Effect.BOTH),
         (allow(OLD), allow(OLD), Effect.NEITHER),
         (allow(OLD), allow(OLD, app="ratings"), Effect.BOTH),
         (allow(OLD), deny(OLD), Effect.BOTH),

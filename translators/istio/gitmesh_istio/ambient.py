@@ -48,11 +48,30 @@ _NAMELESS = frozenset({"all", "address"})
 
 def decided_at(unit: AccessUnit, meshes: Sequence[Mesh]) -> tuple[Service, ...]:
     """The Services at whose waypoints the destination's decision stands."""
-    if not unit.service.selector:
+    leading = _leading(unit, meshes)
+    return tuple(one for one in leading.denied if one not in leading.held) if leading else ()
+
+
+def shut_out(unit: AccessUnit, meshes: Sequence[Mesh]) -> tuple[Service, ...]:
+    """The Services whose waypoint the destination's pods do not let in, whatever Service it sends for: it
+    shows one identity."""
+    leading, access = _leading(unit, meshes), unit.access
+    if leading is None or not leading.shut or not (access.allows or access.denies or access.exempt):
         return ()
+    every = ((one, binding(one, meshes)) for one in (unit.service, *(one for one, _ in unit.sharing)))
+    return tuple(
+        service
+        for service, bound in every
+        if bound and not bound.trouble and not set(leading.shut).isdisjoint(bound.principals(meshes))
+    )
+
+
+def _leading(unit: AccessUnit, meshes: Sequence[Mesh]) -> LeadingWaypoints | None:
+    """Who comes to the pods by waypoints; None where no object selects them."""
+    if not unit.service.selector or is_waypoint(unit.service, meshes):
+        return None
     bound = binding(unit.service, meshes)
-    leading = LeadingWaypoints(unit, None if bound is None or bound.trouble else bound, meshes)
-    return tuple(service for service in leading.denied if service not in leading.held)
+    return LeadingWaypoints(unit, None if bound is None or bound.trouble else bound, meshes)
 
 
 def access_policies(unit: AccessUnit, access: Access, version: str, notes: Notes) -> tuple[Fragment, ...]:

@@ -90,7 +90,7 @@ def default_deny(unit: MeshUnit, origin: Origin, version: str, notes: Notes, doo
     _note_closed(unit, stays, origin, doors, line)
     return DefaultDeny(
         fragments=(*(one for one in opened.values() if not isinstance(one, str)), deny),
-        stays={place: _stays(text, line, origin, doors) for place, text in stays.items()},
+        stays={place: _stays(text, line, origin) for place, text in stays.items()},
     )
 
 
@@ -145,10 +145,9 @@ def _note_closed(
         notes.add("GM315", text, origin, Severity.ERROR if len(stays) > len(doubtful) else None, line)
 
 
-def _stays(text: str, line: str, origin: Origin, notes: Notes) -> Diagnostic:
+def _stays(text: str, line: str, origin: Origin) -> Diagnostic:
     said = f"{text}; what opens it stays until `gateways` of the VirtualMesh decides about it"
-    place = {"cluster": notes.scope.facts.cluster, "mesh": notes.scope.label, "hint": line}
-    return origin.finding("GM315", said, severity=Severity.ERROR, **place)
+    return origin.finding("GM315", said, severity=Severity.ERROR, hint=line)
 
 
 def _line(unit: MeshUnit) -> str:

@@ -10,12 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE
+from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.objects import ObjectKey
+from gitmesh.model.services import Service
 from gitmesh.model.strangers import ALONE, EVERYBODY, Around, Contender, Displaced, Override, Stranger
 from gitmesh.model.units import AccessUnit, DestinationUnit, RoutingUnit
-from gitmesh_istio.ambient import decided_at
+from gitmesh_istio.ambient import decided_at, shut_out
 from gitmesh_istio.kinds import DESTINATION_RULE, VIRTUAL_SERVICE
 from gitmesh_istio.lookup import Lookup
 from gitmesh_istio.meshwide import root_of
@@ -37,15 +39,27 @@ def surroundings(facts: ClusterFacts, meshes: Sequence[Mesh]) -> Callable[[Desti
 
     def around(unit: DestinationUnit) -> Around:
         if isinstance(unit, AccessUnit):
-            return _ways(unit, meshes) if facts.is_ambient and is_ambient(unit) else ALONE
-        return found.of(unit) if found and isinstance(unit, RoutingUnit) else ALONE
+            return _ways(unit, meshes) if facts.is_ambient else ALONE
+        made = found.of(unit) if found and isinstance(unit, RoutingUnit) else ALONE
+        if not facts.is_ambient:
+            return made
+        return replace(made, direct=_is_direct(unit, meshes), common=is_ambient(unit))
 
     return around
 
 
+def _is_direct(unit: DestinationUnit, meshes: Sequence[Mesh]) -> bool:
+    bound = binding(unit.service, meshes)
+    return bound is None or bool(bound.trouble)
+
+
 def _ways(unit: AccessUnit, meshes: Sequence[Mesh]) -> Around:
-    ways = tuple(sorted(service.key for service in decided_at(unit, meshes)))
-    return Around(ways=ways) if ways else ALONE
+    ways = decided_at(unit, meshes) if is_ambient(unit) else ()
+    return Around(ways=_keys(ways), shut=_keys(shut_out(unit, meshes)))
+
+
+def _keys(services: Iterable[Service]) -> tuple[_Place, ...]:
+    return tuple(sorted(service.key for service in services))
 
 
 def _wanted(unit: RoutingUnit) -> Mapping[_Place, set[str]]:

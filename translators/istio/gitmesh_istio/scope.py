@@ -21,13 +21,10 @@ from gitmesh_istio.names import cluster_domain
 
 
 class Scope(Struct, frozen=True, dict=True):
-    """One unit in one cluster. `meshes` are the cluster's Istio meshes; `label` is how findings name the
-    mesh.
-    """
+    """One unit in one cluster. `meshes` are the cluster's Istio meshes."""
 
     facts: ClusterFacts
     meshes: tuple[Mesh, ...]
-    label: str
 
     @cached_property
     def domain(self) -> str:
@@ -82,9 +79,9 @@ class Notes:
     def add(
         self, code: str, message: str, origin: Origin, severity: Severity | None = None, hint: str = ""
     ) -> None:
-        """Note a finding at the policy's line, once; severity and hint default to the code's."""
-        place = {"cluster": self.scope.facts.cluster, "mesh": self.scope.label}
-        noted = origin.finding(code, message, severity=severity, hint=hint, **place)
+        """Note a finding at the policy's line, once; severity and hint default to the code's. Cluster and
+        mesh are the unit's, and the core names them."""
+        noted = origin.finding(code, message, severity=severity, hint=hint)
         # Once: a field of a policy is met again in each row that it decides.
         if noted not in self.diagnostics:
             self.diagnostics.append(noted)

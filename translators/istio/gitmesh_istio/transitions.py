@@ -9,12 +9,12 @@ that is labelled for another revision says nothing to it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gitmesh.model.admission import Effect, Subject
 from gitmesh.model.links import Ref
-from gitmesh.model.objects import Body, canonical, mapping, text
+from gitmesh.model.objects import Body, canonical, listed, mapping, text
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, REVISION
 from gitmesh_istio.links import with_subsets
 from gitmesh_istio.meshwide import DEFAULT_DENY
@@ -83,7 +83,8 @@ def _of_rules(before: Body | None, after: Body | None) -> Effect:
     moved = before is not None and after is not None and _about(before) != _about(after)
     if len(set(refuses)) > 1 or (not refuses[0] and (moved or before is None or after is None)):
         return Effect.BOTH
-    old, new = ({canonical(rule) for rule in rules_of(body)} for body in (before, after))
+    told = _as_they_are if refuses[0] else _by_principal
+    old, new = ({canonical(one) for rule in rules_of(body) for one in told(rule)} for body in (before, after))
     if old == new and not moved:
         return Effect.NEITHER
     if moved and old and new:
@@ -91,6 +92,22 @@ def _of_rules(before: Body | None, after: Body | None) -> Effect:
     # Of rules of a DENY more refuse more, of an ALLOW more admit more.
     more, less = (Effect.NARROWS, Effect.WIDENS) if refuses[0] else (Effect.WIDENS, Effect.NARROWS)
     return more if old <= new else less if new <= old else Effect.BOTH
+
+
+def _as_they_are(rule: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    return (rule,)
+
+
+def _by_principal(rule: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A rule of an ALLOW as rules for one principal each: whoever comes or goes beside others is told, as one
+    that goes waits for nothing, and one that comes may have to.
+    """
+    for item in listed(rule.get("from")) or ({},):
+        source = mapping(item.get("source"))
+        names = source.get("principals")
+        for one in names if isinstance(names, list) else (None,):
+            told = {**source, "principals": [one]} if one is not None else source
+            yield {**rule, "from": [{"source": told}]}
 
 
 def _about(body: Body) -> Mapping[str, Any]:

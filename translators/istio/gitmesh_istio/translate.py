@@ -26,12 +26,7 @@ from gitmesh_istio.waypoints import is_ambient, waypoint_of
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
     """The objects of one unit, for the cluster's Istio meshes; `held` where they cannot be said."""
-    label = (
-        unit.mesh.name
-        if isinstance(unit, MeshUnit)
-        else ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
-    )
-    scope = Scope(facts=facts, meshes=tuple(meshes), label=label)
+    scope = Scope(facts=facts, meshes=tuple(meshes))
     match unit:
         case MeshUnit():
             # Mesh-wide settings of one mesh; the cluster may have others that are another translator's.

@@ -22,14 +22,13 @@ from gitmesh_gatewayapi.routes import HttpRoutes, http_routes
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
     """The objects of one unit: of who may call there are none."""
-    names = [mesh.name for mesh in meshes]
     if isinstance(unit, MeshUnit):
         return Translation(diagnostics=tuple(_unsaid(unit))) if unit.mesh in meshes else Translation()
     if not isinstance(unit, RoutingUnit) or not unit.routes:
         return Translation()
     made = http_routes(unit, _ports(unit), _dialect(facts))
     remarks = [*made.remarks, *_unpromised(unit), *_overridden(unit)]
-    found = _Findings(facts, ", ".join(names))
+    found = _Findings(facts)
     said = [found.of(one) for one in dict.fromkeys(remarks)]
     fragments = list(_fragments(unit, made, found))
     said += found.unserved
@@ -44,16 +43,14 @@ def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Transl
 class _Findings:
     """Makes findings of one unit, and keeps those on what the cluster does not serve."""
 
-    def __init__(self, facts: ClusterFacts, mesh: str) -> None:
-        self._facts, self._mesh = facts, mesh
+    def __init__(self, facts: ClusterFacts) -> None:
+        self._facts = facts
         self.unserved: list[Diagnostic] = []
 
     def of(self, remark: Remark) -> Diagnostic:
-        """A remark as a finding at the policy's line."""
-        origin = remark.origin
-        return origin.finding(
-            remark.code, remark.text, cluster=self._facts.cluster, mesh=self._mesh, hint=remark.hint
-        )
+        """A remark as a finding at the policy's line; cluster and mesh are the unit's, and the core names
+        them."""
+        return remark.origin.finding(remark.code, remark.text, hint=remark.hint)
 
     def version(self, kind: ApiKind, spec: Mapping[str, object], origin: Origin) -> str:
         """The API version to write; what the cluster serves in none, or without some field, is noted: the
@@ -173,6 +170,4 @@ def _unsaid(unit: MeshUnit) -> Iterator[Diagnostic]:
             "GM301",
             f"the Gateway API says neither who may call whom nor how a mesh encrypts: {names} cannot be"
             " expressed",
-            cluster=unit.cluster,
-            mesh=unit.mesh.name,
         )

@@ -1,0 +1,74 @@
+"""Somebody has an object of his own in place of a Deny: what is granted beside it admits nobody more
+meanwhile, as whom it would let in is not refused (design law 2).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.folders import AUTHORIZATION, Body, Folders, allow, authorization, deny, said, virtual_mesh
+
+CLOSED = virtual_mesh(accessDefault="Deny")
+NOT_WEB = deny("no", "api", "web")
+ALLOW = f"shop/{AUTHORIZATION}/api-allow.yaml"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Folders:
+    """Nobody may call, and the Deny of api is not ours to write."""
+    made = Folders(tmp_path, names=("east",))
+    made.put("east", "theirs", authorization("api-deny", "shop", {"action": "AUDIT", "rules": [{}]}))
+    made.commit(CLOSED)
+    made.settle()
+    return made
+
+
+def granted(world: Folders) -> Body:
+    return world.spec("east", "api-allow") if ALLOW in world.live("east") else {}
+
+
+def test_a_grant_waits_for_the_refusal_and_comes_with_it(world: Folders) -> None:
+    world.commit(CLOSED, allow("some", "api", "web", "db"), NOT_WEB)
+    report = world.settle()
+    assert granted(world) == {}
+    assert ["api-deny" in one.message for one in said(report, "GM406")] == [True]
+    assert said(report, "GM401")
+    world.drop("east", "theirs")
+    world.settle()
+    assert "sa/web" in str(granted(world))
+    assert "sa/web" in str(world.spec("east", "api-deny"))
+
+
+def test_one_that_is_there_grants_no_more_than_it_did(world: Folders) -> None:
+    world.commit(CLOSED, allow("some", "api", "db"))
+    world.settle()
+    before = granted(world)
+    world.commit(CLOSED, allow("some", "api", "db", "web"), NOT_WEB)
+    world.settle()
+    assert granted(world) == before
+
+
+def test_what_it_grants_less_comes_at_once(world: Folders) -> None:
+    """And what was admitted is healed: both are no wider than before."""
+    world.commit(CLOSED, allow("some", "api", "db", "web"))
+    world.settle()
+    world.commit(CLOSED, allow("some", "api", "db"), NOT_WEB)
+    world.settle()
+    assert "sa/web" not in str(granted(world))
+    (world.root / "east" / ALLOW).unlink()
+    world.settle()
+    assert "sa/db" in str(granted(world))
+
+
+def test_the_first_grant_closes_what_nothing_else_does_and_does_not_wait(world: Folders) -> None:
+    world.commit(allow("some", "api", "web", "db"), NOT_WEB)
+    world.settle()
+    assert "sa/db" in str(granted(world))
+
+
+def test_the_grant_of_another_service_is_no_concern_of_it(world: Folders) -> None:
+    world.commit(CLOSED, NOT_WEB, allow("other", "db", "web"))
+    world.settle()
+    assert "sa/web" in str(world.spec("east", "db-allow"))
