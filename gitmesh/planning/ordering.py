@@ -232,7 +232,9 @@ class Ordering:
         return self.kept.refusal(sorted({*move.row.units, *self._sharing(move)}))
 
     def _refusals_of_others(self, move: Move) -> Iterator[ObjectKey]:
-        """What is to be refused at the pods of a grant for another destination: its own stops it by its units."""
+        """What comes to refuse at the pods of a grant for another destination. A failure of its own stops it
+        anyway: they share a unit.
+        """
         if self._only_admits(move):
             for unit in sorted(self._sharing(move)):
                 yield from self._refusing.get(unit, ())
