@@ -47,8 +47,9 @@ def logger(
 
 @contextmanager
 def captured(log: FilteringBoundLogger) -> Iterator[None]:
-    """What libraries log while the block runs comes as events `library` of this logger: else Python writes
-    their warnings to standard error as they are (reliability W14)."""
+    """What libraries log while the block runs comes as events `library` of this logger."""
+    # Without a handler Python writes the libraries' warnings to standard error as they are: lines that are
+    # no JSON, and that may hold control characters (reliability W14).
     root, handler = logging.getLogger(), _LogHandler(log)
     root.addHandler(handler)
     try:
@@ -185,6 +186,7 @@ def _failures(report: Report) -> frozenset[tuple[str, ObjectKey, Action]]:
 
 def _identity(diagnostic: Diagnostic) -> tuple[object, ...]:
     """What makes it the same finding as in the cycle before."""
+    # Not by its text: the words of such a fault may change from try to try, and each would be news.
     if diagnostic.code in LASTING:
         return (
             diagnostic.code,

@@ -69,6 +69,8 @@ class AccessChange(Struct, frozen=True, kw_only=True, order=True):
     @property
     def opens(self) -> bool:
         """Whether requests may come through somewhere that did not: also where only some pods admit them."""
+        # Also where the answer depends on the pod, before or after: some pods may admit now what they did
+        # not.
         return self.effect is RightChange.GAINED or (
             self.effect is RightChange.CHANGED and self.before != "Allowed" and self.after != "Denied"
         )
@@ -216,7 +218,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
     @property
     def told(self) -> tuple[Diagnostic, ...]:
-        """The findings that people are shown: what is new; of a head that is refused all, as they are the
-        answer.
-        """
+        """The findings that people are shown."""
+        # What is new. A head that is refused was compared in no cluster: then all of its findings are the
+        # answer.
         return self.appeared if self.clusters else (*self.appeared, *self.standing)

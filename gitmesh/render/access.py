@@ -42,6 +42,8 @@ def _block(found: AccessTable, paint: Paint) -> Iterator[str]:
     columns = _columns(found)
     rows = [row for one in found.rows for row in _lines(one, columns)]
     lines = table(tuple(columns), rows, indent=2)
+    # Only the first line of a row holds its answer. It is painted when the columns are laid out: a sequence
+    # takes no column, but has a length.
     answers = {index for index, row in enumerate(rows, start=1) if row[0]}
     yield from (
         _painted(line, rows[index - 1][0], paint) if index in answers else line
@@ -66,6 +68,7 @@ def _columns(found: AccessTable) -> Mapping[str, _Column]:
         columns["DESTINATION"] = lambda row: ("/".join(row.service),)
     columns["PORTS"] = lambda row: (",".join(map(str, row.ports)),)
     columns["REQUESTS"] = lambda row: row.requests or ("all",)
+    # Where no line of a policy decides, the reason stands in its place.
     columns["BY"] = lambda row: tuple(map(place, row.deciding)) or row.why
     return columns
 
@@ -82,6 +85,7 @@ def _wrapped(names: Sequence[str]) -> tuple[str, ...]:
         if lines and len(lines[-1]) + len(name) + 2 <= _WIDEST:
             lines[-1] += f", {name}"
         else:
+            # The comma stays at the end of the line, so that a reader sees that the list goes on.
             lines[-1:] = [f"{lines[-1]},"] if lines else []
             lines.append(name)
     return tuple(lines)

@@ -51,6 +51,7 @@ def _rulings(found: Admission, paint: Paint) -> Iterator[str]:
         apart = "".join(f" {key}={value}" for key, value in one.labels.items())
         groups.setdefault(one.ruling, []).append(f"{one.workload.name}:{one.port}{apart}")
     for ruling, pods in groups.items():
+        # Where all pods are decided alike, the answer stands above already.
         mixed = f"{ruling.answer.value}, " if len(groups) > 1 else ""
         yield f"  {mixed}{ruling.text}" + (
             paint("faint", f"  ({printable(', '.join(pods))})") if pods else ""
@@ -77,6 +78,7 @@ def _together(found: Admission) -> Iterator[_Pods]:
         groups.setdefault((workload.key, port, ruling), []).append(workload)
     every = by_controller(workload for workload, _, _ in found.pods)
     for (key, port, ruling), shapes in groups.items():
+        # What all pods of the workload have does not tell these from the others.
         labels = dict(sorted(_shared(shapes) - _shared(every[key])))
         yield _Pods(workload=shapes[0], port=port, ruling=ruling, labels=labels)
 

@@ -135,9 +135,7 @@ def objects_total(objects: Mapping[Action, int], *, done: bool = False) -> str:
 
 
 def plan_total(summary: Summary, *, done: bool = False) -> str:
-    """The last line of a plan, clusters that were only looked at or did not answer included: silence is never
-    green.
-    """
+    """The last line of a plan, clusters that were only looked at or did not answer included."""
     # Silence is never green: what was only looked at, and what did not answer, is told apart.
     written = summary.clusters - len(summary.unreachable) - len(summary.observing)
     text = f"{objects_total(summary.objects, done=done)} in {counted(written, 'cluster')}"

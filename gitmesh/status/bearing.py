@@ -37,6 +37,7 @@ _BY_GROUP: Mapping[str, State] = {
 
 def state_of(diagnostic: Diagnostic) -> State | None:
     """The state that a finding puts its policy and its cluster into; None for one that holds nothing back."""
+    # Before its code and severity: what a doubt is about stays as it was, whatever raised it.
     if diagnostic.hold:
         return State.HELD
     if diagnostic.code in _STATES:
@@ -60,6 +61,7 @@ def in_states(
             found.setdefault(one.cluster, set()).add(state)
     return {
         name: replace(result, state=worst([result.state, *found[name]]))
+        # Without a plan nothing was compared, and its own state says why.
         if name in found and result.plan
         else result
         for name, result in results.items()

@@ -182,10 +182,10 @@ def findings_document(diagnostics: Iterable[Diagnostic]) -> dict[str, Any]:
 
 
 def _finding(diagnostic: Diagnostic) -> dict[str, object]:
-    """Without the excerpt: no line of a user's file leaves the machine (S12). Without the detail: a fault
-    that lasts is one commit.
-    """
+    """One finding, as far as the branch may tell it."""
     at = diagnostic.at
+    # Without the excerpt: no line of a user's file leaves the machine (S12). Without the detail: it may
+    # differ from try to try, and a fault that lasts is to be one commit.
     row: dict[str, object] = {
         "code": diagnostic.code,
         "name": diagnostic.name,

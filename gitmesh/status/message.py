@@ -33,12 +33,13 @@ def message(report: Report, healed: Sequence[str] = ()) -> str:
         " [skip ci]"
     )
     body = ["", *healed[:_MAX_LINES]] if healed else []
+    # In a paragraph of their own, the last: Git reads trailers nowhere else.
     trailers = [f"GitMesh-Source: {_commit(source)}" for source in sources if _commit(source)]
     return "\n".join([subject, *body, *(["", *trailers] if trailers else [])]) + "\n"
 
 
 def _standing(report: Report) -> str:
-    """How many clusters are synced, and to which commit: a tip that is refused is in force nowhere."""
+    """How many clusters are synced, and to which commit."""
     synced = (
         f"{sum(result.state is State.SYNCED for result in report.clusters.values())}/{len(report.clusters)}"
     )
@@ -46,6 +47,7 @@ def _standing(report: Report) -> str:
         (one for one in report.sources.values() if one.refused and one.seen and one.seen != one.accepted),
         None,
     )
+    # A tip that is refused is in force nowhere: clusters are synced to the last commit that was accepted.
     if refused is not None:
         return (
             f"refused {refused.seen[:12]};"

@@ -47,6 +47,7 @@ def is_ours(path: str, content: bytes) -> bool:
 
 
 def _is(text: str, kind: str) -> bool:
+    # In any version of the group: what an older release wrote is ours as well.
     return _value(text, "apiVersion").startswith("gitmesh.io/") and _value(text, "kind") == kind
 
 

@@ -16,6 +16,7 @@ from gitmesh.yaml_documents import DocumentError, read_documents
 T = TypeVar("T")
 
 STATUS, FINDINGS = "status.yaml", "findings.yaml"
+# Bounded in bytes and in nodes: whoever may push the branch could write a file that takes all memory.
 ROOM: Mapping[str, int] = {STATUS: 1 << 20, FINDINGS: 1 << 22}
 """Path -> bytes that are read of it at most."""
 _NODES = 100_000
@@ -98,8 +99,11 @@ def read_overview(files: Mapping[str, bytes], *, commit: str = "", seconds: int 
     """How an instance stands, by `status.yaml` and `findings.yaml`. Raises UnreadableError."""
     status = _read(files, STATUS, "Status", _StatusFile)
     rows = _read(files, FINDINGS, "Findings", _FindingsFile).findings
+    # Held ones are told as waiting, with the id that ends the hold.
     errors = [row for row in rows if row.severity == "error" and not row.hold and row.code not in _SUMMARY]
     sick = {name for name, row in status.sources.items() if row.seen.state is not State.SYNCED}
+    # An error of no cluster in a source that is not in force is the reason why its tip is refused; the others
+    # are troubles of clusters.
     refusing = [row.source in sick and not row.cluster for row in errors]
     return Overview(
         instance=status.instance,

@@ -7,7 +7,7 @@ from tests.house import any_in_a_thousand, classes_twice, comments_in_a_hundred,
 MOST_ANY = 8.0
 """In a thousand lines. `Any` is for values that truly have any type, as those of other tools' documents."""
 
-LEAST_COMMENTS = 1.9
+LEAST_COMMENTS = 2.9
 """In a hundred lines: reasons that the code cannot say. Never lower it; where it rises, raise this too."""
 MOST_LONG = 2
 """Files over 300 lines: those of which every part is the one subject."""

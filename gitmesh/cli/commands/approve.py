@@ -90,6 +90,8 @@ def _approver(instance: str, wanted: str) -> Callable[[Cluster], Mapping[str, Ho
             return {}
         if not hold.approved:
             holds = {**stored.ledger.holds, wanted: replace(hold, approved=True)}
+            # With the version that was read: an agent may write the same ledger meanwhile, and neither may
+            # undo what the other wrote.
             cluster.save(replace(stored.ledger, holds=holds), stored.version)
         return {wanted: hold}
 

@@ -47,6 +47,8 @@ def command(keep: Path | None, color: bool | None) -> int:
         world = build(root)
         if keep:
             _trust(world.config)
+        # The copies of the repository lie in the scratch folder also with --keep: the demo writes nothing to
+        # the store of the user's own sources.
         Story(world, scratch / "store", lambda line: console.data(f"{line}\n", paint), paint).tell()
     console.data(_next(keep))
     return 0

@@ -73,7 +73,8 @@ def command(
 
 
 def _say(report: Report, hidden: str, color: bool | None) -> None:
-    """Findings and totals go to stderr: stdout holds objects only."""
+    """Tell findings and totals."""
+    # All of this goes to stderr: stdout holds objects only, so that it can be applied as it is.
     paint = console.paint_for(color, error=True)
     found = findings_text(report.diagnostics, paint=paint)
     if found or hidden:

@@ -69,6 +69,7 @@ def _file(path: Path | None) -> Path:
 
 def _trust(file: Path) -> None:
     content = configuration.content_of(file)
+    # What is not valid is refused here: nobody can agree to what no command can read.
     configuration.parsed(file, content)
     trust.record(file, content, os.environ)
     console.data(printable(f"trusted: {file.resolve()}") + "\n")
@@ -85,6 +86,8 @@ def _revoke(file: Path) -> None:
 def _lines() -> Iterator[str]:
     for name in trust.known(os.environ):
         file = Path(name)
+        # As if CI were not set: the list tells whether a file is still the same, and in CI every line would
+        # say that it is not.
         same = file.is_file() and trust.is_trusted(
             file, configuration.content_of(file), {**os.environ, "CI": ""}
         )
