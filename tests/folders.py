@@ -9,11 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from gitmesh.adapters.directory import DirectoryCluster
 from gitmesh.adapters.fleet import LocalFleet
+from gitmesh.adapters.treewriter import Writer
+from gitmesh.adapters.writing import StepError
 from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.plan import Change, Live
 from gitmesh.model.report import Report, Stage
 from gitmesh.pipeline import run
 from gitmesh.planning.options import Memo, Options
@@ -269,3 +273,15 @@ def deny(name: str, to: str, *callers: str, **more: Any) -> Body:
 def virtual_mesh(**spec: Any) -> Body:
     """Every mesh under one VirtualMesh."""
     return document("VirtualMesh", "all", meshes=[{"selector": {"all": True}}], **spec)
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """From now on the cluster does not take an object of that name."""
+    step = Writer._step
+
+    def refusing(self: Writer, change: Change, expected: str) -> Live | None:
+        if change.key.name == name:
+            raise StepError("refused")
+        return step(self, change, expected)
+
+    monkeypatch.setattr(Writer, "_step", refusing)

@@ -17,6 +17,7 @@ from gitmesh.model.plan import Action, Change
 from gitmesh.planning.moves import body_in
 
 if TYPE_CHECKING:
+    from gitmesh.model.units import UnitKey
     from gitmesh.planning.scenery import Scenery
 
 
@@ -44,9 +45,9 @@ class KeptAway:
         """What does not refuse there as it is wanted, or still grants though nobody wants it."""
         return self._all.get(namespace) or self._all.get("")
 
-    def refusal(self, grant: Change) -> ObjectKey | None:
-        """What is to refuse for the destination of a grant, and has somebody else's object in its place."""
-        return next((self._taken[unit] for unit in grant.units if unit in self._taken), None)
+    def refusal(self, units: Iterable[UnitKey]) -> ObjectKey | None:
+        """What is to refuse for one of these destinations, and has somebody else's object in its place."""
+        return next((self._taken[unit] for unit in units if unit in self._taken), None)
 
     def missed(self, namespace: str) -> ObjectKey | None:
         """What is to close or to refuse there when a grant has gone, and is kept away.

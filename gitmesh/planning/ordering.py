@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -23,9 +24,11 @@ from gitmesh.model.plan import Action, Change, Turn
 from gitmesh.planning.kept_away import KeptAway
 from gitmesh.planning.moves import Move, body_in, staged, state_between
 from gitmesh.planning.rows import in_state, is_same
+from gitmesh.planning.same_pods import same_pods
 
 if TYPE_CHECKING:
     from gitmesh.model.objects import Body
+    from gitmesh.model.units import UnitKey
     from gitmesh.planning.scenery import Scenery
 
 _BOTH = "refuses the old and the new until what is granted has changed"
@@ -179,7 +182,8 @@ class Ordering:
             case _ if not move.refuses:
                 if move.effect is Effect.BOTH and move.between is not None and self._is_refused(row):
                     yield state_between(move, Turn.PREPARES, _NOBODY)
-                yield replace(row, turn=Turn.WITHDRAWS if deletes else Turn.GRANTS)
+                turn = Turn.WITHDRAWS if deletes else Turn.GRANTS
+                yield replace(row, turn=turn, relies_on=(*row.relies_on, *self._refusals_of_others(move)))
             # Both old and new are refused for as long as something that should refuse is kept from its
             # place.
             case Effect.BOTH if away and move.between is not None:
@@ -214,14 +218,41 @@ class Ordering:
     def _hangs_together(self, row: Change) -> bool:
         return any(key != row.key for key in self._near(row))
 
-    def _unrefused(self, move: Move) -> ObjectKey | None:
-        """What is to refuse at the pods of a grant that admits more, and is somebody else's. A heal brings
-        back what was admitted; and the first grant closes as it comes, unless all is closed already.
+    def _only_admits(self, move: Move) -> bool:
+        """Whether nobody is kept out by writing a grant. A heal brings back what was admitted; and the first
+        grant closes as it comes, unless all is closed already.
         """
-        only_admits = move.effect is Effect.WIDENS
-        if move.row.action is Action.CREATE:
-            only_admits = self.kept.stays_closed
-        return self.kept.refusal(move.row) if only_admits and not move.row.drift else None
+        creates = move.row.action is Action.CREATE
+        return not move.row.drift and (self.kept.stays_closed if creates else move.effect is Effect.WIDENS)
+
+    def _unrefused(self, move: Move) -> ObjectKey | None:
+        """What is to refuse at the pods of a grant that admits more, and is somebody else's."""
+        if not self._only_admits(move):
+            return None
+        return self.kept.refusal(sorted({*move.row.units, *self._sharing(move)}))
+
+    def _refusals_of_others(self, move: Move) -> Iterator[ObjectKey]:
+        """What comes to refuse at the pods of a grant for another destination. A failure of its own stops it
+        anyway: they share a unit.
+        """
+        if self._only_admits(move):
+            for unit in sorted(self._sharing(move)):
+                yield from self._refusing.get(unit, ())
+
+    def _sharing(self, move: Move) -> frozenset[UnitKey]:
+        return frozenset().union(*(self._same_pods.get(unit, ()) for unit in move.row.units))
+
+    @cached_property
+    def _same_pods(self) -> Mapping[UnitKey, frozenset[UnitKey]]:
+        return same_pods(self.scenery.built.units)
+
+    @cached_property
+    def _refusing(self) -> Mapping[UnitKey, list[ObjectKey]]:
+        found: dict[UnitKey, list[ObjectKey]] = defaultdict(list)
+        for key in sorted(key for key, move in self.moves.items() if move.refuses and move.narrows):
+            for unit in self.moves[key].row.units:
+                found[unit].append(key)
+        return found
 
     def _is_refused(self, row: Change) -> bool:
         """Whether something comes to refuse at the pods of a grant, perhaps. What closes them or grants

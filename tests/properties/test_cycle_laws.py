@@ -300,8 +300,11 @@ class Cycles(CycleWorld):
         result = report.clusters[name]
         assert result.plan is not None
         waiting = {change.key for change in result.plan.prune_held}
+        # Steps of a change, and what may be for a destination that errors hold: without an entry who knows.
         told = " ".join(
-            one.message for one in report.diagnostics if one.code == "GM406" and one.cluster == name
+            one.message
+            for one in report.diagnostics
+            if one.code in ("GM406", "GM414") and one.cluster == name
         )
         waiting |= {change.key for change in result.plan.changes if change.note and str(change.key) in told}
         settled = all(source.accepted for source in report.sources.values())

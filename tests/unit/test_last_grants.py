@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from gitmesh.adapters.treewriter import Writer
-from gitmesh.adapters.writing import StepError
-from gitmesh.model.plan import Change, Live
 from tests.folders import (
     AUTHORIZATION,
     Folders,
     allow,
     authorization,
     deny,
+    refuse,
     said,
     service,
     thing,
@@ -34,18 +32,6 @@ def world(tmp_path: Path) -> Folders:
     made.commit(allow("some", "api", "web"))
     made.settle()
     return made
-
-
-def refuse(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """From now on the cluster does not take an object of that name."""
-    step = Writer._step
-
-    def refusing(self: Writer, change: Change, expected: str) -> Live | None:
-        if change.key.name == name:
-            raise StepError("refused")
-        return step(self, change, expected)
-
-    monkeypatch.setattr(Writer, "_step", refusing)
 
 
 @pytest.mark.parametrize("missing", [DEFAULT, "api-deny"])

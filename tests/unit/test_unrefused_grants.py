@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.folders import AUTHORIZATION, Body, Folders, allow, authorization, deny, said, virtual_mesh
+from tests.folders import (
+    AUTHORIZATION,
+    Body,
+    Folders,
+    allow,
+    authorization,
+    deny,
+    refuse,
+    said,
+    service,
+    virtual_mesh,
+)
 
 CLOSED = virtual_mesh(accessDefault="Deny")
 NOT_WEB = deny("no", "api", "web")
@@ -72,3 +83,39 @@ def test_the_grant_of_another_service_is_no_concern_of_it(world: Folders) -> Non
     world.commit(CLOSED, NOT_WEB, allow("other", "db", "web"))
     world.settle()
     assert "sa/web" in str(world.spec("east", "db-allow"))
+
+
+@pytest.mark.parametrize("kept", ["fails", "taken"])
+def test_a_grant_waits_for_the_refusal_of_another_service_over_its_pods(
+    world: Folders, monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    """Pods do not see by which of their Services somebody comes."""
+    world.put("east", "twin", service("twin", selector={"app": "api"}))
+    if kept == "taken":
+        world.put("east", "theirs", authorization("twin-deny", "shop", {"action": "AUDIT", "rules": [{}]}))
+    else:
+        world.drop("east", "theirs")
+    world.commit(CLOSED, allow("some", "api", "db"))
+    world.settle()
+    with monkeypatch.context() as patched:
+        refuse(patched, "twin-deny")
+        world.commit(CLOSED, allow("some", "api", "db", "web"), deny("no", "twin", "web"))
+        for _ in range(2):
+            world.run()
+            assert "sa/web" not in str(granted(world))
+    if kept == "taken":
+        world.drop("east", "theirs")
+    world.settle()
+    assert "sa/web" in str(granted(world))
+
+
+def test_what_it_grants_less_waits_for_no_other_service(
+    world: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put("east", "twin", service("twin", selector={"app": "api"}))
+    world.commit(CLOSED, allow("some", "api", "db", "web"))
+    world.settle()
+    refuse(monkeypatch, "twin-deny")
+    world.commit(CLOSED, allow("some", "api", "db"), deny("no", "twin", "db"))
+    world.run()
+    assert "sa/web" not in str(granted(world))

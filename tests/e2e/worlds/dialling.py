@@ -27,8 +27,14 @@ _REPEATS = 6
 _MOST = 40
 """How often a Service is asked until each of its pods has answered."""
 _REFUSALS = frozenset({"reset", "eof", "tunnel 401", "tunnel 403", "tunnel 503"})
-_REFUSALS_WITHIN = ("CONNECT_ERROR", "remote error: tls: unknown certificate")
-"""How a waypoint ends a tunnel in which it sees no HTTP (RFC 9113, section 7), and an Envoy a handshake."""
+_REFUSALS_WITHIN = (
+    "CONNECT_ERROR",
+    "remote error: tls: unknown certificate",
+    "client conn could not be established",
+)
+"""How a waypoint ends a tunnel in which it sees no HTTP (RFC 9113, section 7), and how an Envoy and the lab's
+ztunnel end a handshake, in the words of the caller's TLS and HTTP/2.
+"""
 _REFUSED = frozenset({403})
 _HTTP = {"grpc": "http"}
 _BY_WAYPOINT = frozenset({403, 503})
