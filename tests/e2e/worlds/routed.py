@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from gitmesh.model.services import Service, ServicePort
@@ -72,21 +72,27 @@ class RoutedCalls:
             self.calls += len(calls)
             self.requests += _TIMES * len(calls) + len(slow)
             pod = standing.pods[client.name]
-            answers = pod.send([_request(one) for one in calls for _ in range(_TIMES)], _PARALLEL)
+            answers = pod.send([_request(one, standing) for one in calls for _ in range(_TIMES)], _PARALLEL)
             for number, one in enumerate(calls):
                 yield from _wrong(one, answers[number * _TIMES : (number + 1) * _TIMES])
-            for one, answer in zip(slow, pod.send([_slow(each) for each in slow], len(slow)), strict=True):
+            for one, answer in zip(
+                slow, pod.send([_slow(each, standing) for each in slow], len(slow)), strict=True
+            ):
                 if answer.status != 504:
                     yield f"{one}: {answer.status} after {answer.seconds:.1f} s, decided is {one.timeout} ms"
 
 
-def _request(call: RoutedCall) -> WireRequest:
+def _request(call: RoutedCall, standing: StandingWorld) -> WireRequest:
+    """By address: an application keeps names for seconds (net/hosts.go), and Services come anew sooner."""
     service = call.asked.service
-    return WireRequest(f"http://{service.name}.{service.namespace}:{call.port.number}{_HTTP.path}")
+    host = standing.addresses[service.key]
+    authority = f"{service.name}.{service.namespace}:{call.port.number}"
+    return WireRequest(f"http://{host}:{call.port.number}{_HTTP.path}", authority=authority)
 
 
-def _slow(call: RoutedCall) -> WireRequest:
-    return WireRequest(_request(call).url, headers={"x-lab-delay": f"{_DELAY}ms"}, timeout=2 * _DELAY / 1000)
+def _slow(call: RoutedCall, standing: StandingWorld) -> WireRequest:
+    delay = {"x-lab-delay": f"{_DELAY}ms"}
+    return replace(_request(call, standing), headers=delay, timeout=2 * _DELAY / 1000)
 
 
 def _wrong(call: RoutedCall, answers: Sequence[WireAnswer]) -> Iterator[str]:
