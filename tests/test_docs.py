@@ -43,20 +43,6 @@ def test_docs_hold_no_generated_page_of_something_that_is_gone() -> None:
     assert made == {ROOT / "docs" / name for name in pages()}
 
 
-def test_links_between_pages_lead_somewhere() -> None:
-    written = [
-        ROOT / name
-        for name in ("README.md", "CONTRIBUTING.md", "deploy/README.md", "policies-example/README.md")
-    ]
-    broken = [
-        f"{page.name}: {link}"
-        for page in [*written, *(ROOT / "docs").rglob("*.md")]
-        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
-        if not (page.parent / link).exists()
-    ]
-    assert not broken
-
-
 # --- codes
 
 

@@ -25,7 +25,7 @@ _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}\Z")
 
 def path_of(key: ObjectKey) -> str:
     """`<namespace|_cluster>/<kind>.<group>/<name>.yaml`. Raises ClusterError, before any I/O, for a part that
-    could leave its folder (reliability P09)."""
+    could leave its folder (docs/reliability.md P09)."""
     segments = {"name": key.name, "namespace": key.namespace or "cluster", "group": key.group or "core"}
     for what, segment in segments.items():
         if not _SEGMENT.match(segment) or ".." in segment:

@@ -206,7 +206,7 @@ def _caught(work: Callable[[Cluster], Any], cluster: Cluster) -> object:
         return work(cluster)
     except ClusterError as error:
         return error.with_traceback(None)  # it may be kept, and its frames hold the cycle's values
-    # One cluster's nonsense must not end the work on the others (design law 9).
+    # One cluster's nonsense must not end the work on the others (design law 7).
     except Exception as defect:  # noqa: BLE001
         place = extract_tb(defect.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"

@@ -243,7 +243,7 @@ def _is_news(before: Snapshot | SourceError | None, answer: Snapshot | SourceErr
 
 
 def _outcome(ask: Callable[[], T]) -> T | SourceError:
-    """The answer, or why there is none. A defect of ours must not end the polling (design law 9)."""
+    """The answer, or why there is none. A defect of ours must not end the polling (design law 10)."""
     try:
         return ask()
     except SourceError as error:

@@ -3,7 +3,7 @@ Pure.
 
 A review that accepted what the agent refuses would let a merge block every later commit. So both hand what
 they list to `held`, and read what it gives back, nothing else. The limits are those of the register's GM103;
-the checks are G06 to G12 of reference/reliability.md. Content is untrusted: git refuses hostile trees when
+the checks are G06 to G12 of docs/reliability.md. Content is untrusted: git refuses hostile trees when
 they are fetched, and what gets past that is found here.
 """
 

@@ -1,8 +1,8 @@
 """Publishes reports on the status branch of a repository. Satisfies gitmesh.ports.Publisher.
 
 The branch is an orphan that GitMesh made. A branch that it did not make is never written, and on its own
-branch nothing is deleted that it did not write (law 4 holds in Git as well): other files and other people's
-commits are left where they are.
+branch nothing is deleted that it did not write (design law 4 holds in Git as well): other files and other
+people's commits are left where they are.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from gitmesh.status.tree import StatusMemo, heals, message, status_tree
 
 TRIES = 5
 RETRY_SECONDS = 300.0
-"""After a refusal the remote is left alone for so long: rights do not come back by asking (reliability S04).
+"""After a refusal the remote is left alone for so long: rights do not come back by asking
+(docs/reliability.md S04).
 """
 FACTS_SECONDS = 600.0
 """A change of facts alone is shown so long after the last commit at the earliest: clusters are never still
-(design, section 1).
+(docs/design.md#status-branch).
 """
 _RESTING = frozenset({Reason.DENIED, Reason.CREDENTIALS, Reason.REFUSED})
 _MAX_FILES = 200_000

@@ -83,6 +83,6 @@ class Background:
             for one in passed:
                 self._skipped(one)
             return self._publisher.publish(report).diagnostics[len(report.diagnostics) :]
-        except Exception:  # noqa: BLE001  a defect of ours must not end the publishing (design law 9)
+        except Exception:  # noqa: BLE001  a defect of ours must not end the publishing (design law 10)
             self._log.error("a report was not published, this is a defect of GitMesh", exc_info=True)
             return ()

@@ -23,7 +23,8 @@ LEVELS = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING, Seve
 def logger(
     form: Literal["text", "json"], *, level: str = "info", stream: TextIO | None = None
 ) -> FilteringBoundLogger:
-    """A logger of that form. Times are UTC; control characters in values are escaped (reliability W14)."""
+    """A logger of that form. Times are UTC; control characters in values are escaped (docs/reliability.md
+    W14)."""
     rendering: list[Processor] = [
         _escaped,
         structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
@@ -49,7 +50,7 @@ def logger(
 def captured(log: FilteringBoundLogger) -> Iterator[None]:
     """What libraries log while the block runs comes as events `library` of this logger."""
     # Without a handler Python writes the libraries' warnings to standard error as they are: lines that are
-    # no JSON, and that may hold control characters (reliability W14).
+    # no JSON, and that may hold control characters (docs/reliability.md W14).
     root, handler = logging.getLogger(), _LogHandler(log)
     root.addHandler(handler)
     try:

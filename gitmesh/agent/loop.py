@@ -63,7 +63,7 @@ class Loop:
         self._told = ""
 
     def tick(self) -> Report | None:
-        """One cycle. A defect of ours is logged and counted, and the next tick tries again (design law 9)."""
+        """One cycle. A defect of ours is logged and counted; the next tick tries again (design law 10)."""
         try:
             with undisturbed():
                 report = self._cycle()

@@ -23,8 +23,8 @@ from gitmesh.model.report import Report
 from gitmesh.ports import Publisher
 
 GRACE = 18.0
-"""Seconds between SIGTERM and the end (reliability X10): the object under way is finished, the rest waits for
-the next start.
+"""Seconds between SIGTERM and the end (docs/reliability.md X10): the object under way is finished, the rest
+waits for the next start.
 """
 LAST_WORDS = 4.0
 """Seconds of it for a status that is still to be pushed."""

@@ -24,7 +24,7 @@ from gitmesh.model.report import Report, State, verdict_counts
 from gitmesh.status.states import policy_states
 
 MOST_POLICIES = 2000
-"""Above this many policies their own series are left out (reliability W13)."""
+"""Above this many policies their own series are left out (docs/reliability.md W13)."""
 _BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 

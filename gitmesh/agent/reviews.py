@@ -127,7 +127,7 @@ class Reviewer:
     def _guarded(self) -> float:
         try:
             return self.round()
-        except Exception:  # noqa: BLE001  a defect of ours must not end the reviews (design law 9)
+        except Exception:  # noqa: BLE001  a defect of ours must not end the reviews (design law 10)
             self._log.error("reviewing failed, this is a defect of GitMesh", exc_info=True)
             return self._interval
 
@@ -252,7 +252,7 @@ class Reviewer:
         except WorldError as error:
             self._failed(work, error)
             return "failed"
-        except Exception:  # noqa: BLE001  a defect of ours must not end the reviews (design law 9)
+        except Exception:  # noqa: BLE001  a defect of ours must not end the reviews (design law 10)
             self._log.error(
                 "a review failed, this is a defect of GitMesh", pull=work.pull.number, exc_info=True
             )

@@ -3,7 +3,7 @@ apart from the loop.
 
 Every connection has one deadline for its request and answer together, and there are limits on connections:
 beyond them the oldest of the peer that has most is cut, so that whoever holds connections open loses them,
-and a probe always gets through (reliability W05).
+and a probe always gets through (docs/reliability.md W05).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _PLAIN = "text/plain; charset=utf-8"
 def pages(
     health: Health, registry: CollectorRegistry, now: Callable[[], float]
 ) -> Mapping[str, Callable[[], Page]]:
-    """Path -> page. A fixed map: no path ever reaches a file system (reliability W10)."""
+    """Path -> page. A fixed map: no path ever reaches a file system (docs/reliability.md W10)."""
     return {
         "/healthz": lambda: _answer(health.alive(now())),
         "/readyz": lambda: _answer(health.ready()),

@@ -1,4 +1,4 @@
-"""The configuration: which file it is, whether it is trusted, and what it says (api.md, gitmesh.yaml)."""
+"""The configuration: which file it is, whether it is trusted, and what it says (docs/configuration.md)."""
 
 from __future__ import annotations
 

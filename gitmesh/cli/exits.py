@@ -1,4 +1,4 @@
-"""Exit codes (api.md, Exit codes and output): decided from the report alone, never from the output format."""
+"""Exit codes (docs/commands.md#exit-codes): decided from the report alone, never from the output format."""
 
 from __future__ import annotations
 

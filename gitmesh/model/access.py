@@ -1,4 +1,4 @@
-"""AccessPolicy: who may call (api.md, AccessPolicy)."""
+"""AccessPolicy: who may call (docs/concepts.md#who-may-call)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gitmesh.yaml`: where policies come from and which clusters they go to (api.md, Configuration)."""
+"""`gitmesh.yaml`: where policies come from and which clusters they go to (docs/configuration.md)."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ SourcePath = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00\r\n\\]*$"),
 
 
 def _ref(branch: str) -> str:
-    """What `git check-ref-format` refuses of the characters that remain (reliability.md G03)."""
+    """What `git check-ref-format` refuses of the characters that remain (docs/reliability.md G03)."""
     parts = branch.split("/")
     if (
         ".." in branch

@@ -1,5 +1,5 @@
-"""What a TrafficPolicy decides for the connections to a destination (api.md, TrafficPolicy): the values of
-its connection fields.
+"""What a TrafficPolicy decides for the connections to a destination (docs/kinds/trafficpolicy.md): the values
+of its connection fields.
 """
 
 from __future__ import annotations

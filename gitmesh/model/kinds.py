@@ -1,4 +1,5 @@
-"""The closed set of policy kinds, and what api.md has that this version does not translate yet."""
+"""The closed set of policy kinds, and what of the policy API this version refuses, as it does not translate
+it yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditions by which a TrafficPolicy tells requests apart (api.md, TrafficPolicy): `matches`."""
+"""Conditions by which a TrafficPolicy tells requests apart (docs/kinds/trafficpolicy.md): `matches`."""
 
 from __future__ import annotations
 

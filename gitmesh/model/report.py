@@ -30,7 +30,7 @@ class Stage(IntEnum):
 
 
 class State(StrEnum):
-    """State of a policy, a cluster or an instance (design.md, The status branch)."""
+    """State of a policy, a cluster or an instance (docs/concepts.md#the-status-branch)."""
 
     SYNCED = "Synced"
     DRIFTED = "Drifted"

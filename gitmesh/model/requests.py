@@ -1,4 +1,5 @@
-"""What a TrafficPolicy decides for each request (api.md, TrafficPolicy): the values of its request fields."""
+"""What a TrafficPolicy decides for each request (docs/kinds/trafficpolicy.md): the values of its request
+fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Selectors of policies: workloads, destinations, identities (api.md, Selectors)."""
+"""Selectors of policies: workloads, destinations, identities (docs/concepts.md#selectors)."""
 
 from __future__ import annotations
 

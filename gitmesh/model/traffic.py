@@ -1,4 +1,4 @@
-"""TrafficPolicy: how requests to destinations behave (api.md, TrafficPolicy)."""
+"""TrafficPolicy: how requests to destinations behave (docs/kinds/trafficpolicy.md)."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from gitmesh.model.workloads import Workload
 Half: TypeAlias = Literal["routing", "access"]
 HALVES: tuple[Half, ...] = ("routing", "access")
 """Of a destination: how requests go to it, which is written where the callers are, and who may call, which is
-written where the pods are. They are held apart, since an error in routing never holds access (api.md, What an
-error holds back)."""
+written where the pods are. They are held apart, since an error in routing never holds access
+(docs/concepts.md#what-an-error-holds)."""
 
 
 class UnitKey(Struct, frozen=True, kw_only=True, order=True):

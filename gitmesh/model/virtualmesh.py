@@ -1,4 +1,5 @@
-"""VirtualMesh: meshes managed as one; Adoption: consent to take objects over (api.md, The other kinds)."""
+"""VirtualMesh: meshes managed as one; Adoption: consent to take objects over (docs/kinds/virtualmesh.md and
+docs/kinds/adoption.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes of a file -> text, refusing what a reviewer cannot see (reliability.md Y16, Y17)."""
+"""Bytes of a file -> text, refusing what a reviewer cannot see (docs/reliability.md Y16, Y17)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The events of a YAML parser -> JSON-typed documents with the place of every key and value.
 
-One pass over the parser's events, never its composer: 60 KB of nested brackets crash that one (reliability.md
-Y05).
+One pass over the parser's events, never its composer: 60 KB of nested brackets crash that one
+(docs/reliability.md Y05).
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ def parse(
 
 
 def duplicates(policies: Iterable[Policy]) -> tuple[Diagnostic, ...]:
-    """A finding at every policy after the first of its name, naming both places; over all sources (api.md,
-    Conventions).
+    """A finding at every policy after the first of its name, naming both places; over all sources
+    (docs/concepts.md#what-an-error-holds).
     """
     named: dict[str, list[Policy]] = defaultdict(list)
     for policy in policies:

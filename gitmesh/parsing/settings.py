@@ -71,7 +71,7 @@ def resolve(config_dir: str, path: str) -> str:
 
 
 def url_problem(url: str, *, allow_insecure: bool) -> str | None:
-    """Why git must not be given this URL (reliability.md G01, G04, G05, G22); never repeats the URL."""
+    """Why git must not be given this URL (docs/reliability.md G01, G04, G05, G22); never repeats the URL."""
     # First of all: the messages below repeat parts of the URL, which may be those of a password.
     if _CREDENTIALS.match(url):
         return "a URL holds no credentials; use auth.usernameFile and auth.passwordFile"

@@ -29,7 +29,7 @@ def culprits(
 ) -> list[Candidate]:
     """Whose tips to refuse: those that the findings stand in. But where that is a revision in force already,
     going back to it mends nothing, and the new tips without which there is no finding are to blame
-    (reliability P01: the owner never changes).
+    (docs/reliability.md P01: the owner never changes).
     """
     errors = [d for d in said if d.is_error and d.at is not None]
     blamed = {d.at.source for d in errors if d.at is not None}

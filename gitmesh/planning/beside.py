@@ -1,6 +1,6 @@
-"""Our objects beside those that others wrote (api.md, AccessPolicy): ours never admit more than was admitted
-before them, plus what the policies grant. The translators know what objects of their mesh do to each other;
-here it is asked and told.
+"""Our objects beside those that others wrote (docs/concepts.md#who-may-call): ours never admit more than was
+admitted before them, plus what the policies grant. The translators know what objects of their mesh do to each
+other; here it is asked and told.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def _build_cluster(
     known = all(key.half != "mesh" or facts.mesh(key.name) for key in waiting)
     made = Build(
         cluster=cluster,
-        # Sorted, so that equal inputs give equal bytes whatever order units came in (law 8).
+        # Sorted, so that equal inputs give equal bytes whatever order units came in (design law 8).
         manifests=dict(sorted(found.manifests.items())),
         held=frozenset(found.held),
         complete=facts.complete and known and not facts.held_meshes and not facts.held,
@@ -165,7 +165,7 @@ def _at_work(
 def dropped(
     policies: Sequence[Policy], builds: Mapping[str, Build], diagnostics: Iterable[Diagnostic]
 ) -> tuple[Diagnostic, ...]:
-    """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it."""
+    """Design law 1: a policy that ends in no object and in no finding is reported, whoever lost it."""
     waiting = (policy for built in builds.values() for policy in built.waiting)
     seen = {*waiting, *(diagnostic.policy for diagnostic in diagnostics)}
     seen |= {

@@ -1,7 +1,8 @@
 """From the sources to the policies in force: the tips where they are good, the last good revisions where they
 are not.
 
-Static errors refuse a source's whole revision (api.md, What an error holds back). Called by pipeline only.
+Static errors refuse a source's whole revision (docs/concepts.md#what-an-error-holds). Called by pipeline
+only.
 """
 
 from __future__ import annotations

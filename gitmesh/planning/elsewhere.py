@@ -1,5 +1,5 @@
-"""What objects of one cluster are to those of another: an import relies on its export there (design.md,
-plan). Made by pipeline once a cycle; no I/O.
+"""What objects of one cluster are to those of another: an import relies on its export there
+(docs/design.md#order). Made by pipeline once a cycle; no I/O.
 
 It is looked at only when a plan asks, and few do: what most objects offer is known in their own cluster
 alone.

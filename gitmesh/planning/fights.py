@@ -1,6 +1,6 @@
-"""Objects that somebody keeps changing back (reliability K21). What counts is the alternation, at whatever
-interval: the same object corrected to the same wanted state in consecutive cycles. The count is kept in the
-ledger, so runs of `sync` and a restarted agent go on counting."""
+"""Objects that somebody keeps changing back (docs/reliability.md K21). What counts is the alternation, at
+whatever interval: the same object corrected to the same wanted state in consecutive cycles. The count is kept
+in the ledger, so runs of `sync` and a restarted agent go on counting."""
 
 from __future__ import annotations
 

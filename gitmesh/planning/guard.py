@@ -65,8 +65,8 @@ def guarded(
 
 
 def vanished(observed: Observed, ledger: Ledger) -> bool:
-    """Whether every object of ours is gone at once: more likely a wrong answer than a wish (reliability
-    K11).
+    """Whether every object of ours is gone at once: more likely a wrong answer than a wish
+    (docs/reliability.md K11).
     """
     known = [
         # A namespace that is being deleted takes its objects along, as somebody wished. An entry without

@@ -1,4 +1,4 @@
-"""What a policy did stays while it names something that is not there (api.md, What an error holds back).
+"""What a policy did stays while it names something that is not there (docs/concepts.md#what-an-error-holds).
 
 Its destinations are then not all known: the one that it acted on until now may well be the one that is meant.
 A letter too many in a name must not withdraw a Deny, so nothing is withdrawn before the name is right.

@@ -151,7 +151,7 @@ def encode_ledger(ledger: Ledger) -> bytes:
 
 def read_ledger(content: bytes, instance: str, version: str) -> Stored:
     """What a store holds. Content that is no ledger reads as empty and `corrupt`, for the caller to rebuild
-    from the cluster (reliability X11). Raises FutureLedgerError."""
+    from the cluster (docs/reliability.md X11). Raises FutureLedgerError."""
     try:
         return Stored(ledger=load_ledger(orjson.loads(content)), version=version)
     # It must not read as corrupt: a corrupt one is rebuilt and overwritten, which would undo what a newer

@@ -1,7 +1,7 @@
 """How the ledger follows a plan: the intent before the first write, the truth after the last answer.
 
 A kill at any step leaves no object of ours unknown: intents are saved before writes, and an entry goes only
-when the cluster confirmed the deletion (reliability, property 8), or says of the object itself that it is not
+when the cluster confirmed the deletion (docs/design.md#ledger), or says of the object itself that it is not
 there: a list may be from before our own write.
 """
 
@@ -37,7 +37,7 @@ _MOST_WARNINGS, _LONGEST_WARNING = 3, 256
 
 def rebuilt(stored: Stored, observed: Observed) -> Ledger:
     """The ledger as read; a lost or unreadable one made again from the marks on live objects, and from the
-    cluster's count of who set which field of others' objects (reliability X11).
+    cluster's count of who set which field of others' objects (docs/reliability.md X11).
     """
     ledger = stored.ledger
     # A version says that the store holds one. None at all may also be a ledger that somebody deleted.

@@ -42,7 +42,7 @@ def unvouched(plan: Plan, built: Build, observed: Observed, ledger: Ledger) -> l
     """Wanted objects that a plan leaves as they are by what a reading says and the ledger does not: they are
     as wanted, though we wrote something else last, or bear our marks, though we know nothing of them, or have
     a field of ours as somebody else set it. What
-    others rely on must be there (law 2), and a list may be from before."""
+    others rely on must be there (design law 2), and a list may be from before."""
     return [
         change.key
         for change in plan.changes
@@ -79,8 +79,8 @@ def by_name(
     why: str,
 ) -> Observed:
     """The reading with what the cluster says of each of these objects by name: a list may be from before our
-    own write (law 3). It is asked once, for one reason (`why`), while neither list nor ledger moves and
-    nothing is written."""
+    own write (design law 3). It is asked once, for one reason (`why`), while neither list nor ledger moves
+    and nothing is written."""
     known, asked = {key: ledger.entries.get(key) for key in keys}, memo.get(why)
     if not keys or (asked and asked[0] is observed and asked[1] == known):
         return observed

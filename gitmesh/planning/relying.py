@@ -1,4 +1,5 @@
-"""Objects that use what others provide: a route to a subset, say (design.md, plan). Called by diff; no I/O.
+"""Objects that use what others provide: a route to a subset, say (docs/design.md#order). Called by diff; no
+I/O.
 
 A row that would use what is not there waits, whatever keeps it away; what comes with the same plan it follows
 when proxies have had the time to learn of it. What a live object of ours uses stays. Both sides of a change
@@ -178,7 +179,7 @@ class _Relying:
         """The row behind those that bring what it uses; held where nothing does."""
         if not row.writes or row.body is None or not self.changing[row.key].after.uses:
             return row
-        # What closes never waits (law 2): a missing target makes a Deny no less needed.
+        # What closes never waits (design law 2): a missing target makes a Deny no less needed.
         if self._only_narrows(row):
             return row
         before, after = self.changing[row.key]

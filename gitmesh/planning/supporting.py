@@ -1,4 +1,4 @@
-"""What a unit asks of its mesh, and what of that the mesh does not have (design.md, supports): told at the
+"""What a unit asks of its mesh, and what of that the mesh does not have (docs/design.md#units): told at the
 policy's line before translation. Called by translating; no I/O.
 
 Only how requests go is held for it. What a mesh lacks for access its translator closes (security law).

@@ -1,4 +1,4 @@
-"""Units with what others wrote around their destinations (design.md, Facts): the translators know what
+"""Units with what others wrote around their destinations (docs/design.md#facts): the translators know what
 objects of their mesh do to each other, here it is asked. Called by build; no I/O.
 """
 

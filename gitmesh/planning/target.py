@@ -2,7 +2,7 @@
 
 A ledger is evidence, no authority: whoever may write one cluster could name any commit in it, an unmerged one
 among them. What it names counts only where the branch itself leads to it, or where we have recorded by
-ourselves that we accepted it (design.md, ledger).
+ourselves that we accepted it (docs/design.md#ledger).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def evidence(
     branch was just read.
 
     A cluster that was away may know an older commit than this process does, so the newest counts
-    (reliability, property 11); where rewinds are allowed, the latest that was accepted. A record on disk may
+    (design law 3); where rewinds are allowed, the latest that was accepted. A record on disk may
     be older than what another machine accepted meanwhile: while the branch cannot be read it does not
     outweigh the ledgers.
     """

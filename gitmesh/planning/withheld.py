@@ -1,5 +1,5 @@
-"""Law 1: a policy that is not in force as it stands in a cluster has a finding that says so, also where what
-holds it is another policy's fault.
+"""Design law 1: a policy that is not in force as it stands in a cluster has a finding that says so, also
+where what holds it is another policy's fault.
 """
 
 from __future__ import annotations

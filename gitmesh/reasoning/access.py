@@ -1,5 +1,5 @@
-"""Who is admitted (api.md, AccessPolicy), told from units: a ruling for each pair of pods and port behind the
-destination, and the answer that these come to.
+"""Who is admitted (docs/concepts.md#who-may-call), told from units: a ruling for each pair of pods and port
+behind the destination, and the answer that these come to.
 
 Answers are of three values: what hangs on something that is not known (a held unit, an address that was not
 given) is `Unknown`, unless what is known decides already.

@@ -1,4 +1,4 @@
-"""What the calculator answers to the question who is admitted (api.md, AccessPolicy)."""
+"""What the calculator answers to the question who is admitted (docs/concepts.md#who-may-call)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a caller is meant (api.md, Selectors, Identities; AccessPolicy)."""
+"""Whether a caller is meant (docs/concepts.md#selectors)."""
 
 from __future__ import annotations
 

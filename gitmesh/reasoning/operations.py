@@ -1,5 +1,5 @@
-"""Whether one rule of an AccessPolicy means a request (api.md, AccessPolicy: `*` is textual, hosts ignore
-case).
+"""Whether one rule of an AccessPolicy means a request (docs/concepts.md#who-may-call: `*` is textual, hosts
+ignore case).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""How a request is treated on its way (api.md, TrafficPolicy), told from units: the first route of which the
-match holds.
+"""How a request is treated on its way (docs/kinds/trafficpolicy.md), told from units: the first route of
+which the match holds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The access decision of one destination: AccessPolicies and the VirtualMesh, resolved to workload ports and
 identities.
 
-api.md, AccessPolicy: access is decided at the (workload, target port) pairs behind a Service, which other
-Services may share.
+docs/concepts.md#who-may-call: access is decided at the (workload, target port) pairs behind a Service, which
+other Services may share.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rules of AccessPolicies -> grants: who may do what on which ports of the pods.
 
 A rule may ask for what only HTTP requests have, on ports that carry something else or may: a plain TCP port,
-and one whose protocol proxies sniff (api.md, AccessPolicy).
+and one whose protocol proxies sniff (docs/concepts.md#who-may-call).
 """
 
 from __future__ import annotations

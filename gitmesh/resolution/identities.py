@@ -1,5 +1,5 @@
-"""Identity selectors -> callers that meshes can verify (api.md, Selectors; the security law for what cannot
-be said).
+"""Identity selectors -> callers that meshes can verify (docs/concepts.md#selectors; the security law for what
+cannot be said).
 """
 
 from __future__ import annotations

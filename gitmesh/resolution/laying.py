@@ -1,6 +1,6 @@
 """What TrafficPolicies lay on the ports of one Service, and where the rows of a `split` or `mirror` lead.
 
-What can have no effect there, as the meshes of the cluster say (api.md, What an error holds back), is an
+What can have no effect there, as the meshes of the cluster say (docs/concepts.md#what-an-error-holds), is an
 error of a policy that names the Service, a note of one that selects it among others. A target that is not
 there is an error of its policy; a subset that is named is needed of the target's Service.
 """

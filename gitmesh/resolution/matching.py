@@ -1,4 +1,4 @@
-"""Algebra of request matches (api.md, Precedence): conjunction, implication, overlap, evaluation.
+"""Algebra of request matches (docs/concepts.md#precedence): conjunction, implication, overlap, evaluation.
 
 Matches are built with `normal`, which keeps at most one positive and one negative condition for each header
 name: more than that no mesh's map of headers can say.

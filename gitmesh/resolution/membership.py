@@ -1,4 +1,4 @@
-"""Which VirtualMesh a mesh belongs to, and which meshes nobody can tell it of (api.md, VirtualMesh)."""
+"""Which VirtualMesh a mesh belongs to, and which meshes nobody can tell it of (docs/kinds/virtualmesh.md)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The unit of each mesh that a VirtualMesh has: its gateways, who reads what is mesh-wide, its defaults
-(api.md, VirtualMesh).
+(docs/kinds/virtualmesh.md).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""From policies and facts to units: what each destination and each mesh of each cluster must do (design.md,
-resolve).
+"""From policies and facts to units: what each destination and each mesh of each cluster must do
+(docs/design.md#units).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""First-match lists: rows that give every request the fields its rules decide (api.md, Precedence, last
-paragraph).
+"""First-match lists: rows that give every request the fields its rules decide (docs/concepts.md#precedence,
+overlap).
 
 Rules are added from the greatest to the least. A rule that adds something to a row puts, before that row, one
 for the requests that both mean; last comes a row of its own. So each request finds first the row of exactly
@@ -24,7 +24,7 @@ from gitmesh.resolution.rules import Rule
 from gitmesh.resolution.slots import NO_MORE_HEADERS, ROUTING, Slot, covers, is_disabled, slot_path
 
 MOST_CONJUNCTIONS = 64
-"""api.md: more than 64 overlaps for one destination is an error."""
+"""More overlaps for one destination are an error (docs/concepts.md#precedence)."""
 
 _LEADING = ("prefix", "stringPrefix")
 

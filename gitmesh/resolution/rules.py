@@ -1,5 +1,6 @@
-"""Rules: one policy, one of its matches and one of its sources, and the order in which they decide (api.md,
-Precedence). Every part of a rule's key is syntactic, so that no new object in a cluster changes who wins.
+"""Rules: one policy, one of its matches and one of its sources, and the order in which they decide
+(docs/concepts.md#precedence). Every part of a rule's key is syntactic, so that no new object in a cluster
+changes who wins.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Which Services a policy selects in each cluster, and what its selectors name that is not there (api.md,
-Selectors).
+"""Which Services a policy selects in each cluster, and what its selectors name that is not there
+(docs/concepts.md#selectors).
 """
 
 from __future__ import annotations

@@ -251,7 +251,7 @@ def _unseen(situation: AccessInput) -> Iterator[str]:
 
 
 def shared(situation: AccessInput) -> Iterator[Diagnostic]:
-    """Services that share a pair of pods and port share its decision (api.md, SharedWorkload)."""
+    """Services that share a pair of pods and port share its decision (docs/concepts.md#who-may-call)."""
     mine = f"{situation.service.namespace}/{situation.service.name}"
     for other in situation.neighbours:
         name = f"{other.service.namespace}/{other.service.name}"

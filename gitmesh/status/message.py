@@ -1,5 +1,5 @@
-"""The message of a status commit: a fixed template and names that cannot say anything else (reliability S03,
-S11).
+"""The message of a status commit: a fixed template and names that cannot say anything else
+(docs/reliability.md S03, S11).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The status branch as a tree of files: a pure function of a report. No times: the commits have them.
 
-Layout in design.md, The status branch; what stands in each file is `documents`. Only what changed is written
-anew.
+The layout is in docs/concepts.md#the-status-branch; what stands in each file is `documents`. Only what
+changed is written anew.
 """
 
 from __future__ import annotations

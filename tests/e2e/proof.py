@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from gitmesh.codes import CODES
 from tests.conformance.expected import ROUTES, UNSAID
 from tests.e2e.cases import Case, all_cases
 from tests.e2e.features import FEATURES, IN_AMBIENT, RULES, TRAPS
@@ -98,7 +99,9 @@ def _row(case: Case) -> str:
 
 
 def _code(code: str) -> str:
-    return f"[{code}](findings.md#{code.lower()})"
+    found = CODES[code]
+    # As forges make an anchor of the heading that the page has for it.
+    return f"[{code}](findings.md#{code.lower()}-{found.name.lower()}-{found.severity})"
 
 
 def _cell(text: str) -> str:

@@ -1,5 +1,5 @@
-"""Random policies on real meshes: what the proxies do is what the evaluator reads in api.md, and what the
-calculator answers.
+"""Random policies on real meshes: what the proxies do is what the evaluator reads in the policy API
+(docs/concepts.md), and what the calculator answers.
 
 `GITMESH_E2E_SEEDS=100:150` takes other seeds than those of every run. A disagreement that is understood
 becomes a case.

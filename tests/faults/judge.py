@@ -97,7 +97,7 @@ class Judge:
         self._never_wider(f"{event.verb} of {key}")
 
     def _never_wider(self, after: str) -> None:
-        """Law 2: what is live admits no more than one of the revisions that may be in force."""
+        """Design law 2: what is live admits no more than one of the revisions that may be in force."""
         meshes: Sequence[Mesh] = self.world.facts.meshes
         istio = Istio(list(self.access.values()), meshes)
         may = frozenset[int]().union(*(revision.admitted for revision in self.window))

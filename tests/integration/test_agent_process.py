@@ -279,7 +279,8 @@ def test_X13_a_hundred_commits_between_two_ticks_are_one_change(tmp_path: Path) 
 
 
 def test_a_defect_in_one_cycle_is_counted_and_the_next_one_works(shop: Shop) -> None:
-    """Law 9: one handler. The ledger's folder is made a file, as a broken disk would; then it is mended."""
+    """Design law 10: one handler. The ledger's folder is made a file, as a broken disk would; then it is
+    mended."""
     with shop.agent() as agent:
         agent.ready()
         agent.ticks()

@@ -1,4 +1,4 @@
-"""GitSource on real repositories over file://, with the faults of reliability.md 3.3."""
+"""GitSource on real repositories over file://, with the faults of docs/reliability.md#git."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status branch of a real repository (reliability.md 3.6)."""
+"""The status branch of a real repository (docs/reliability.md#status-and-reviews)."""
 
 from __future__ import annotations
 
@@ -496,7 +496,7 @@ def _never(*arguments: object) -> Any:
     raise AssertionError(f"called with {arguments}")
 
 
-# --- facts alone (design.md, section 1: when their meaning changes, at most every ten minutes)
+# --- facts alone (docs/design.md#status-branch: when their meaning changes, at most every ten minutes)
 
 
 class EpochClock:

@@ -1,5 +1,5 @@
-"""The calculator answers as api.md says: it agrees with evaluators that share nothing with it, on every one
-of 100,000 requests.
+"""The calculator answers as docs/concepts.md says: it agrees with evaluators that share nothing with it, on
+every one of 100,000 requests.
 """
 
 from __future__ import annotations

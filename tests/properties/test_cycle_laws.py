@@ -1,4 +1,4 @@
-"""The laws of reliability.md section 5 that a whole cycle must hold, over made-up histories: commits, faults,
+"""The laws of docs/design.md#laws that a whole cycle must hold, over made-up histories: commits, faults,
 strangers, kills.
 
 The machine runs the real pipeline with the real translator on clusters in memory. What the clusters should
@@ -46,7 +46,7 @@ from tests.properties.history import (
 TICK = 300.0
 """Seconds between two cycles, so long that corrections are never taken for a fight."""
 QUIET_WITHIN = 3
-"""Cycles after which a system without faults must be as it should be (law 1)."""
+"""Cycles after which a system without faults must be as it should be."""
 STAGES = 3
 """Further cycles for changes that go a step a cycle (design law 2), as long as the report says that they do.
 """
@@ -125,7 +125,7 @@ class Cycles(CycleWorld):
         )
 
     def _check_acceptance(self, report: Report, prior: Mapping[str, str]) -> None:
-        """Law 11, and law 5: what is in force was verified, and only ever moves forward."""
+        """Design law 3: what is in force was verified, and only ever moves forward."""
         for name, result in report.sources.items():
             source = self.sources[name]
             if result.accepted:
@@ -144,7 +144,7 @@ class Cycles(CycleWorld):
     def _check_writes(
         self, report: Report, builds: Mapping[str, Build], ledgers: Mapping[str, tuple[Ledger, bool]]
     ) -> None:
-        """Laws 3, 4 and 5: every write is what the revisions in force say, every deletion is of ours and
+        """Design laws 3 and 4: every write is what the revisions in force say, every deletion is of ours and
         unwanted. While a source has nothing in force, only what others alone made may go.
         """
         absent = {name for name, result in report.sources.items() if not result.accepted}
@@ -182,8 +182,8 @@ class Cycles(CycleWorld):
         report: Report | None,
         ledgers: Mapping[str, tuple[Ledger, bool]],
     ) -> None:
-        """Law 3: what changed in the clusters is ours; foreign objects are as they were, but for those that
-        were adopted.
+        """Design law 4: what changed in the clusters is ours; foreign objects are as they were, but for those
+        that were adopted.
         """
         for name, cluster in self.clusters.items():
             for key in sorted({*before[name], *cluster.objects}):
@@ -211,7 +211,7 @@ class Cycles(CycleWorld):
         return any(place[1].id(place[0]) in document["spec"].get("objects", ()) for document in POOL["alpha"])
 
     def _check_no_orphan(self, report: Report) -> None:
-        """Law 8: after a cycle that ended, the ledger lists every object of ours that is live."""
+        """Design law 4: after a cycle that ended, the ledger lists every object of ours that is live."""
         for (name, key), uid in self.ours.items():
             result = report.clusters[name]
             if result.plan is None or result.state is State.UNREACHABLE:
@@ -226,7 +226,7 @@ class Cycles(CycleWorld):
         for (name, key), live in self.foreign.items():
             assert self.clusters[name].objects.get(key) is live
 
-    # --- laws 1, 2 and 8 when the faults stop
+    # --- design laws 4 and 5 when the faults stop
 
     @precondition(lambda self: self.report is not None)
     @rule()
@@ -247,7 +247,7 @@ class Cycles(CycleWorld):
         return any(change.staged for plan in plans for change in plan.changes)
 
     def _quiet_tick(self) -> Report:
-        """Law 2: a cycle that finds everything as it should be asks, and writes nothing, not even the
+        """Design law 5: a cycle that finds everything as it should be asks, and writes nothing, not even the
         ledger.
         """
         self.tick()
@@ -350,7 +350,7 @@ def test_laws_of_the_cycle() -> None:
     )
 
 
-# --- law 7
+# --- design law 8
 
 
 def _rendered(

@@ -1,4 +1,4 @@
-"""First-match lists against a brute-force reading of api.md's precedence, and the laws of the match
+"""First-match lists against a brute-force reading of docs/concepts.md#precedence, and the laws of the match
 algebra.
 """
 
@@ -212,8 +212,8 @@ def _resolved(policies: list[Policy]) -> Resolution:
 
 
 def _brute(policies: list[Policy], request: Request) -> dict[str, Any]:
-    """Written from api.md alone: walk the matching rules from the greatest to the least; the first that sets
-    a field decides.
+    """Written from docs/concepts.md#precedence alone: walk the matching rules from the greatest to the least;
+    the first that sets a field decides.
     """
     rules = []
     for policy in policies:

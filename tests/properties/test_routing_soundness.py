@@ -1,5 +1,5 @@
-"""Every request is treated as api.md says, by two evaluators that share nothing: precedence by brute force,
-and Istio's first match.
+"""Every request is treated as docs/concepts.md#precedence says, by two evaluators that share nothing:
+precedence by brute force, and Istio's first match.
 """
 
 from __future__ import annotations

@@ -1,3 +1,3 @@
-"""Evaluators that share nothing with the product: what api.md says of a request, and what Istio does with the
-objects.
+"""Evaluators that share nothing with the product: what docs/concepts.md says of a request, and what Istio
+does with the objects.
 """

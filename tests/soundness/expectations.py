@@ -1,5 +1,5 @@
-"""What must come back from the lab's bookshop for a request: told by the evaluator from api.md, or by the
-calculator from units.
+"""What must come back from the lab's bookshop for a request: told by the evaluator from docs/concepts.md, or
+by the calculator from units.
 
 Both decide; how a decision is seen from outside (status, pod, what the server saw) is worked out here, once
 for both.
@@ -273,7 +273,7 @@ def caller(one: RoutedRequest) -> CallingPod:
 
 
 def by_evaluator(policies: Sequence[Document], facts: Mapping[str, ClusterFacts]) -> Oracle:
-    """Decides by brute force, from api.md alone."""
+    """Decides by brute force, from docs/concepts.md alone."""
     unified = Unified(policies, facts, closed=True)
     traffic = unified.of_kind("TrafficPolicy")
 

@@ -1,5 +1,5 @@
-"""Who is admitted, by shared/api.md alone: brute force over policies as YAML gives them. Nothing of the
-product's resolver is used.
+"""Who is admitted, by docs/concepts.md#who-may-call alone: brute force over policies as YAML gives them.
+Nothing of the product's resolver is used.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """What the values of TrafficPolicy's fields mean for one request, in one normal form that can be compared
-(shared/api.md alone).
+(docs/kinds/trafficpolicy.md alone).
 """
 
 from __future__ import annotations

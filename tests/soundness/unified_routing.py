@@ -1,4 +1,4 @@
-"""What is decided for a request, by shared/api.md (TrafficPolicy, Precedence) alone: every rule is tried, the
+"""What is decided for a request, by docs/concepts.md#precedence alone: every rule is tried, the
 greatest wins.
 """
 
@@ -42,7 +42,8 @@ _DESTINATIONS = ("clusters", "namespaces", "labels", "name")
 
 
 class AmbiguousError(Exception):
-    """Two equal rules give one field different values for this request: api.md says that this is an error."""
+    """Two equal rules give one field different values for this request: docs/concepts.md#precedence says that
+    this is an error."""
 
 
 @dataclass(frozen=True, kw_only=True)

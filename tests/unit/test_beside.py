@@ -1,5 +1,5 @@
-"""Ours beside what others wrote: never more than was admitted before, plus what the policies grant (api.md,
-AccessPolicy).
+"""Ours beside what others wrote: never more than was admitted before, plus what the policies grant
+(docs/concepts.md#who-may-call).
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ def test_routing_that_is_held_holds_no_access_in_the_same_object(world: Pipeline
 def test_what_refuses_otherwise_beside_what_refuses_goes_through_a_state_between(
     world: PipelineWorld,
 ) -> None:
-    """Law 2 holds for annotations as for any object: old and new are refused until all is changed."""
+    """Design law 2 holds for annotations as for any object: old and new are refused until all is changed."""
     other = {**denying("e", "/z"), "spec": {**denying("e", "/z")["spec"], "destinations": on("ratings")}}
     world.commit(denying("d", "/x"), other)
     world.run()

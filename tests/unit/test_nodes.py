@@ -1,4 +1,4 @@
-"""YAML -> documents: what is refused, where, and that nothing crashes (reliability.md 3.1)."""
+"""YAML -> documents: what is refused, where, and that nothing crashes (docs/reliability.md#yaml)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Revisions -> policies and findings: kinds, metadata, specs, limits, cache (api.md; reliability.md 3.1 and
-3.2).
+"""Revisions -> policies and findings: kinds, metadata, specs, limits, cache (docs/reliability.md#yaml and
+#policies).
 """
 
 from __future__ import annotations

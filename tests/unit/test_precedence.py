@@ -1,4 +1,4 @@
-"""The order of rules, part by part (api.md, Precedence)."""
+"""The order of rules, part by part (docs/concepts.md#precedence)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""gitmesh.yaml: findings at their lines, URL rules, overrides (api.md, Configuration; reliability.md 3.3)."""
+"""gitmesh.yaml: findings at their lines, URL rules, overrides (docs/configuration.md;
+docs/reliability.md#git)."""
 
 from __future__ import annotations
 

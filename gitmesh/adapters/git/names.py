@@ -1,4 +1,4 @@
-"""Names that are safe to hand to git (reference/reliability.md G02, G03); URLs are checked by
+"""Names that are safe to hand to git (docs/reliability.md G02, G03); URLs are checked by
 gitmesh.parsing.settings.url_problem.
 """
 

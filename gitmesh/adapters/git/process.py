@@ -2,7 +2,7 @@
 writes.
 
 GitPython starts the processes. Its command objects are given complete argument lists, never keyword options,
-and its object model is not used (reference/reliability.md G02, reference/performance.md A4).
+and its object model is not used (docs/reliability.md G02).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The folder of a bare copy: its lock, its making, and what takes its place while the disk refuses to be
 written.
 
-The store is a cache (reliability G14, G23): whatever becomes of it, the remote has everything, so a disk that
-is full or read-only costs a warning and no cycle.
+The store is a cache (docs/reliability.md G14, G23): whatever becomes of it, the remote has everything, so a
+disk that is full or read-only costs a warning and no cycle.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""DestinationRules and subset names (reference/meshes.md, 2.3, 3)."""
+"""DestinationRules and subset names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Control planes and members (reference/meshes.md, 1.2 and 1.3)."""
+"""Control planes and members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VirtualServices: matches, actions, order, and what Istio cannot say (reference/meshes.md, 2.1, 2.2, 3)."""
+"""VirtualServices: matches, actions, order, and what Istio cannot say."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""AuthorizationPolicies: what is admitted on which port, and that what cannot be said closes
-(reference/meshes.md, 2.4, 3.3).
-"""
+"""AuthorizationPolicies: what is admitted on which port, and that what cannot be said closes."""
 
 from __future__ import annotations
 
