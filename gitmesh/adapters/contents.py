@@ -88,7 +88,7 @@ def key_of(body: Body, watched: Mapping[tuple[str, str], bool]) -> ObjectKey | N
     if namespaced is None:
         return None
     metadata = body["metadata"]
-    # Without a namespace it lies in `default`, as kubectl has it.
+    # An object without a namespace belongs to `default`, as kubectl has it.
     namespace = metadata.get("namespace") or "default" if namespaced else ""
     return ObjectKey(*map(intern, (group, kind, str(namespace), metadata["name"])))
 

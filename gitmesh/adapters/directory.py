@@ -94,7 +94,8 @@ class DirectoryCluster:
 
     def find(self, keys: Sequence[ObjectKey]) -> dict[ObjectKey, Live]:
         """Those of them that `observe` read."""
-        # Not read again: files are no older than their reading.
+        # Not read again: the folder was read in this cycle, and there is no server whose answer could be
+        # newer.
         return {key: self._tree.homes[key][0][1] for key in keys if key in self._tree.homes}
 
     def predict(self, plan: Plan) -> Plan:

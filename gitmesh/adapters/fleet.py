@@ -54,7 +54,7 @@ class _Standing(Struct):
     def failed(self, error: ClusterError, seconds: float) -> None:
         """It failed after so many seconds."""
         self.kept = 0
-        # Whoever fails at once costs nobody anything.
+        # A cluster that fails at once holds up none of the others: only one that took long is late.
         self.late = self.late or seconds >= SHORT_PATIENCE
         self.error = error if self.late else None
 

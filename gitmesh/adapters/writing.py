@@ -19,7 +19,7 @@ SERVER_FIELDS = ("resourceVersion", "managedFields", "uid", "creationTimestamp",
 """metadata that servers add; no part of a live object's content."""
 
 _MOST_FINALIZERS, _LONGEST_NAME = 8, 128
-# Longer texts are seldom those of another object, too.
+# Texts up to this length are kept once for all objects; longer ones seldom occur in a second object.
 _SHARED = 512
 
 

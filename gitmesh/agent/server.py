@@ -206,9 +206,9 @@ def answered(status: int, kind: str, body: bytes, *, without_body: bool = False)
     fields = {
         "Content-Type": kind,
         "Content-Length": len(body),
-        # No browser is to take a line of ours for a page.
+        # So that no browser takes text of ours for HTML.
         "X-Content-Type-Options": "nosniff",
-        # One request a connection, so that its deadline is the deadline of both.
+        # One request for each connection, so that one deadline bounds them both.
         "Connection": "close",
     }
     lines = [

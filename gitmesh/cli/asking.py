@@ -61,7 +61,7 @@ def tell(
         console.data(text(asked, paint), paint)
     else:
         console.document(dumped(document(asked), given["form"]))
-    # An answer that is not known is not the one that is expected.
+    # A cluster of which nothing is known does not meet an expectation.
     unmet = met is not None and (bool(asked.silent) or not all(map(met, asked.answers.values())))
     return exit_code(report, fail_on=given["fail_on"]) or (DIFFERENT if unmet else CLEAN)
 

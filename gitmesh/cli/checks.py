@@ -178,7 +178,7 @@ def _no_place(subject: str) -> Check:
 
 
 def _rights(subject: str, rights: Sequence[AnsweredRight]) -> Check:
-    # None, an answer that nobody gave, is no yes.
+    # None means that no answer came, which is not permission.
     missing = [str(right) for right in rights if not right.allowed]
     if missing:
         text = f"{len(missing)} of {counted(len(rights), 'right')} missing: {listed(missing, 8)}"

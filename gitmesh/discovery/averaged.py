@@ -28,7 +28,8 @@ def as_shapes(averaged: AveragedWorkload) -> Iterator[Workload]:
     """The shapes of which the average speaks."""
     fields: dict[str, Any] = {name: value for name, value in asdict(averaged).items() if name not in _ITS_OWN}
     shape = replace(Workload(**fields), dropped=tuple(sorted(ROLLING_LABELS.union(averaged.differing))))
-    # It does not say how many pods have which numbers: of what is said to be there, one is.
+    # The average does not say how many pods have which number: of each number that it names there is at least
+    # one pod.
     others = [
         replace(shape, ports={**averaged.ports, name: number}, pods=1)
         for name, numbers in sorted(averaged.further.items())

@@ -203,7 +203,8 @@ def gone_for_good(
     """
     carried = {workload.mesh for workload in workloads if workload.pods}
     away = {caveat.mesh for caveat in caveats if caveat.holds and caveat.code == AWAY}
-    # So a mesh upgrade by revisions ends by itself.
+    # So that an upgrade of a mesh by revisions ends by itself, and nobody need approve that the old one is
+    # gone.
     return frozenset(away - carried - set(hooked))
 
 

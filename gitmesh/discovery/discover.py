@@ -129,7 +129,8 @@ class _Members:
 
     def is_gateway(self, workload: WorkloadKey) -> bool:
         """Whether pods that are set up as a gateway's are one's."""
-        # What they say of themselves is no authority.
+        # Pods could claim anything of themselves: only a namespace where control planes may be, or an owner
+        # that is a gateway, counts.
         return workload[1] in self._homes or workload in self._owned
 
 
@@ -220,8 +221,8 @@ def _controller_of(pod: PodRow, replica_sets: Mapping[tuple[str, str], tuple[str
     made is one of its runs.
     """
     kind, name = pod.owner
-    # A static pod is owned by its Node. Nor is a pod hidden by what it says of an owner that no object can
-    # be.
+    # A static pod is owned by its Node, which is no workload. An owner whose name no object can have is a
+    # mistake or a trick, and must not hide the pod.
     if pod.owner == NO_OWNER or kind == "Node" or not is_subdomain(name):
         return "Pod", pod.name
     # Each run is a Job of its own name; facts that followed them would change with every run.

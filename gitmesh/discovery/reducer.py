@@ -128,7 +128,7 @@ class Reducer:
 
     def _injector(self, body: Body, metadata: Body) -> InjectorRow | None:
         rules = [rule for webhook in listed(body.get("webhooks")) for rule in listed(webhook.get("rules"))]
-        # Whoever is not asked about pods injects no proxies.
+        # A webhook that is not called for pods injects no proxies.
         if not any({"pods", "*", "*/*"}.intersection(strings_of(rule.get("resources"))) for rule in rules):
             return None
         return InjectorRow(

@@ -18,7 +18,7 @@ EMPTY: Mapping[Any, Any] = {}
 
 def no_items() -> Any:
     """The default of a Struct's field that is a Mapping."""
-    # `EMPTY`, where `= {}` would make a dict for each value.
+    # Always the same `EMPTY`: with `= {}` msgspec would make a new dict for each value.
     return field(default_factory=lambda: EMPTY)
 
 

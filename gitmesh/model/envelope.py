@@ -44,7 +44,7 @@ def _envelope(kind: str, spec: type[Model]) -> type[Model]:
         "metadata": (Metadata, Field(description="Name of the policy.")),
         "spec": (spec, Field(description=f"What the {kind} says.")),
     }
-    # Made, not written: so no kind can differ from the others in what every document has.
+    # Generated, not written by hand, so that no kind can differ from the others in what every document has.
     return create_model(kind, __base__=Model, __doc__=spec.__doc__, **fields)
 
 

@@ -55,7 +55,7 @@ _FROM_GOOD = (
 
 def worst(states: Iterable[State]) -> State:
     """The worst of some states; Synced for none."""
-    # What has no parts has none that is bad.
+    # Without parts there is none that is in a bad state.
     return max(states, key=_FROM_GOOD.index, default=State.SYNCED)
 
 

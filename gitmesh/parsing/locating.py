@@ -36,7 +36,7 @@ def located(loc: tuple[str | int, ...], model: type[BaseModel]) -> Spot:
     for part in loc:
         if part == "[key]":
             is_key = True
-        # Only the model knows which elements are tags: a field may be called `name` as well.
+        # Only the model tells whether an element is the tag of a union: a field may have the same name.
         elif tag_due and part in UNION_TAGS:
             tag_due = False
             current = Disabled if part == "disabled" else current

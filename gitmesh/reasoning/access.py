@@ -102,7 +102,7 @@ def _come(question: Question, known: Known, pair: Pair) -> Ruling:
     if way in (Way.SEEN, Way.AHEAD):
         return seen
     unseen = AtPair(question, known, pair, unseen=True).ruling()
-    # Then it makes no difference who sees the request.
+    # The answer is the same whether or not somebody on the way sees the request.
     if unseen.answer is seen.answer:
         return unseen
     if way is Way.UNSEEN:

@@ -86,7 +86,8 @@ class _Difference:
         """
         if self.left <= 0:
             raise UntoldError("the policies of too many destinations differ to compare all of their requests")
-        # What turns out to be too much has cost as much as one may.
+        # Counted as the most that one may cost, until it is known: a destination that turns out to be too
+        # much raises before its own work can be read.
         work = MOST_WORK
         try:
             destination = Destination(key, self.sides, stakes, self._clients(interest(stakes)))

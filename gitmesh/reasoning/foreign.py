@@ -50,7 +50,7 @@ def mode_of(words: Iterable[ForeignWords], number: int, meshwide: str) -> tuple[
     for one in words:
         guard = one.guard
         mode = guard.ports.get(str(number)) or guard.mode
-        # What may select only some of the pods is no promise that all of them refuse.
+        # A Strict that may select only some of the pods does not promise that all of them refuse plaintext.
         if guard.action == "Mtls" and mode and (one.sure or mode != "Strict"):
             width = 0 if guard.selector else 1 if guard.namespace else _EVERYWHERE
             found.append((width, _LAX_FIRST.index(mode) if mode in _LAX_FIRST else 0, one.by))
@@ -62,7 +62,7 @@ def mode_of(words: Iterable[ForeignWords], number: int, meshwide: str) -> tuple[
 
 def _meets(guard: ForeignGuard, pair: Pair, question: Question, client: Client) -> bool | None:
     if guard.action == "Ask":
-        # Who is asked is not known, nor what they say.
+        # An external service decides, and what it would answer is not known.
         return None if guard.rules else False
     asked = _Request(question, client, pair.number, deny=guard.action == "Deny")
     return _any(_ruled(rule, asked) for rule in guard.rules)
@@ -145,7 +145,7 @@ def _listed(
 ) -> bool:
     """Whether a value is one that is wanted and none that is not; None is no value, so none of either."""
     if value is None:
-        # None is no value, so that it is none that is wanted, and none that is not.
+        # Without a value a condition on wanted ones fails, while one that only excludes values holds.
         return not wanted
     return (not wanted or any(fits(one, value) for one in wanted)) and not any(
         fits(one, value) for one in unwanted

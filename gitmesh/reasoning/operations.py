@@ -31,8 +31,8 @@ def connects(operation: Operation, ports: frozenset[int], question: Question, *,
         return False
     if not operation.asks_http:
         return True
-    # By an Allow that asks for some requests nothing is admitted where none are seen; by such a Deny
-    # everything is refused where there may be requests.
+    # Both err on the closed side: where requests are not seen, an Allow of some requests admits nothing, and
+    # a Deny of some refuses everything that may be requests.
     return deny and (operation.raw or question.http or question.sniffed)
 
 

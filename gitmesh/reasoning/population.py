@@ -53,7 +53,8 @@ def _among(
     own = facts.get(cluster)
     if own is not None:
         yield from _own(own)
-    # After its own, and sorted: who stands for a class is the first of it, at each run the same.
+    # After the cluster's own, and sorted: the first client of a class stands for it, and must be the same in
+    # each run.
     for name in sorted(strangers.keys() - {cluster}):
         yield from strangers[name]
 

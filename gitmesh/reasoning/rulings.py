@@ -146,8 +146,8 @@ class AtPair:
 
     def _denied(self) -> Ruling | None:
         denies = [(ports, one) for ports, access in self.denying for one in access.denies]
-        # Any port will do here: no port numbers are left in these Denies, while no port at all would mean no
-        # request.
+        # Any number will do here, as these Denies name no ports any more; with no port at all they would
+        # match no request.
         denies += [(_UNKNOWN_PORT, one) for one in self.spread]
         asked = [(meets, origin) for ports, one in denies for meets, origin in self._asked(one, ports, True)]
         found = _origins(origin for meets, origin in asked if meets)

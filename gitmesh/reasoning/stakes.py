@@ -148,7 +148,8 @@ def _grants(found: tuple[Grant, ...]) -> _Grants:
 
 def _pairs(service: Service, number: int, known: Known) -> Iterator[PairStake]:
     """The pods and ports behind a port of the Service, once for all shapes with one ground."""
-    # What strangers say has mappings in it, so that stakes have no hash by which to tell them apart.
+    # By their grounds, not by the stakes themselves: these hold what strangers say, which has mappings in it
+    # and so no hash.
     grounds = {pair.ground: pair for pair in known.behind(service, number)}
     yield from (_pair(pair, known) for pair in grounds.values())
 

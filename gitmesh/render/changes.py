@@ -83,7 +83,7 @@ def _by_object(plan: Plan) -> Mapping[ObjectKey, list[tuple[Action, Change]]]:
     for change in plan.changes:
         steps.setdefault(change.key, []).append((change.action, change))
     for change in plan.prune_held:
-        # As held and not as what they are: without consent nothing comes of them.
+        # Shown as held, not as the deletions that they would be: without consent none of them is carried out.
         steps.setdefault(change.key, []).append((Action.HELD, change))
     return steps
 

@@ -95,7 +95,7 @@ def callers_text(callers: Sequence[str], cluster: str, clusters: frozenset[str])
     """`anybody else, shop/web, shop/batch@west`. A caller of another cluster is named with it, and one of
     this cluster, too, where the same name elsewhere is not meant.
     """
-    # These first, so that no list that is cut hides them.
+    # Strangers first, so that a list that is cut never hides them.
     strangers = [caller for caller in callers if is_stranger(caller)]
     # Known pods without identity need no name where everybody without one is meant.
     nameless = [caller for caller in callers if caller.endswith(f" {NAMELESS}") and NAMELESS not in strangers]

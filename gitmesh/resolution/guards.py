@@ -47,7 +47,7 @@ class GuardedPorts:
     def _numbers(self) -> Mapping[tuple[str, str], frozenset[int]]:
         """The ports that each guards on its pods, or would on these."""
         mine = self._situation.bearers
-        # What is bound to arrive later, such as a pod that both select, must not find a door open.
+        # A pod that comes later, and that both Services select, must not find a port open.
         return {
             service.key: all_targets(service, (*mine, *self._index.bearing(service)))
             for service in self._services

@@ -97,8 +97,8 @@ class Index:
         found = self.behind(service)
         if found or ROLLING_LABELS.isdisjoint(service.selector):
             return found
-        # Its next pods may be some of these, as when the only pod of a StatefulSet with some name is made
-        # anew.
+        # The pods that it selects may only be missing for a moment, as when the one pod of a StatefulSet that
+        # has this name is recreated.
         lasting = {key: value for key, value in service.selector.items() if key not in ROLLING_LABELS}
         return tuple(sorted(self._carrying(service.namespace, lasting), key=lambda w: w.shape))
 

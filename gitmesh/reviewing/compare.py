@@ -223,7 +223,7 @@ def _units(build: Build) -> Mapping[UnitKey, Unit]:
     return {
         key: unit
         for unit in build.units
-        # What is held stays as it is, whatever it is.
+        # A held unit stays in the cluster as it is, whatever was decided of it.
         if (key := unit.key) not in build.held_units and key.home == build.cluster
     }
 

@@ -23,10 +23,10 @@ def object_deltas(base: Build, head: Build) -> tuple[ObjectDelta, ...]:
 
 def _deltas(base: Build, head: Build) -> Iterator[ObjectDelta]:
     for key in sorted(base.manifests.keys() | head.manifests.keys()):
-        # What head holds stays as it is.
+        # An object that head holds stays as it is, so that nothing changes.
         if key in head.held:
             continue
-        # Of what base holds nothing is known.
+        # What an object that base holds would be is not known.
         old = None if key in base.held else base.manifests.get(key)
         new = head.manifests.get(key)
         if (old.digest if old else "") != (new.digest if new else ""):
@@ -53,7 +53,7 @@ def _unmarked(body: bytes) -> bytes:
     """An object without our mark with its own name and the cluster's."""
     found = decode(body)
     annotations = mapping(mapping(found.get("metadata")).get("annotations"))
-    # What is alike in two clusters then reads alike.
+    # The mark names the cluster: without it, the same change in two clusters reads the same.
     kept = {name: value for name, value in annotations.items() if name != ID}
     return (
         canonical({**found, "metadata": {**mapping(found.get("metadata")), "annotations": kept}})

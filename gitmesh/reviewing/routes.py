@@ -97,7 +97,8 @@ def _request_changes(
         for change in _row_changes(service, region, old, new):
             kept = rows.setdefault((change.field, change.before, change.after, change.elsewhere), [])
             effort.spend(_LOOKS_OF_A_CHANGE + 2 * len(kept))
-            # These requests are told already, with others; and narrower ones that were told go into these.
+            # A region inside of one that is told already says nothing new, and a wider one takes the place of
+            # those inside of it.
             if not any(implies(region, wider) for wider, _ in kept):
                 kept[:] = [(narrow, row) for narrow, row in kept if not implies(narrow, region)]
                 kept.append((region, change))
@@ -112,7 +113,8 @@ def _regions(
     old: Sequence[Route], new: Sequence[Route], effort: Effort
 ) -> Iterator[tuple[RequestMatch, Route, Route]]:
     """The requests that one pair of rows decides, as far as a match can say it. Raises UntoldError."""
-    # As in most changes: each row then meets its own pair alone, and not every row every other.
+    # Most changes leave the matches as they are: then each row is compared with its own pair alone, and not
+    # with every other row.
     if [row.match for row in old] == [row.match for row in new]:
         yield from ((row.match, row, other) for row, other in zip(old, new, strict=True))
         return
@@ -155,7 +157,7 @@ def _changed(
     service: tuple[str, str], requests: str, name: str, was: _Said, now: _Said
 ) -> Iterator[RouteChange]:
     if was.value != now.value:
-        # What stays with the Service itself goes nowhere else.
+        # Requests that stay with the Service itself do not go elsewhere.
         new = now.places - was.places - {service}
         text = _with_places(now.text, new)
         yield RouteChange(

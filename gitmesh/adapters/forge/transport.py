@@ -144,7 +144,7 @@ class Exchange:
             if following is None:
                 return
             ask = replace(ask, query=following)
-        # Of what is not seen nobody can say that it is not there.
+        # An error, not the part that was read: what is sought may be on a page that was not.
         raise ForgeError(f"{self._site.host} lists more than {MOST_PAGES} pages", retryable=False)
 
     def answer(

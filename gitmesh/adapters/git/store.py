@@ -149,7 +149,8 @@ class Store:
         fresh = self.path.with_name(self.path.name + ".new")
         _remove(fresh)
         self._make(fresh, tip)
-        # Before the old one goes, which may hold the last good commit.
+        # Filled before the old one is removed, since that may hold the last good commit and the fetch may
+        # fail.
         fill(fresh)
         _remove(self.path)
         fresh.rename(self.path)

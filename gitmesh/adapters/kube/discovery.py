@@ -66,7 +66,7 @@ class Discovery:
         answer = self._client.send(ApiRequest(method="GET", path=path))
         found = answer.json().get(name)
         if not isinstance(found, dict):
-            # Without it the answer is not the API server's.
+            # Every API server answers with this part: without it, something else answered at this address.
             raise unrelated(str(answer.request), answer.body)
         return found
 

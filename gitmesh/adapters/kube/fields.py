@@ -77,7 +77,7 @@ def _rechecked(change: Change, raw: Body) -> Outcome:
 
 def _applied_by_others(change: Change, raw: Body) -> str:
     """Which managers apply fields that we want otherwise; "" where nobody does."""
-    # What we take off is ours to take off, whoever else has it.
+    # What we withdraw is ours to remove, also where another manager applies the same field.
     if change.withdraws:
         return ""
     entries, wanted = managed.entries(raw), decode(change.body or b"")

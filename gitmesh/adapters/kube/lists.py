@@ -26,7 +26,8 @@ TIMES = 4
 """A list of many pages may take so many times as long as one request: a server that pages without end holds
 its cluster no longer.
 """
-# Held by who reduces a page: one decoded page at a time is in memory, however many lists are read at once.
+# Held while a page is reduced, so that one decoded page at a time is in memory, however many lists are read
+# at once.
 _REDUCING = Lock()
 
 

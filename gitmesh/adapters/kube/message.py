@@ -124,7 +124,8 @@ class Response:
         """The server closed."""
         if not self._received:
             raise MessageError("the server closed it without an answer")
-        # The end of an answer that is framed by nothing else, and too early for every other.
+        # Only an answer without a length and without chunks ends when the server closes (RFC 9112, section
+        # 6.3); any other one ended too early.
         if not self._has_headers or self._headers.keys() & {"content-length", "transfer-encoding"}:
             raise MessageError("the answer ended early")
         self.is_whole = True

@@ -157,7 +157,7 @@ def _checked(token: str, where: str) -> str:
     """The token, unless it cannot stand in a header."""
     if not _TOKEN.match(token):
         raise ClusterError(
-            # The text never shows it.
+            # The error never shows the token: its text ends up in logs and findings.
             f"the token of {where} is empty or holds characters that no token has",
             code="GM502",
         )

@@ -91,7 +91,7 @@ class Wire:
         # `select` fails for descriptors beyond 1023, which an agent with many clusters may have.
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
-        # What could be read there would be the server's goodbye.
+        # On an idle connection nobody owes us an answer: what can be read there is the server closing it.
         return not poll.poll(0)
 
     def cut(self) -> None:

@@ -78,8 +78,8 @@ def access_policies(unit: AccessUnit, access: Access, version: str, notes: Notes
     """The access objects of a destination. Errors are noted; what can be closed is closed in spite
     of them.
     """
-    # Nobody's requests are for a waypoint itself: it takes those that are for others, and obeys no object
-    # that selects its pods.
+    # Nobody calls a waypoint itself: it takes the requests for other Services, and obeys no object that
+    # selects its own pods.
     if is_waypoint(unit.service, notes.scope.meshes):
         for origin in {grant.origin for grant in (*access.allows, *access.denies)}:
             notes.add("GM215", f"{shown(unit.service)} is a waypoint: requests go through it", origin)

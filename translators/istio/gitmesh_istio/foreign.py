@@ -103,8 +103,8 @@ class _Ours:
         if "DISABLE" not in _modes(spec) or (selector and live.key.namespace in self.roots):
             return
         for key in self._meant(self.naming, live.key.namespace, selector):
-            # Without mTLS nobody shows an identity: whoever is admitted by one is not, and a Deny of
-            # identities is one of everybody.
+            # Without mTLS nobody shows an identity: callers that are admitted by theirs are refused, and a
+            # Deny by identity refuses everybody.
             said = f"{live.key} switches mTLS off where {key} decides by identity: nobody shows one there"
             yield Claim(by=live.key, on=key, code="GM415", text=said)
 

@@ -92,7 +92,7 @@ class Lookup:
 
     def _matching(self, host: str) -> Iterator[Mapping[str, _Place]]:
         """What covers a host, the most exact first."""
-        # As many questions as the host has characters, whoever writes however many rules.
+        # One look for each character of the host, however many rules there are.
         yield self._by_host.get(host, {})
         # From the longest wildcard to `*` itself: the first that somebody wrote is the one that istiod
         # takes.

@@ -54,7 +54,7 @@ def _without(route: Route, unseen: frozenset[_Meant]) -> Route:
     fields, items = dict(route.fields), dict(route.item_origins)
     targets, mirrors = route.targets, route.mirrors
     if any(_meant(target) in unseen for target in targets):
-        # Shares go to the whole Service, those that are then alike as one.
+        # Shares go to the whole Service instead, and those that have become alike are merged.
         whole = [replace(one, subset=()) if _meant(one) in unseen else one for one in targets]
         fields["split"], targets = _merged(fields["split"], whole)
         # Alike shares were merged, so the places of the items do not count in the new list.

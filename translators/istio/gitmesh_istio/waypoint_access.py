@@ -138,8 +138,8 @@ def _without_addresses(
         if not caller.ip_blocks and not caller.not_ip_blocks:
             yield caller
             continue
-        # A waypoint does not see the address of who called: who is allowed by it is not, who is denied by it
-        # is denied at any.
+        # A waypoint does not see the address of the caller. To stay on the closed side, an Allow by address
+        # admits nobody, and a Deny by address refuses every address.
         then = "is denied at any address" if denies else "is not admitted"
         notes.add("GM304", f"a waypoint does not see addresses: a caller that is told by one {then}", origin)
         if denies:
