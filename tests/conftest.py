@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,7 +22,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 # for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, deadline=None, print_blob=True)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "steady")
+settings.load_profile(PROFILE)
+# Hypothesis also draws the constants of whatever modules are imported, which depends on the tests that the
+# same process ran before. There is no setting for it; a version in which the name is another one fails here.
+if PROFILE == "steady":
+    pytest.MonkeyPatch().setattr(providers, "is_local_module_file", lambda _path: False)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

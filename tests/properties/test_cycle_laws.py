@@ -307,6 +307,13 @@ class Cycles(CycleWorld):
             if one.code in ("GM406", "GM414") and one.cluster == name
         )
         waiting |= {change.key for change in result.plan.changes if change.note and str(change.key) in told}
+        # What a policy did stays while an error says that it names what is not there.
+        wrong = {one.policy for one in report.diagnostics if one.is_error and one.policy}
+        waiting |= {
+            change.key
+            for change in result.plan.changes
+            if change.action is Action.HELD and any(policy in change.note for policy in wrong)
+        }
         settled = all(source.accepted for source in report.sources.values())
         for place in self.ours:
             if (
