@@ -15,7 +15,7 @@ from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.ledger import Stored
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import WITHDRAWING, Live, Observed, Outcome, Plan
-from gitmesh.model.report import ClusterResult, State
+from gitmesh.model.report import ClusterResult, State, worst
 from gitmesh.planning.adapting import adapted_to
 from gitmesh.planning.diff import diff
 from gitmesh.planning.elsewhere import ALONE, Asking, Elsewhere
@@ -28,7 +28,7 @@ from gitmesh.planning.ownership import behind
 from gitmesh.planning.readings import ask_again, by_name, unvouched
 from gitmesh.planning.remembering import holds_of
 from gitmesh.planning.verdicts import TAKEN_WITH_WARNING, Evidence, brief, verdicts
-from gitmesh.status.states import never_applied
+from gitmesh.status.states import write_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
@@ -265,5 +265,5 @@ def _state(result: ClusterResult, plan: Plan, built: Build, *, applied: bool) ->
     if any(change.staged for change in plan.changes) or any(outcome.pending for outcome in outcomes):
         return State.PENDING
     if plan.writes and not applied:
-        return State.PENDING if never_applied(result) else State.DRIFTED
+        return worst(write_state(change) for change in plan.writes)
     return State.SYNCED

@@ -209,11 +209,11 @@ def standing_changes(result: ClusterResult) -> list[Change]:
     return [found[key] for key in sorted(found)]
 
 
-def never_applied(result: ClusterResult) -> bool:
-    """Whether the cluster is only observed, and nothing of ours was ever written there: what is not there yet
-    is no drift.
+def write_state(change: Change) -> State:
+    """What a write says that did not come about: only where the cluster moved, and not Git, it is drift; else
+    what is new waits to be written.
     """
-    return result.observe_only and not (result.ledger and result.ledger.entries)
+    return State.DRIFTED if change.drift else State.PENDING
 
 
 def _waiting(built: Build) -> Mapping[str, State]:
@@ -235,7 +235,7 @@ def _troubles(result: ClusterResult) -> Mapping[ObjectKey, State]:
     """Objects that are not as they should be."""
     troubles: dict[ObjectKey, list[State]] = {}
     for change in standing_changes(result):
-        troubles.setdefault(change.key, []).append(State.PENDING if never_applied(result) else State.DRIFTED)
+        troubles.setdefault(change.key, []).append(write_state(change))
     for change in result.plan.changes if result.plan else ():
         if change.is_left:
             troubles.setdefault(change.key, []).append(State.HELD)

@@ -284,7 +284,8 @@ class TestStates:
         [
             ({}, State.SYNCED),
             ({"state": State.UNREACHABLE}, State.UNREACHABLE),
-            ({"plan": Plan(cluster="east", changes=(change(Action.UPDATE),))}, State.DRIFTED),
+            ({"plan": Plan(cluster="east", changes=(change(Action.UPDATE, drift=True),))}, State.DRIFTED),
+            ({"plan": Plan(cluster="east", changes=(change(Action.UPDATE),))}, State.PENDING),
             ({"plan": Plan(cluster="east", changes=(change(Action.CONFLICT),))}, State.HELD),
             ({"plan": Plan(cluster="east", changes=(change(Action.HELD),))}, State.HELD),
             ({"plan": Plan(cluster="east", changes=(change(Action.KEEP, staged=True),))}, State.PENDING),

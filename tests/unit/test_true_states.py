@@ -153,6 +153,16 @@ def test_one_that_was_written_before_it_was_only_observed_drifts(world: Folders)
     assert world.run().clusters["east"].state is State.DRIFTED
 
 
+def test_what_git_changed_and_nobody_wrote_yet_is_pending_and_no_drift(world: Folders) -> None:
+    world.commit(NO_WEB)
+    before = world.run(until=Stage.PLAN)
+    assert before.clusters["east"].state is State.PENDING
+    assert state(before, "AccessPolicy/shop/no-web") is State.PENDING
+    world.settle()
+    world.commit(NO_WEB, allow("db", "db", "api"))
+    assert world.run(until=Stage.PLAN).clusters["east"].state is State.PENDING
+
+
 def test_a_mark_on_a_guard_silences_nothing(world: Folders) -> None:
     world.commit(NO_WEB)
     world.settle()
