@@ -122,8 +122,8 @@ def unsupported(unit: RoutingUnit, lacking: Sequence[Lack]) -> tuple[Diagnostic,
 
 def wishes(unit: RoutingUnit) -> Iterator[Wish]:
     """Everything that the unit asks for, perhaps more than once."""
+    yield from _of_matches(unit.routes)
     for route in unit.routes:
-        yield from _of_match(route)
         for name, decided in route.fields.items():
             yield from _of_field(name, decided, route.match)
         yield from _of_subsets(route)
@@ -136,6 +136,17 @@ def wishes(unit: RoutingUnit) -> Iterator[Wish]:
 
 def _wish(feature: str, origin: Origin) -> Wish:
     return f"{_POLICY}.{feature}", origin
+
+
+def _of_matches(routes: Sequence[Route]) -> Iterator[Wish]:
+    """What is asked of the conditions of each row, at the rules that have them."""
+    asked = [(route, wish) for route in routes for wish in _of_match(route)]
+    alone = {wish for route, wish in asked if len(route.origins) == 1}
+    for route, (feature, greatest) in asked:
+        # A row for an overlap has the conditions of all its rules, so it is no reason to name one that does
+        # not ask for this by itself. A rule that has no row of its own is told at the greatest.
+        asking = [(feature, origin) for origin in route.origins if (feature, origin) in alone]
+        yield from asking or [(feature, greatest)]
 
 
 def _of_match(route: Route) -> Iterator[Wish]:

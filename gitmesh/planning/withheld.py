@@ -67,5 +67,6 @@ def _untold(
     for cluster, names in sorted(waiting.items()):
         for policy in policies:
             if policy.id in names and (policy.id, cluster) not in told:
-                text = f"{policy.id} is not in force as it stands in cluster {cluster}: {why}"
+                # The cluster is beside the text, so that what is said of several clusters is told once.
+                text = f"{policy.id} is not in force as it stands: {why}"
                 yield finding("GM314", text, at=policy.location, policy=policy.id, cluster=cluster)

@@ -99,6 +99,16 @@ def test_what_the_mesh_never_has_is_told_in_its_own_words() -> None:
     assert [body["metadata"]["name"] for body in found.bodies] == ["reviews-deny"]
 
 
+def test_an_overlap_names_the_policy_that_asks_and_not_the_one_that_it_meets() -> None:
+    clients = [{"serviceAccounts": ["frontend"], "namespaces": ["web"]}]
+    asking = traffic("asks", sources=clients, timeout="2s")
+    innocent = traffic(
+        "meets", matches=[{"headers": [{"name": "x-a", "exact": "b"}]}], retries={"attempts": 1}
+    )
+    said = [one for one in done(asking, innocent).findings if one.code == "GM301"]
+    assert {one.policy for one in said} == {"TrafficPolicy/shop/asks"}
+
+
 def test_the_mesh_of_the_server_counts_for_what_it_does() -> None:
     """The destination's pods are in the older mesh; its callers may be in both."""
     known = facts("2.0")["east"]
