@@ -155,7 +155,9 @@ PortRef = Annotated[
 class Disabled(Model):
     """`{disabled: true}` ends inheritance: lesser policies' values of the field do not apply."""
 
-    disabled: Literal[True] = Field(description="Ends inheritance of this field from lesser policies.")
+    disabled: Literal[True] = Field(
+        description="Ends inheritance of this field from lesser policies; stands alone."
+    )
 
 
 def _is_disabled(value: Any) -> str:

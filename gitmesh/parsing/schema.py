@@ -126,7 +126,10 @@ def _field(path: str, name: str, item: Schema, parent: Schema, definitions: Mapp
     # pydantic leaves out a description that equals the one of the model referred to
     description = item.get("description") or shapes[0].get("description", "")
     words = dict.fromkeys(_type(shape) for shape in shapes)
-    return Field(path, " or ".join(words), description, name in parent.get("required", ()), shown)
+    # `{disabled: true}` is a form that its field may have, and asks nothing of the other forms.
+    form = "const" in item and len(parent["properties"]) == 1
+    required = name in parent.get("required", ()) and not form
+    return Field(path, " or ".join(words), description, required, shown)
 
 
 def _shapes(node: Schema, definitions: Mapping[str, Schema], *, lists: bool = True) -> Iterator[Schema]:

@@ -28,8 +28,8 @@ __all__ = ["Found", "Routing", "route", "tls_of"]
 class Found(StrEnum):
     """Whether there is a decision: `NoProxy`, no proxy of the client's takes it; `Gateway`, the client has
     routes of its own; `NotHttp`, proxies see no requests on the port; `Foreign`, routes of somebody else's
-    are for the same, and the client follows them, or may; `Unrouted`, nobody on the way of the client's
-    requests follows what policies say of this destination.
+    are for the same Service, and the client follows them, or may; `Unrouted`, nobody on the way of the
+    client's requests follows what policies say of this destination.
     """
 
     DECIDED = "Decided"

@@ -55,11 +55,9 @@ def similar(topic: str, fields: Mapping[str, Field]) -> tuple[str, ...]:
         names.setdefault(path.rpartition(".")[2].lower(), path)
         names.setdefault(path.lower(), path)
     wanted = _INDEX.sub("", topic).lower()
-    near = [
-        name
-        for text in (wanted, wanted.rpartition(".")[2])
-        for name in difflib.get_close_matches(text, names, n=3, cutoff=0.6)
-    ]
+    # Siblings share all of a path but its end, which would make each of them near.
+    whole = difflib.get_close_matches(wanted, names, n=3, cutoff=0.9 if "." in wanted else 0.6)
+    near = whole or difflib.get_close_matches(wanted.rpartition(".")[2], names, n=3, cutoff=0.6)
     return tuple(dict.fromkeys(names[name] for name in near))[:3]
 
 

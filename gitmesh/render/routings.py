@@ -40,7 +40,7 @@ _WHY_NOT: Mapping[Found, str] = {
         "nobody on the way of this client's requests follows what policies say of this destination: it has no"
         " proxy of its own that does, and none is ahead of the destination"
     ),
-    Found.FOREIGN: "routes that are not ours are for the same, so what policies say may not act",
+    Found.FOREIGN: "routes that are not ours are for the same Service, so what policies say may not act",
 }
 OWN = "(the mesh's own)"
 """What is shown for a field that no policy sets."""

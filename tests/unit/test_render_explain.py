@@ -51,3 +51,5 @@ def test_a_field_is_shown_with_the_fields_below() -> None:
 def test_something_unknown_is_answered_with_what_is_near() -> None:
     assert "TrafficPolicy.spec.retries.attempts" in similar("atempts", FIELDS)
     assert "GM203" in similar("BadVale", FIELDS)
+    assert similar("TrafficPolicy.spec.timout", FIELDS) == ("TrafficPolicy.spec.timeout",)
+    assert similar("TrafficPolicy.spec.retrys.atempts", FIELDS)[0] == "TrafficPolicy.spec.retries.attempts"

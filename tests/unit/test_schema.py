@@ -118,7 +118,9 @@ def test_fields_for_explain() -> None:
     assert every["spec.matches.port"].type == "integer or string"
     assert every["spec.timeout"].type == "string or mapping"
     assert every["spec.tls.mode"].type == "Disable | Simple | Mutual | MeshMutual"
-    assert "spec.timeout.disabled" in every
+    assert not every["spec.timeout.disabled"].required
+    assert not every["spec.retries.disabled"].required
+    assert fields("Config")["forge.webhook.secretFile"].required
     assert fields("Config")["sources.interval"].default == "30s"
 
 

@@ -70,6 +70,9 @@ def command(
             f"no cluster{'' if not failed else ' that answered'} has a hold {hold}; `gitmesh approve` lists"
             " them"
         )
+    if hold is not None:
+        # The status branch says what stood at the last cycle, so `gitmesh status` shows the hold until then.
+        console.note("next: it ends at the agent's next cycle, or with: gitmesh sync")
     return 3 if failed else 0
 
 
