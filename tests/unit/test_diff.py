@@ -264,7 +264,7 @@ def test_g18_all_of_more_than_one_is_held_however_few() -> None:
     assert len(plan([], [is_live("a")], ["a"]).writes) == 1
 
 
-def test_p02_a_rename_creates_before_it_deletes() -> None:
+def test_P02_a_rename_creates_before_it_deletes() -> None:
     result = plan([want("new"), want("same")], [is_live("old"), is_live("same")], ["old", "same"])
     assert [change.action for change in result.writes] == [Action.CREATE, Action.DELETE]
 
