@@ -161,6 +161,7 @@ def _pod_fact(namespace: str, name: str, shape: PodShape) -> PodFact:
         init_containers=tuple((c.name, c.image) for c in shape.init_containers),
         args={c.name: c.args for c in (*shape.containers, *shape.init_containers)},
         probes={c.name: c.probes for c in (*shape.containers, *shape.init_containers) if c.probes},
+        host_network=shape.host_network,
     )
 
 

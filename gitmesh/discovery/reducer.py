@@ -222,6 +222,7 @@ class Reducer:
                 intern(text(spec.get("serviceAccountName")) or text(spec.get("serviceAccount")) or "default"),
                 tuple(self.share(container(c)) for c in listed(spec.get("containers"))),
                 tuple(self.share(container(c)) for c in listed(spec.get("initContainers"))),
+                spec.get("hostNetwork") is True,
             )
         )
 

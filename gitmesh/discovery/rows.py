@@ -90,6 +90,7 @@ class PodShape(Struct, frozen=True):
     service_account: str
     containers: tuple[Container, ...]
     init_containers: tuple[Container, ...]
+    host_network: bool
 
 
 class PodRow(Struct, frozen=True):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class PodFact(Struct, frozen=True, kw_only=True):
     """A pod as translators see it for detection: containers and initContainers as (name, image) pairs; `args`
     by their names, and so are the `probes` of each that come over the network, but for those by TCP.
+    `host_network`: it has no network of its own, but that of its node.
     """
 
     namespace: str
@@ -29,6 +30,7 @@ class PodFact(Struct, frozen=True, kw_only=True):
     init_containers: tuple[tuple[str, str], ...] = ()
     args: Mapping[str, tuple[str, ...]] = {}
     probes: Mapping[str, tuple[Probe, ...]] = {}
+    host_network: bool = False
 
 
 class ControlObjects(Struct, frozen=True, kw_only=True):

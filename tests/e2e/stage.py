@@ -29,6 +29,8 @@ ARRIVAL = 60.0
 _HEALS = "gitmesh_drift_healed_total"
 _WAITING = frozenset({"Pending", "Drifted", "Unreachable"})
 """States of a cluster in which a next tick will go on."""
+_STEPS_LEFT = "GM406"
+"""Says the same where a worse state hides those: an error on another policy, say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +190,9 @@ class LiveStage:
         source = status.get("sources", {}).get(SOURCE, {})
         if source.get("seen", {}).get("commit") != commit:
             return False
-        waiting = any(cluster["state"] in _WAITING for cluster in status["clusters"].values())
+        told = {row["code"] for row in self._said("findings.yaml").get("findings", ())}
+        states = {cluster["state"] for cluster in status["clusters"].values()}
+        waiting = _STEPS_LEFT in told or not states.isdisjoint(_WAITING)
         return source["seen"]["state"] != "Synced" or (source["lastGood"] == commit and not waiting)
 
     def status(self) -> dict[str, Any]:

@@ -233,6 +233,27 @@ def test_facts_say_how_pods_are_in_the_mesh_and_older_facts_are_read(world: Fold
     assert {one.dataplane for one in load_facts(saved)["east"].workloads} == {"sidecar"}
 
 
+@pytest.mark.parametrize("shares", [True, False])
+def test_nobody_guards_pods_in_the_network_of_their_node(world: Folders, shares: bool) -> None:
+    """Its packets are the node's, which no ztunnel takes, whatever the namespace asks for. The counter-proof:
+    hostNetwork: false is as if nothing were said."""
+    shared = pod("api")
+    shared["spec"]["hostNetwork"] = shares
+    shared["metadata"]["annotations"] = {"ambient.istio.io/redirection": "enabled"}
+    world.put("east", "pods", pod("web"), pod("db"), shared)
+    world.commit(
+        document(
+            "AccessPolicy",
+            "callers",
+            sources=[{"serviceAccounts": [{"name": "web"}]}],
+            destinations=[{"name": "api"}],
+        )
+    )
+    report = world.settle()
+    assert codes(report) == (["GM308"] if shares else [])
+    assert answer(report, "db")[0] == ("Allowed" if shares else "Denied")
+
+
 def side(report: Report) -> Known:
     """What is known of the cluster."""
     result = report.clusters["east"]

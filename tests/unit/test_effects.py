@@ -236,6 +236,83 @@ def test_routes_of_an_alias_act() -> None:
     assert (found.codes(), list(found.bodies)) == ([], [("VirtualService", "depot")])
 
 
+def alias(of: str = "stock.depot", *ports: int, name: str = "depot") -> Service:
+    declared = tuple(ServicePort(number=one, name=f"http-{one}", protocol="http") for one in ports or (80,))
+    full = f"{of}.svc.cluster.local" if of else ""
+    return service(name, type="ExternalName", selector={}, alias=full, ports=declared)
+
+
+def led_to(port: int = 0, field: str = "split") -> Policy:
+    """Half of the requests for reviews, or a copy of them, to the alias."""
+    to = {"name": "depot", **({"port": port} if port else {})}
+    copied = {"mirror": [{"destination": to, "percent": 5}]}
+    shared = {"split": [{"weight": 1, "destination": {"name": "reviews"}}, {"weight": 1, "destination": to}]}
+    return traffic("p", "reviews", **(copied if field == "mirror" else shared))
+
+
+@pytest.mark.parametrize("field", ["split", "mirror"])
+@pytest.mark.parametrize(
+    ("services", "port", "why"),
+    [
+        ([alias("stock.depot", 81)], 81, "has no port 80; select Service depot/stock"),
+        (
+            [alias("second.shop"), alias(name="second")],
+            0,
+            "one alone is resolved; select Service depot/stock",
+        ),
+        ([alias("depot.shop")], 0, "one alone is resolved; it names no Service"),
+        ([alias("stock.depot", 80, 81)], 81, "depot/stock, which it names, has no port 81"),
+        ([alias("index.shop")], 0, "it is an alias of shop/index: it is headless"),
+    ],
+    ids=[
+        "asked on a port of its own",
+        "an alias of an alias",
+        "itself",
+        "a port that is not there",
+        "headless",
+    ],
+)
+def test_a_share_that_istiod_does_not_lead_through_an_alias_is_an_error(
+    services: list[Service], port: int, why: str, field: str
+) -> None:
+    """Their cluster would not exist, so they are answered 503, or it would send them back where they came
+    from."""
+    found = outcome(led_to(port, field), of=facts("east", STOCK, INDEX, PLAIN, *PODS, *services))
+    assert found.codes() == [("GM301", f"spec.{field}")]
+    assert why in found.findings[0].message
+    assert found.bodies == {}
+    assert found.routed("reviews").found is Found.HELD
+
+
+@pytest.mark.parametrize(
+    ("to", "port"),
+    [
+        (alias(), 0),
+        (alias(), 80),
+        (alias("stock.depot", 80, 81), 80),
+        (alias(""), 0),
+        (alias("gone.depot"), 0),
+    ],
+    ids=["one port", "named", "of two", "outside", "not in this cluster"],
+)
+def test_a_share_that_may_arrive_through_an_alias_is_written(to: Service, port: int) -> None:
+    """A name that is no Service here may be a ServiceEntry's, or that of a Service in another cluster."""
+    found = outcome(led_to(port), of=facts("east", STOCK, PLAIN, *PODS, to))
+    assert (found.codes(), list(found.bodies)) == ([], [("VirtualService", "reviews")])
+
+
+def test_ports_on_which_nothing_is_routed_are_not_asked_of_an_alias() -> None:
+    mixed = service("reviews", ports=(HTTP, TCP))
+    found = outcome(led_to(80), of=facts("east", STOCK, mixed, *PODS, alias()))
+    assert (found.codes(), list(found.bodies)) == ([], [("VirtualService", "reviews")])
+
+
+@pytest.mark.parametrize("mesh", [istio("1.20.8"), istio(externalNameHasCluster="true")], ids=["old", "told"])
+def test_where_an_alias_has_a_cluster_of_its_own_shares_go_there(mesh: Mesh) -> None:
+    found = outcome(led_to(81), of=facts("east", STOCK, PLAIN, *PODS, mesh, alias("stock.depot", 81)))
+    assert (found.codes(), list(found.bodies)) == ([], [("VirtualService", "reviews")])
+
+
 # --- ports that are not HTTP, and Services of which proxies see nothing
 
 

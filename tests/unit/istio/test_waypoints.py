@@ -169,6 +169,10 @@ MODE, DONE = "istio.io/dataplane-mode", "ambient.istio.io/redirection"
         (pod(proxy=("proxy", "router")), {MODE: "ambient"}, "sidecar"),
         (pod(proxy=("proxy", "waypoint")), {MODE: "ambient"}, "ambient"),
         (pod(proxy=("proxy", "ztunnel")), {}, None),
+        (pod(host_network=True), {MODE: "ambient"}, None),
+        (pod(host_network=True, annotations={DONE: "enabled"}), {MODE: "ambient"}, None),
+        (pod(proxy=("proxy", "router"), host_network=True), {MODE: "ambient"}, "sidecar"),
+        (pod(proxy=("proxy", "waypoint"), host_network=True), {}, "ambient"),
     ],
 )
 def test_how_a_pod_is_in_the_mesh(one: PodFact, namespace: dict[str, str], expected: str | None) -> None:

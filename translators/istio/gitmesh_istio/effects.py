@@ -4,13 +4,17 @@
   client has chosen, whatever the subset, the ejected pods or the balancer (pilot/pkg/networking/core,
   convertResolution; envoyproxy/envoy#17552).
 - An ExternalName Service is an alias since Istio 1.21: it has no cluster of its own, so its requests use that
-  of the Service that it names (upgrade notes of 1.21; buildOutboundClusters).
+  of the Service that it names (upgrade notes of 1.21; buildOutboundClusters). Where a route leads to it,
+  istiod puts that Service in its place once, and only where it declares the port that the client asked for
+  (pilot/pkg/networking/core/route, GetDestinationCluster; istio/istio#54310).
 - Routes are read on HTTP ports alone, and on a Service without a TCP port proxies see nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from gitmesh.model.connections import LoadBalancing
 from gitmesh.model.facts import ClusterFacts, Mesh
@@ -101,12 +105,7 @@ def _unreached(laid: Laid, target: Target, meshes: Sequence[Mesh], facts: Cluste
     if not any(port.seen for port in service.ports if target.port in (0, port.number)):
         return f"proxies see nothing of it, as it has {_shown(service.ports)}"
     if _is_alias(service, meshes):
-        instead = _instead(service, meshes, facts)
-        return (
-            f"an ExternalName Service is an alias without subsets of its own; {instead}"
-            if target.subset
-            else ""
-        )
+        return _past_alias(laid, target, meshes, facts)
     if not _is_chosen_by_clients(service, meshes):
         return ""
     chosen = "it is headless, so a sidecar sends each request to the address that the client has chosen"
@@ -118,6 +117,33 @@ def _unreached(laid: Laid, target: Target, meshes: Sequence[Mesh], facts: Cluste
     if service.key != laid.service.key:
         return f"{chosen}, which is one of {laid.service.namespace}/{laid.service.name}"
     return f"{chosen}, with its port" if target.port and asked != {target.port} else ""
+
+
+def _past_alias(laid: Laid, target: Target, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:
+    """Why requests do not come through an alias: the cluster that their route names does not exist, so they
+    are answered 503; or to the Service that it names as it is meant.
+    """
+    alias, instead = target.service, _instead(target.service, meshes, facts)
+    if target.subset:
+        return f"an ExternalName Service is an alias without subsets of its own; {instead}"
+    asked = {port.number for port in laid.ports if is_http(port)}
+    if lacking := asked - {port.number for port in alias.ports}:
+        return f"an alias is resolved on its own ports alone, and it has no {_listed(lacking)}; {instead}"
+    named = _named(alias, meshes, facts)
+    # What is no Service here may be the host of a ServiceEntry, or a Service of another cluster of the mesh.
+    if named is None:
+        return ""
+    full = f"{named.namespace}/{named.name}"
+    if named.type == "ExternalName":
+        return f"it names {full}, an alias too, and one alone is resolved; {instead}"
+    if lacking := ({target.port} if target.port else asked) - {port.number for port in named.ports}:
+        return f"Service {full}, which it names, has no {_listed(lacking)}"
+    why = _unreached(laid, replace(target, service=named), meshes, facts)
+    return f"it is an alias of {full}: {why}" if why else ""
+
+
+def _listed(ports: Iterable[int]) -> str:
+    return f"port {', '.join(map(str, sorted(ports)))}"
 
 
 def _is_chosen_by_clients(service: Service, meshes: Sequence[Mesh]) -> bool:
@@ -138,16 +164,20 @@ def _aliases(mesh: Mesh) -> bool:
     )
 
 
+def _named(alias: Service, meshes: Sequence[Mesh], facts: ClusterFacts) -> Service | None:
+    """The Service of this cluster that an alias names."""
+    name, namespace, _, rest = (*alias.alias.split(".", 3), "", "", "", "")[:4]
+    return facts.service_index.get((namespace, name)) if rest == cluster_domain(meshes) else None
+
+
 def _instead(service: Service, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:
     """What to select in place of an alias: what it leads to in the end."""
-    domain = cluster_domain(meshes)
     found: Service | None = service
     # Aliases of aliases may lead round.
     for _ in range(_MOST_ALIASES):
         if found is None or found.type != "ExternalName":
             break
-        name, namespace, _, rest = (*found.alias.split(".", 3), "", "", "", "")[:4]
-        found = facts.service_index.get((namespace, name)) if rest == domain else None
+        found = _named(found, meshes, facts)
     if found is None or found.type == "ExternalName":
         return "it names no Service of this cluster"
     return f"select Service {found.namespace}/{found.name}, which it names"

@@ -61,6 +61,10 @@ def _ambient_member(
     """The mesh whose ztunnels take the connections of a pod without a proxy: as Istio's CNI plugin says that
     it has redirected them, and before that as labels ask (istio.io, 'Add workloads to an ambient mesh').
     """
+    # It shares the packets of its node, among which Istio's CNI plugin redirects none, whatever is asked for
+    # or noted at the pod (cni/pkg/util, PodRedirectionEnabled; istio/istio#51711).
+    if pod.host_network:
+        return None
     asked = pod.labels.get(_MODE, namespace_labels.get(_MODE))
     if pod.annotations.get(_REDIRECTED, "enabled" if asked == "ambient" else "") != "enabled":
         return None
