@@ -140,13 +140,17 @@ def _wish(feature: str, origin: Origin) -> Wish:
 
 def _of_matches(routes: Sequence[Route]) -> Iterator[Wish]:
     """What is asked of the conditions of each row, at the rules that have them."""
-    asked = [(route, wish) for route in routes for wish in _of_match(route)]
-    alone = {wish for route, wish in asked if len(route.origins) == 1}
-    for route, (feature, greatest) in asked:
-        # A row for an overlap has the conditions of all its rules, so it is no reason to name one that does
-        # not ask for this by itself. A rule that has no row of its own is told at the greatest.
-        asking = [(feature, origin) for origin in route.origins if (feature, origin) in alone]
-        yield from asking or [(feature, greatest)]
+    asked = [(route.origins, dict(_of_match(route))) for route in routes]
+    asks: dict[Origin, set[str]] = {}
+    for origins, wanted in asked:
+        for origin in origins:
+            asks.setdefault(origin, set(wanted)).intersection_update(wanted)
+    for origins, wanted in asked:
+        for feature, greatest in wanted.items():
+            # A row of an overlap has the conditions of all its rules: a rule asks for what all rows that it
+            # takes part in have. Where that is none of them, the greatest is named.
+            asking = [(feature, origin) for origin in origins if feature in asks[origin]]
+            yield from asking or [(feature, greatest)]
 
 
 def _of_match(route: Route) -> Iterator[Wish]:

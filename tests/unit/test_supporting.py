@@ -47,6 +47,7 @@ def errors(found: Rendered) -> list[tuple[str, str]]:
     return [(one.code, one.field) for one in found.findings if one.is_error]
 
 
+CORS = {"allowOrigins": [{"exact": "https://a.example"}]}
 BACKOFF = traffic(retries={"attempts": 1, "backoff": "25ms"})
 MOVED = traffic(matches=[{"path": {"prefix": "/a"}}], redirect={"path": {"replacePrefixMatch": "/b"}})
 WARMING = traffic(loadBalancing={"slowStart": "30s"})
@@ -105,7 +106,8 @@ def test_an_overlap_names_the_policy_that_asks_and_not_the_one_that_it_meets() -
     innocent = traffic(
         "meets", matches=[{"headers": [{"name": "x-a", "exact": "b"}]}], retries={"attempts": 1}
     )
-    said = [one for one in done(asking, innocent).findings if one.code == "GM301"]
+    default = document("TrafficPolicy", "default", destinations=[{"namespaces": ["shop"]}], cors=CORS)
+    said = [one for one in done(asking, innocent, default).findings if one.code == "GM301"]
     assert {one.policy for one in said} == {"TrafficPolicy/shop/asks"}
 
 
