@@ -120,6 +120,8 @@ def carry_out(plan: Plan, write: Callable[[Change, str], Live | None]) -> tuple[
     for change in plan.writes:
         # Of one unit a later step may widen what an earlier one should have narrowed first.
         if not stopped.isdisjoint((*change.units, *change.relies_on)):
+            # Whoever relies on this one lacks it just as much.
+            stopped.update((change.key, *change.units))
             outcomes.append(_failed(change, "an earlier step that it needs failed", "GM505", True))
             continue
         try:

@@ -122,7 +122,10 @@ def record(
     commit = ",".join(sha for _, sha in sorted(accepted.items()) if sha)
     for key in _gone(ledger, observed, built, plan):
         del entries[key]
+    outcomes = tuple(outcomes)
+    # Of an object with two steps the first may be done, and the other not.
     waiting = {change.key for change in plan.changes if change.staged}
+    waiting |= {outcome.key for outcome in outcomes if not outcome.ok}
     sourced = _Sourced(homes)
     last: _Recorded | None = memo.get("recorded")
     # A policy that moved to another source changes entries of objects that did not move.

@@ -11,7 +11,7 @@ before all access, and what it widens after that.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +206,14 @@ class Ordering:
         if missing is not None:
             return self._waits(row, f"closes what it grants until {missing} is as it is wanted")
         near = (self.moves[key] for key in self._near(row))
-        closing = tuple(one.row.key for one in near if one.refuses or self._is_everywhere(one))
+        # What is granted from now on to another destination of its pods closes them, too.
+        entry = self.scenery.ledger.entries.get(row.key)
+        others = self._sharing(entry.units if entry else ())
+        closing = tuple(
+            one.row.key
+            for one in near
+            if one.refuses or self._is_everywhere(one) or not others.isdisjoint(one.row.units)
+        )
         return replace(row, turn=Turn.WITHDRAWS, relies_on=(*row.relies_on, *closing))
 
     def _near(self, row: Change) -> tuple[ObjectKey, ...]:
@@ -229,18 +236,20 @@ class Ordering:
         """What is to refuse at the pods of a grant that admits more, and is somebody else's."""
         if not self._only_admits(move):
             return None
-        return self.kept.refusal(sorted({*move.row.units, *self._sharing(move)}))
+        return self.kept.refusal(sorted({*move.row.units, *self._sharing(move.row.units)}))
 
     def _refusals_of_others(self, move: Move) -> Iterator[ObjectKey]:
         """What comes to refuse at the pods of a grant for another destination. A failure of its own stops it
         anyway: they share a unit.
         """
-        if self._only_admits(move):
-            for unit in sorted(self._sharing(move)):
+        # The first grant of a destination closes its pods, and yet admits more where those of others closed
+        # them: by the server's word it waits, as it does for its own refusal. A heal brings back what was.
+        if move.effect is not Effect.NARROWS and not move.row.drift:
+            for unit in sorted(self._sharing(move.row.units)):
                 yield from self._refusing.get(unit, ())
 
-    def _sharing(self, move: Move) -> frozenset[UnitKey]:
-        return frozenset().union(*(self._same_pods.get(unit, ()) for unit in move.row.units))
+    def _sharing(self, units: Iterable[UnitKey]) -> frozenset[UnitKey]:
+        return frozenset().union(*(self._same_pods.get(unit, ()) for unit in units))
 
     @cached_property
     def _same_pods(self) -> Mapping[UnitKey, frozenset[UnitKey]]:

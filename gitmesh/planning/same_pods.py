@@ -4,6 +4,7 @@ no I/O.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
@@ -12,9 +13,14 @@ from gitmesh.model.units import AccessUnit, Unit, UnitKey
 
 
 def same_pods(units: Sequence[Unit]) -> Mapping[UnitKey, frozenset[UnitKey]]:
-    """Of each destination in a cluster the others that reach a port of its pods, where there are any."""
-    access = (unit for unit in units if isinstance(unit, AccessUnit) and unit.sharing)
-    return {unit.key: frozenset(_others(unit)) for unit in access}
+    """Of each destination in a cluster the others that reach a port of its pods, where there are any; also of
+    one that no policy is for any more, as what was granted to it may still be there."""
+    found: dict[UnitKey, set[UnitKey]] = defaultdict(set)
+    for unit in units:
+        for other in _others(unit) if isinstance(unit, AccessUnit) else ():
+            found[unit.key].add(other)
+            found[other].add(unit.key)
+    return {key: frozenset(others) for key, others in found.items()}
 
 
 def _others(unit: AccessUnit) -> Iterable[UnitKey]:

@@ -133,3 +133,19 @@ def test_it_goes_though_a_write_that_closes_nothing_fails(
     refuse(monkeypatch, "db-allow")
     world.run()
     assert f"shop/{AUTHORIZATION}/api-allow.yaml" not in world.live("east")
+
+
+def test_it_stays_while_the_grant_that_closes_the_pods_in_its_place_is_not_taken(
+    world: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is of another Service over the same pods: without either, all may call them."""
+    world.put("east", "twin", service("twin", selector={"app": "api"}))
+    world.commit(allow("some", "twin", "db"))
+    with monkeypatch.context() as patched:
+        refuse(patched, "twin-allow")
+        for _ in range(2):
+            world.run()
+            assert "sa/web" in str(world.spec("east", "api-allow"))
+    world.settle()
+    assert f"shop/{AUTHORIZATION}/api-allow.yaml" not in world.live("east")
+    assert "sa/db" in str(world.spec("east", "twin-allow"))

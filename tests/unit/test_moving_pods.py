@@ -13,7 +13,7 @@ import yaml
 from gitmesh.model.objects import decode
 from gitmesh.model.plan import Plan
 from gitmesh.model.report import Stage
-from tests.folders import AUTHORIZATION, Body, Folders, allow, app, deny, service, virtual_mesh
+from tests.folders import AUTHORIZATION, Body, Folders, allow, app, deny, refuse, service, virtual_mesh
 
 PODS: Mapping[str, Mapping[str, str]] = {
     "blue": {"app": "api", "color": "blue"},
@@ -157,3 +157,14 @@ def test_a_refusal_stays_where_it_is_while_the_grant_beside_it_cannot_go(world: 
     select(world, "other")
     world.run()
     assert world.spec("east", "api-deny") == before
+
+
+def test_a_step_that_did_not_come_is_nobodys_change(world: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of two steps was done: what is live is not what was wanted, and nobody else made it so."""
+    select(world, "other")
+    refuse(monkeypatch, "api-deny")
+    world.run()
+    assert "rules" not in world.spec("east", "api-allow")
+    plan = world.run(until=Stage.PLAN).clusters["east"].plan
+    assert plan is not None
+    assert [change.drift for change in plan.writes if change.key.name == "api-allow"] == [False]

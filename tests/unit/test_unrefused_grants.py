@@ -13,6 +13,7 @@ from tests.folders import (
     Body,
     Folders,
     allow,
+    app,
     authorization,
     deny,
     refuse,
@@ -119,3 +120,38 @@ def test_what_it_grants_less_waits_for_no_other_service(
     world.commit(CLOSED, allow("some", "api", "db"), deny("no", "twin", "db"))
     world.run()
     assert "sa/web" not in str(granted(world))
+
+
+@pytest.mark.parametrize("before", [["other"], []], ids=["gains and loses", "the first"])
+def test_by_the_servers_word_any_grant_that_admits_more_waits_for_another_service(
+    world: Folders, monkeypatch: pytest.MonkeyPatch, before: list[str]
+) -> None:
+    """What the Services before it grant has closed the pods, so that it opens them to web."""
+    world.put("east", "twin", service("twin", selector={"app": "api"}))
+    world.drop("east", "theirs")
+    world.commit(allow("beside", "twin", "db"), *([allow("some", "api", *before)] if before else []))
+    world.settle()
+    then = granted(world)
+    with monkeypatch.context() as patched:
+        refuse(patched, "twin-deny")
+        world.commit(allow("beside", "twin", "db"), allow("some", "api", "web"), deny("no", "twin", "web"))
+        for _ in range(2):
+            world.run()
+            assert granted(world) == then
+    world.settle()
+    assert "sa/web" in str(granted(world))
+
+
+def test_what_was_not_tried_is_missed_as_what_failed(world: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal of twin waits for its grant to leave the pods of before, and that is not taken."""
+    world.drop("east", "theirs")
+    world.put("east", "before", app("before"))
+    world.put("east", "twin", service("twin", selector={"app": "before"}))
+    world.commit(allow("some", "api", "db"), allow("beside", "twin", "db"), deny("no", "twin", "api"))
+    world.settle()
+    world.put("east", "twin", service("twin", selector={"app": "api"}))
+    refuse(monkeypatch, "twin-allow")
+    world.commit(allow("some", "api", "db", "web"), allow("beside", "twin", "db"), deny("no", "twin", "web"))
+    for _ in range(2):
+        world.run()
+        assert "sa/web" not in str(granted(world))
