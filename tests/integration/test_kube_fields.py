@@ -17,6 +17,7 @@ from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.fields import write_fields
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.adapters.kube.writes import fields_request
+from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.objects import ApiKind
 from gitmesh.model.plan import Action
 from gitmesh.model.report import Report, Stage, State
@@ -115,9 +116,13 @@ def wrote(report: Report) -> list[tuple[str, Action, bool]]:
     return [(one.key.name, one.action, one.ok) for one in report.clusters["lab"].outcomes]
 
 
-def codes(report: Report) -> list[str]:
+def said(report: Report) -> list[Diagnostic]:
     # Other tests share the server, and the control planes that they leave there are told of.
-    return [one.code for one in report.diagnostics if one.code != "GM523"]
+    return [one for one in report.diagnostics if one.code != "GM523"]
+
+
+def codes(report: Report) -> list[str]:
+    return [one.code for one in said(report)]
 
 
 def is_quiet(tenant: Tenant) -> bool:
@@ -193,7 +198,7 @@ def test_a_value_that_somebody_else_applies_is_told_and_left(tenant: Tenant) -> 
     tenant.commit(reviews="5s", ratings="5s")
     report = tenant.run()
     assert (codes(report), wrote(report)) == (["GM416"], [("ratings", Action.UPDATE, True)])
-    assert "owner" in report.diagnostics[0].message
+    assert "owner" in said(report)[0].message
     assert tenant.annotations() == {TIMEOUT: "9"}
     assert wrote(tenant.run()) == []
 
