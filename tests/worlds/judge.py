@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Protocol
@@ -23,6 +24,8 @@ from tests.worlds.playing import Moment
 from tests.worlds.truth import PORTS, clients, spoken, truth
 from tests.worlds.waypoints import TakenWay, Waypoints
 
+_OF_THE_GONE = "GM414"
+_GONE = re.compile(r"[A-Z]\w+Policy/[^ ,()]+")
 WHOLE = ""
 """The policy of findings on a cluster as a whole: everything is left as it is, say."""
 
@@ -137,7 +140,10 @@ class JudgedMoment:
     def _by_policy(self) -> dict[str, list[Diagnostic]]:
         found: dict[str, list[Diagnostic]] = {}
         for one in self.findings:
-            found.setdefault(one.policy, []).append(one)
+            # It is about an object whose policies are all gone, and names these: nothing else is told by it.
+            names = _GONE.findall(one.message) if one.code == _OF_THE_GONE else [one.policy]
+            for name in names:
+                found.setdefault(name, []).append(one)
         return found
 
     @cached_property
