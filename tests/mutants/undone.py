@@ -32,14 +32,11 @@ SEEDS = 3_000
 
 @dataclass(frozen=True)
 class Mutant:
-    """`undoes` says which mending; `places` are (where, name) with what stands there instead. It is found in
-    one of so many `seeds`: more than usual where findings tell of most worlds in which it would show.
-    """
+    """`undoes` says which mending; `places` are (where, name) with what stands there instead."""
 
     name: str
     undoes: str
     places: tuple[tuple[object, str, object], ...]
-    seeds: int = SEEDS
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -209,6 +206,5 @@ MUTANTS: tuple[Mutant, ...] = (
         "past-waypoint",
         "who comes past the waypoint that could admit him is told (GM318)",
         ((ambient, "_note_past", _nothing),),
-        seeds=5_000,
     ),
 )

@@ -28,6 +28,9 @@ from tests.worlds.objects import (
     account,
     control_plane,
     namespace,
+    pod,
+    policy,
+    service,
     waypoint,
     ztunnel,
 )
@@ -42,7 +45,27 @@ def ambient(random: Random) -> World:
     manner = Manner(ambient=frozenset(random.choice((NAMESPACES, NAMESPACES[:1]))))
     places = [namespace(ROOT), *(_enrolled(random, name, manner) for name in NAMESPACES)]
     doors = [_waypoint(random, name, place) for place in sorted(manner.ambient) for name in _named(random)]
-    return _world(random, manner, [*places, *control_plane(""), ztunnel(), *doors])
+    return _told_apart(random, _world(random, manner, [*places, *control_plane(""), ztunnel(), *doors]))
+
+
+def _told_apart(random: Random, world: World) -> World:
+    """Now and then also a Service of which an Allow tells requests apart, for whoever comes past its waypoint,
+    too: chance alone seldom draws one that is bound, has an address and is told of nothing else.
+    """
+    if random.randrange(6):
+        return world
+    ports = [{"name": "http", "port": 80, "targetPort": 8080}]
+    reads = {
+        "sources": [{"all": True}],
+        "destinations": [{"name": "told", "namespaces": ["shop"]}],
+        "rules": [{"methods": ["GET"]}],
+    }
+    objects = (
+        pod("told-0", "shop", {"app": "told"}, {"web": 8080}, proxy=False),
+        service("told", "shop", {"app": "told"}, ports, {USE: "waypoint"}),
+    )
+    policies = (policy("AccessPolicy", "reads", "shop", reads),)
+    return replace(world, objects=(*world.objects, *objects), policies=(*world.policies, *policies))
 
 
 def _named(random: Random) -> tuple[str, ...]:
