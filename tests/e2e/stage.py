@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from gitmesh.model.report import State
 from tests.e2e.cases import POLICIES
 from tests.gitrepo import Repo
 from tests.lab.wire import Tally, WireRequest
@@ -27,7 +28,7 @@ SOURCE = "policies"
 ARRIVAL = 60.0
 """Seconds after which a change that has not arrived counts as a failure."""
 _HEALS = "gitmesh_drift_healed_total"
-_WAITING = frozenset({"Pending", "Drifted", "Unreachable"})
+WAITING = frozenset({State.PENDING, State.DRIFTED, State.UNREACHABLE})
 """States of a cluster in which a next tick will go on."""
 _STEPS_LEFT = "GM406"
 """Says the same where a worse state hides those: an error on another policy, say."""
@@ -192,7 +193,7 @@ class LiveStage:
             return False
         told = {row["code"] for row in self._said("findings.yaml").get("findings", ())}
         states = {cluster["state"] for cluster in status["clusters"].values()}
-        waiting = _STEPS_LEFT in told or not states.isdisjoint(_WAITING)
+        waiting = _STEPS_LEFT in told or not states.isdisjoint(WAITING)
         return source["seen"]["state"] != "Synced" or (source["lastGood"] == commit and not waiting)
 
     def status(self) -> dict[str, Any]:

@@ -7,14 +7,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.lab import netns
 from tests.lab.apiserver import ApiServer
 from tests.lab.bookshop import AMBIENT, Dataplane, LabCluster, Proxy
 from tests.lab.build import Binaries, ConformancePrograms
@@ -23,7 +20,8 @@ from tests.lab.installation import SYSTEM, PodPlace
 from tests.lab.istiod import Istiod
 from tests.lab.kubelet import Kubelet, PodPrograms
 from tests.lab.netns import Network
-from tests.lab.process import LabError, Process, wait_until
+from tests.lab.place import mesh_place
+from tests.lab.process import Process, wait_until
 from tests.lab.proxy import XDS, ProxyPrograms, start_proxy
 from tests.lab.waypoint import waypoint
 
@@ -119,25 +117,15 @@ def conformance_cluster(
     """A cluster with sidecars in every pod, or in ambient with a waypoint for each of the suite's namespaces;
     it ends with the block. Raises LabError where rights lack.
     """
-    lacking = netns.missing_tools()
-    if lacking or binaries.mesh is None or binaries.istio_crds is None:
-        raise LabError(f"the mesh lab lacks {', '.join(lacking) or 'its programs: run make lab'}")
     with contextlib.ExitStack() as stack:
-        netns.sweep()
-        tag = netns.owner_tag()
-        folder = Path(tempfile.gettempdir()) / tag
-        folder.mkdir()
-        folder.chmod(0o755)
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder, tag, mesh, istio_crds = stack.enter_context(mesh_place(binaries))
         api = stack.enter_context(
             ApiServer(binaries, name=CLUSTER.name, parent=folder, default_accounts=True)
         )
-        api.install_crds([programs.crds, binaries.istio_crds])
+        api.install_crds([programs.crds, istio_crds])
         stack.callback(start_controllers(programs.controllers, api).kill)
         api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}})
-        istiod = Istiod(
-            binaries.mesh.istiod, binaries.mesh.pod, folder, replace(CLUSTER, dataplane=dataplane)
-        )
+        istiod = Istiod(mesh.istiod, mesh.pod, folder, replace(CLUSTER, dataplane=dataplane))
         stack.callback(istiod.close)
         istiod.start(api.kubeconfig(folder / "istiod.kubeconfig"))
         network = Network(tag)
@@ -145,13 +133,13 @@ def conformance_cluster(
         wait_until(istiod.ready, "ready istiod", READY_SECONDS)
         if dataplane == "ambient":
             api.apply([one for namespace in NAMESPACES for one in waypoint(namespace)])
-        proxies = _Proxies(api, ProxyPrograms.copied(binaries.mesh, folder))
+        proxies = _Proxies(api, ProxyPrograms.copied(mesh, folder))
         carrying: Proxy = "ztunnel" if dataplane == "ambient" else "sidecar"
         kubelet = Kubelet(
             f"{CLUSTER.name}-1",
             api,
             programs.kubelet,
-            PodPrograms(programs.echo, binaries.mesh.pod, f"{XDS}={istiod.socket}", carrying),
+            PodPrograms(programs.echo, mesh.pod, f"{XDS}={istiod.socket}", carrying),
             network,
             folder,
             proxies.start,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.lab import netns
 from tests.lab.bookshop import DATAPLANES, Dataplane
 from tests.lab.build import Binaries
 from tests.lab.mesh import MeshCluster
-from tests.lab.process import LabError
+from tests.lab.place import mesh_place
 from tests.lab.proxy import ProxyPrograms
 from tests.lab.wire import Seen
 
@@ -60,20 +57,14 @@ def bookshop(
     `say` gets a line with the seconds since the start for each phase. Raises LabError where programs or
     rights are missing.
     """
-    lacking = netns.missing_tools()
-    if lacking or binaries.mesh is None or binaries.istio_crds is None:
-        raise LabError(f"the mesh lab lacks {', '.join(lacking) or 'its programs: run make lab'}")
     started = time.monotonic()
 
     def phase(name: str, line: str) -> None:
         say(f"{time.monotonic() - started:5.1f} s  {name}: {line}")
 
     with contextlib.ExitStack() as stack:
-        netns.sweep()
-        tag = netns.owner_tag()
-        folder = _folder(tag)
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        proxies = ProxyPrograms.copied(binaries.mesh, folder)
+        folder, tag, mesh, _ = stack.enter_context(mesh_place(binaries))
+        proxies = ProxyPrograms.copied(mesh, folder)
         tables = DATAPLANES[dataplane]
         made = {
             name: MeshCluster(binaries, tables[name], _subfolder(folder, name), tag, proxies)
@@ -87,14 +78,6 @@ def bookshop(
         for start in [pool.submit(cluster.start, partial(phase, name)) for name, cluster in made.items()]:
             start.result()
         yield LabWorld(made, folder)
-
-
-def _folder(tag: str) -> Path:
-    """The folder of a world; the proxies' user must be able to look into it."""
-    folder = Path(tempfile.gettempdir()) / tag
-    folder.mkdir()
-    folder.chmod(0o755)
-    return folder
 
 
 def _subfolder(folder: Path, name: str) -> Path:

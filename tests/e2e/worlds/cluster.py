@@ -6,15 +6,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
 from tests.e2e.worlds.node import READY_SECONDS, WorldNode
 from tests.e2e.worlds.written import CALLER_IP, SUBNET, Stood, stood
-from tests.lab import netns
 from tests.lab.apiclient import MERGE_PATCH, Object
 from tests.lab.apiserver import ApiServer
 from tests.lab.bookshop import REVISION, LabWorkload
@@ -22,8 +19,9 @@ from tests.lab.build import Binaries, ConformancePrograms, MeshPrograms
 from tests.lab.controllers import start_controllers
 from tests.lab.installation import SYSTEM, PodPlace, config_map, control_plane, node, pod_status
 from tests.lab.istiod import Istiod
+from tests.lab.place import mesh_place
 from tests.lab.pod import Pod
-from tests.lab.process import LabError, wait_until
+from tests.lab.process import wait_until
 from tests.lab.settling import Settling, is_validating
 from tests.worlds.drawing import CLUSTER, World
 
@@ -41,21 +39,13 @@ Key = tuple[str, str, str, str]
 @contextlib.contextmanager
 def standing(binaries: Binaries, programs: ConformancePrograms, world: World) -> Iterator[StandingWorld]:
     """Bring a world up; it ends with the block. Raises LabError where rights or programs lack."""
-    lacking = netns.missing_tools()
-    if lacking or binaries.mesh is None or binaries.istio_crds is None:
-        raise LabError(f"the mesh lab lacks {', '.join(lacking) or 'its programs: run make lab'}")
     with contextlib.ExitStack() as stack:
-        netns.sweep()
-        tag = netns.owner_tag()
-        folder = Path(tempfile.gettempdir()) / tag
-        folder.mkdir()
-        folder.chmod(0o755)
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder, tag, mesh, istio_crds = stack.enter_context(mesh_place(binaries))
         api = stack.enter_context(ApiServer(binaries, name=CLUSTER, parent=folder))
         tables = stood(world)
-        more = [binaries.mesh.gateway_crds] if tables.ambient else []
-        api.install_crds([binaries.istio_crds, *more])
-        made = StandingWorld(api, binaries.mesh, tables, folder, tag)
+        more = [mesh.gateway_crds] if tables.ambient else []
+        api.install_crds([istio_crds, *more])
+        made = StandingWorld(api, mesh, tables, folder, tag)
         stack.callback(made.close)
         stack.callback(start_controllers(programs.controllers, api, ["endpointslice-controller"]).kill)
         made.start(tables)

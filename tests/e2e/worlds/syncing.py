@@ -9,8 +9,9 @@ from pathlib import Path
 from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
-from gitmesh.model.report import Report, State
+from gitmesh.model.report import Report
 from gitmesh.planning.options import Memo
+from tests.e2e.stage import WAITING
 from tests.lab.apiserver import ApiServer
 from tests.lab.installation import OWN_NAMESPACE
 from tests.lab.process import wait_until
@@ -20,8 +21,6 @@ from tests.worlds.playing import TRANSLATORS, Moment, cycle, json_stream, mesh_o
 
 _SETTLE = 1.0
 _REST_SECONDS = 60.0
-_WAITING = frozenset({State.PENDING, State.DRIFTED, State.UNREACHABLE})
-"""States of a cluster in which a next cycle will go on."""
 
 
 @contextlib.contextmanager
@@ -55,7 +54,7 @@ class Syncing:
         def rests() -> bool:
             reports.append(cycle(self._source, self._cluster, self._memo, self._cluster.clock()))
             result = reports[-1].clusters[CLUSTER]
-            return not (result.plan and result.plan.writes) and result.state not in _WAITING
+            return not (result.plan and result.plan.writes) and result.state not in WAITING
 
         wait_until(rests, "rest of GitMesh", _REST_SECONDS)
         return Moment(world, reports[-1], tuple(mesh_objects(self._cluster)))
