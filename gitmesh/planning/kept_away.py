@@ -34,7 +34,7 @@ class KeptAway:
         self._taken = {
             unit: row.key
             for row in kept
-            if row.action is Action.CONFLICT and self._refuses(row.key)
+            if row.action is Action.CONFLICT and self._alone(row.key) is Effect.NARROWS
             for unit in row.units
         }
         going = {row.key for row in rows if row.writes and row.withdraws}
@@ -57,7 +57,7 @@ class KeptAway:
         may be a tenant's: it is missed in that namespace alone.
         """
         everywhere = self._wanted.get("")
-        if everywhere is not None and self._closes(everywhere):
+        if everywhere is not None and self._alone(everywhere) is Effect.CLOSES:
             return everywhere
         return None if self.stays_closed else self._wanted.get(namespace)
 
@@ -119,11 +119,7 @@ class KeptAway:
         }
         return bool(closed) and closed == self._roots
 
-    def _refuses(self, key: ObjectKey) -> bool:
+    def _alone(self, key: ObjectKey) -> Effect:
+        """What a wanted object does by coming where nothing is."""
         wanted = self._scenery.built.manifests[key]
-        return self._scenery.writers[key].effect(None, decode(wanted.body)) is Effect.NARROWS
-
-    def _closes(self, key: ObjectKey) -> bool:
-        wanted = self._scenery.built.manifests.get(key)
-        effect = self._scenery.writers[key].effect
-        return wanted is not None and effect(None, decode(wanted.body)) is Effect.CLOSES
+        return self._scenery.writers[key].effect(None, decode(wanted.body))

@@ -7,7 +7,7 @@ there: a list may be from before our own write.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,7 +21,7 @@ from gitmesh.planning.readings import is_there
 from gitmesh.planning.retaining import parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, MutableMapping
+    from collections.abc import Collection, Iterable, Mapping, MutableMapping
 
     from gitmesh.model.manifests import Build, Manifest
     from gitmesh.model.objects import ObjectKey
@@ -126,54 +126,72 @@ def record(
     # Of an object with two steps the first may be done, and the other not.
     waiting = {change.key for change in plan.changes if change.staged}
     waiting |= {outcome.key for outcome in outcomes if not outcome.ok}
-    sourced = _Sourced(homes)
+    writing = _Writing(entries, built.manifests, commit, waiting, _Sourced(homes))
     last: _Recorded | None = memo.get("recorded")
     # A policy that moved to another source changes entries of objects that did not move.
     last = last if last is not None and last.homes == homes else None
     for change in plan.changes:
-        manifest = built.manifests.get(change.key)
-        if change.action is Action.KEEP and manifest is not None and change.key not in waiting:
-            entry = entries.get(change.key)
-            if last is None or not last.is_still(change, entry, manifest):
-                kept = _kept(entry, change.uid, manifest, commit)
-                if kept is not None:
-                    entries[change.key] = sourced.of(kept, manifest)
-                elif entry is not None:
-                    del entries[change.key]
+        writing.keep(change, last)
     # Of somebody else's object what was written is ours, and no field that another had taken.
     owned = {change.key: change.ownership for change in plan.writes if not change.ownership.is_object}
     warned = {key for key, entry in entries.items() if entry.warnings}
     for outcome in outcomes:
-        # Only on the cluster's own word: the answer may get lost, and the object must then still be known
-        # as ours.
-        if outcome.ok and outcome.action in WITHDRAWING:
-            entries.pop(outcome.key, None)
-        elif outcome.ok and outcome.key in built.manifests:
-            # What a step wrote is not yet what is wanted: the next step is no correction of somebody's
-            # change.
-            manifest = built.manifests[outcome.key]
-            digest = "" if outcome.key in waiting else manifest.digest
-            warnings = _warnings(outcome, warned)
-            before = entries.get(outcome.key, Entry())
-            mine = _owned(manifest, owned.get(outcome.key))
-            if mine is None:
-                entries.pop(outcome.key, None)
-                continue
-            made = replace(
-                before,
-                uid=outcome.uid,
-                digest=digest,
-                commit=commit,
-                warnings=warnings,
-                units=_units(before, manifest),
-                writer=manifest.writer,
-                ownership=mine,
-            )
-            entries[outcome.key] = sourced.of(made, manifest)
+        if outcome.ok:
+            writing.take(outcome, owned.get(outcome.key), warned)
     memo["recorded"] = _Recorded(built.manifests, homes, entries)
     # What was accepted of a source stays known while nothing of it is in force.
     sources = {name: sha or ledger.sources.get(name, "") for name, sha in accepted.items()}
     return replace(ledger, entries=entries, sources=sources, cluster_uid=cluster_uid or ledger.cluster_uid)
+
+
+class _Writing(NamedTuple):
+    """The entries in the making. Of `waiting` objects not all is done: they have no digest, as the next step
+    is no correction of somebody's change.
+    """
+
+    entries: dict[ObjectKey, Entry]
+    manifests: Mapping[ObjectKey, Manifest]
+    commit: str
+    waiting: Collection[ObjectKey]
+    sourced: _Sourced
+
+    def keep(self, change: Change, last: _Recorded | None) -> None:
+        """The entry of an object that is as it is wanted."""
+        key, manifest = change.key, self.manifests.get(change.key)
+        if change.action is not Action.KEEP or manifest is None or key in self.waiting:
+            return
+        entry = self.entries.get(key)
+        if last is not None and last.is_still(change, entry, manifest):
+            return
+        self._put(key, _kept(entry, change.uid, manifest, self.commit), manifest)
+
+    def take(self, outcome: Outcome, owned: Ownership | None, warned: set[ObjectKey]) -> None:
+        """The entry of an object that was written, on the cluster's own word alone: the answer may get lost,
+        and the object must then still be known as ours.
+        """
+        key, manifest = outcome.key, self.manifests.get(outcome.key)
+        if outcome.action in WITHDRAWING:
+            self.entries.pop(key, None)
+        elif manifest is not None:
+            before = self.entries.get(key, Entry())
+            made = replace(
+                before,
+                uid=outcome.uid,
+                digest="" if key in self.waiting else manifest.digest,
+                commit=self.commit,
+                warnings=_warnings(outcome, warned),
+                units=_units(before, manifest),
+                writer=manifest.writer,
+            )
+            mine = _owned(manifest, owned)
+            self._put(key, None if mine is None else replace(made, ownership=mine), manifest)
+
+    def _put(self, key: ObjectKey, entry: Entry | None, manifest: Manifest) -> None:
+        """None: nothing of the object is ours any more."""
+        if entry is None:
+            self.entries.pop(key, None)
+        else:
+            self.entries[key] = self.sourced.of(entry, manifest)
 
 
 class _Sourced:

@@ -169,7 +169,7 @@ class Ordering:
                 # refuse. Only for one whose write fails, though, which is the server's word, and not for one
                 # that somebody else's object keeps away: a tenant could hold the whole mesh like that.
                 narrowing = tuple(key for keys in self.narrowing.values() for key in keys)
-                yield replace(row, turn=Turn.OPENS, relies_on=(*row.relies_on, *narrowing))
+                yield _behind(row, Turn.OPENS, narrowing)
             case Effect.NEITHER if deletes:
                 yield replace(row, turn=Turn.ENDS)
             # Deleting the last grant may open the pods, where the first one closed them to all others.
@@ -183,7 +183,7 @@ class Ordering:
                 if move.effect is Effect.BOTH and move.between is not None and self._is_refused(row):
                     yield state_between(move, Turn.PREPARES, _NOBODY)
                 turn = Turn.WITHDRAWS if deletes else Turn.GRANTS
-                yield replace(row, turn=turn, relies_on=(*row.relies_on, *self._refusals_of_others(move)))
+                yield _behind(row, turn, self._refusals_of_others(move))
             # Both old and new are refused for as long as something that should refuse is kept from its
             # place.
             case Effect.BOTH if away and move.between is not None:
@@ -214,7 +214,7 @@ class Ordering:
             for one in near
             if one.refuses or self._is_everywhere(one) or not others.isdisjoint(one.row.units)
         )
-        return replace(row, turn=Turn.WITHDRAWS, relies_on=(*row.relies_on, *closing))
+        return _behind(row, Turn.WITHDRAWS, closing)
 
     def _near(self, row: Change) -> tuple[ObjectKey, ...]:
         """What narrows who may call the same pods, perhaps: objects of its namespace, and what closes by
@@ -270,7 +270,7 @@ class Ordering:
         return any(one.refuses and one.row.decides == "access" for one in near)
 
     def _released(self, row: Change) -> Change:
-        return replace(row, turn=Turn.RELEASES, relies_on=(*row.relies_on, *self._near(row)))
+        return _behind(row, Turn.RELEASES, self._near(row))
 
     def _halfway(self, move: Move, turn: Turn, note: str) -> Change:
         """The state between for this tick; what it is already stays."""
@@ -289,3 +289,8 @@ class Ordering:
 
     def _say(self, row: Change, note: str) -> None:
         self.diagnostics.append(staged(row, note, self.scenery.cluster))
+
+
+def _behind(row: Change, turn: Turn, keys: Iterable[ObjectKey]) -> Change:
+    """The step in its turn, and not where the write of one of these failed."""
+    return replace(row, turn=turn, relies_on=(*row.relies_on, *keys))
