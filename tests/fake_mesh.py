@@ -4,7 +4,7 @@ rules about order or strangers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from gitmesh.model.admission import Effect, Subject
@@ -150,6 +150,13 @@ class FakeMesh:
 
     def verdict(self, live: Live, meshes: Sequence[Mesh]) -> MeshStatus:
         return MeshStatus()
+
+
+def effect_of_refusals(old: Collection[str], new: Collection[str]) -> Effect:
+    """What a change of an object does that refuses each of these."""
+    if set(old) == set(new):
+        return Effect.NEITHER
+    return Effect.NARROWS if set(old) <= set(new) else Effect.WIDENS if set(new) <= set(old) else Effect.BOTH
 
 
 def _refs(names: Iterable[str]) -> frozenset[Ref]:

@@ -17,6 +17,7 @@ from gitmesh.model.objects import ApiKind, Body, ObjectKey, mapping
 from gitmesh.model.ownership import all_but, annotation, only_fields
 from gitmesh.model.units import AccessUnit, RoutingUnit, Unit
 from tests.contract.honest_mesh import HonestMesh
+from tests.fake_mesh import effect_of_refusals
 
 ROUTES, DENIES = "honest.test/routes", "honest.test/denies"
 STATE = ("spec", "state")
@@ -82,9 +83,7 @@ class NotingMesh(AnnotatingMesh):
         if not any(body["kind"] == "Service" for body in (before, after) if body):
             return super().effect(before, after)
         old, new = (set(_denied(body) or ()) for body in (before, after))
-        if old == new:
-            return Effect.NEITHER
-        return Effect.NARROWS if old <= new else Effect.WIDENS if new <= old else Effect.BOTH
+        return effect_of_refusals(old, new)
 
     def between(
         self, before: Body | None, after: Body | None, kept: frozenset[Ref]

@@ -469,24 +469,27 @@ def test_what_no_route_of_ambient_can_say_is_told_in_its_own_words(world: Folder
     assert written(world) == []
 
 
+def add_twin(world: Folders, *more: Body) -> None:
+    """A Service over the pods of `api`, which has these ports more."""
+    api, twin = service("api"), service("twin", selector={"app": "api"})
+    api["spec"]["ports"] += more
+    world.put("east", "services", service("web"), api, service("db"), twin)
+
+
+def web_may_call(*names: str) -> Body:
+    """An Allow of the account `web` for these Services."""
+    sources = [{"serviceAccounts": [{"name": "web"}]}]
+    return document("AccessPolicy", "callers", sources=sources, destinations=[{"name": one} for one in names])
+
+
 def test_a_waypoint_that_the_pods_do_not_let_in_serves_nobody_for_the_calculator_either(
     world: Folders,
 ) -> None:
     """`twin` and `api` have the same pods, and `api` a port more. The Allow is for `twin` alone, so nothing
     can stand at the waypoint for `api`, which is that of `twin`, too, and shows the pods one identity."""
     bind(world)
-    more = {"name": "http-more", "port": 81, "targetPort": 9090}
-    wide = service("api")
-    wide["spec"]["ports"].append(more)
-    twin = service("twin", selector={"app": "api"})
-    world.put("east", "services", service("web"), wide, service("db"), twin)
-    to_twin = document(
-        "AccessPolicy",
-        "callers",
-        sources=[{"serviceAccounts": [{"name": "web"}]}],
-        destinations=[{"name": "twin"}],
-    )
-    world.commit(to_twin)
+    add_twin(world, {"name": "http-more", "port": 81, "targetPort": 9090})
+    world.commit(web_may_call("twin"))
     report = world.settle()
     (told,) = said(report, "GM318")
     assert told.is_error
@@ -510,15 +513,8 @@ def test_a_waypoint_that_the_pods_do_not_let_in_serves_nobody_for_the_calculator
 def test_a_waypoint_that_the_pods_let_in_serves_whom_the_policies_admit(world: Folders) -> None:
     """The counter-proof: the Services lead to the same ports."""
     bind(world)
-    twin = service("twin", selector={"app": "api"})
-    world.put("east", "services", service("web"), service("api"), service("db"), twin)
-    both = document(
-        "AccessPolicy",
-        "callers",
-        sources=[{"serviceAccounts": [{"name": "web"}]}],
-        destinations=[{"name": "twin"}, {"name": "api"}],
-    )
-    world.commit(both)
+    add_twin(world)
+    world.commit(web_may_call("twin", "api"))
     report = world.settle()
     assert said(report, "GM318") == []
     assert answer(report)[0] == "Allowed"
@@ -547,16 +543,8 @@ def test_a_review_tells_whom_a_waypoint_that_is_shut_out_costs_his_access(world:
     """What is allowed at `twin` is the same before and after; but `api`, whose port 81 leads elsewhere, is
     not selected any more, so that the waypoint of both is refused."""
     bind(world)
-    wide = service("api")
-    wide["spec"]["ports"].append({"name": "http-more", "port": 81, "targetPort": 9090})
-    twin = service("twin", selector={"app": "api"})
-    world.put("east", "services", service("web"), wide, service("db"), twin)
-    to_twin = document(
-        "AccessPolicy",
-        "callers",
-        sources=[{"serviceAccounts": [{"name": "web"}]}],
-        destinations=[{"name": "twin"}],
-    )
+    add_twin(world, {"name": "http-more", "port": 81, "targetPort": 9090})
+    to_twin = web_may_call("twin")
     to_api = {
         **to_twin,
         "metadata": {**to_twin["metadata"], "name": "more"},

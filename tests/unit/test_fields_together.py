@@ -22,6 +22,7 @@ from gitmesh.model.report import Report, Stage, State
 from gitmesh.model.units import AccessUnit, RoutingUnit, Unit
 from gitmesh.pipeline import run
 from gitmesh.planning.options import Memo, Options
+from tests.fake_mesh import effect_of_refusals
 from tests.owning_mesh import SERVICE, TIMEOUT, OwningMesh, key_of
 from tests.properties.history import document, on
 from tests.unit.test_fields_of_others import annotations_of, changes, entries, service, world_of, wrote
@@ -72,9 +73,7 @@ class NotedMesh(OwningMesh):
 
     def effect(self, before: Body | None, after: Body | None) -> Effect:
         old, new = (_paths(body, DENIED) for body in (before, after))
-        if old == new:
-            return Effect.NEITHER
-        return Effect.NARROWS if old <= new else Effect.WIDENS if new <= old else Effect.BOTH
+        return effect_of_refusals(old, new)
 
     def between(
         self, before: Body | None, after: Body | None, kept: frozenset[Ref]

@@ -18,7 +18,7 @@ from gitmesh.model.units import Unit, UnitKey, half_key, mesh_key
 from gitmesh.planning.ledger_codec import SCHEMA, dump_ledger, load_ledger
 from gitmesh.planning.options import Memo
 from tests.fake_mesh import FakeMesh, rule
-from tests.folders import Folders, allow, said, virtual_mesh
+from tests.folders import Folders, allow, forget_units, said, virtual_mesh
 from tests.properties.history import document, ledger_of, on
 from tests.unit.test_pipeline import PipelineWorld, slow
 
@@ -75,12 +75,7 @@ def test_an_object_of_another_unit_goes_though_a_held_one_would_have_its_name(wo
 def older(world: PipelineWorld, change: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
     """The ledger as the version before this one left it."""
     body = dump_ledger(ledger_of(world.east)[0])
-    body["schema"] = 3
-    del body["units"]
-    for namespaces in body["entries"].values():
-        for names in namespaces.values():
-            for row in names.values():
-                del row[4]
+    forget_units(body)
     change(body)
     world.east._ledger = json.dumps(body).encode()
     assert not any(entry.units for entry in ledger_of(world.east)[0].entries.values())
@@ -149,15 +144,7 @@ def shop(tmp_path: Path) -> Folders:
 
 
 def test_a_grant_that_was_withdrawn_goes_though_its_object_may_be_a_held_units(shop: Folders) -> None:
-    def forget(body: dict[str, Any]) -> None:
-        body["schema"] = 3
-        del body["units"], body["writers"]
-        for namespaces in body["entries"].values():
-            for names in namespaces.values():
-                for row in names.values():
-                    del row[4]
-
-    shop.tamper("east", forget)
+    shop.tamper("east", forget_units)
     shop.settle()
     found = str(shop.spec("east", "api-allow")["rules"])
     assert ("sa/web" in found, "sa/db" in found) == (False, True)

@@ -4,11 +4,10 @@ of what, why, and what ends it."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.folders import Folders, allow, codes, deny, said, virtual_mesh
+from tests.folders import Folders, allow, codes, deny, forget_units, said, virtual_mesh
 from tests.properties.history import document
 
 TO_DB, TO_API = allow("to-db", "db", "web"), allow("to-api", "api", "web")
@@ -19,16 +18,6 @@ CLOSED = virtual_mesh(accessDefault="Deny")
 @pytest.fixture
 def world(tmp_path: Path) -> Folders:
     return Folders(tmp_path, ("east",))
-
-
-def forget_units(body: dict[str, Any]) -> None:
-    """As a ledger of schema 3 tells."""
-    body["schema"] = 3
-    del body["units"], body["writers"]
-    for namespaces in body["entries"].values():
-        for names in namespaces.values():
-            for row in names.values():
-                del row[4]
 
 
 def test_the_last_allow_of_a_held_destination_is_told(world: Folders) -> None:

@@ -49,8 +49,8 @@ def ambient(random: Random) -> World:
 
 
 def _told_apart(random: Random, world: World) -> World:
-    """Now and then also a Service of which an Allow tells requests apart, for whoever comes past its waypoint,
-    too: chance alone seldom draws one that is bound, has an address and is told of nothing else.
+    """Now and then also a Service whose Allow tells requests apart, for whoever comes past its waypoint, too:
+    chance alone seldom draws one that is bound, has an address and is told of nothing else.
     """
     if random.randrange(6):
         return world
