@@ -250,7 +250,7 @@ def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
 
 def _state(result: ClusterResult, plan: Plan, built: Build, *, applied: bool) -> State:
     """The worst that plan and outcomes say of the cluster; what findings of any step say of it comes on top
-    (`status.states`)."""
+    (`status.bearing`)."""
     outcomes = result.outcomes
     if any(not outcome.ok and not outcome.pending for outcome in outcomes):
         return State.FAILED
