@@ -80,7 +80,8 @@ class Stranger(Struct, frozen=True, kw_only=True):
     `hosts` are the full names or wildcards that it is about, in lower case; `shown` the namespaces whose
     clients see it (EVERYBODY = all), `clients` the labels of those that follow it (none = all). `subsets` are
     those that it offers, `sets` names what it sets for connections, `tls` its mode of TLS. `guards` are what
-    it says of who may call. Nothing in it is an authority: whoever may write in a namespace can make one.
+    it says of who may call. `meshes` are those that read it (none named = all of the cluster). Nothing in it
+    is an authority: whoever may write in a namespace can make one.
     """
 
     group: str
@@ -94,6 +95,7 @@ class Stranger(Struct, frozen=True, kw_only=True):
     sets: tuple[str, ...] = ()
     tls: str = ""
     guards: tuple[ForeignGuard, ...] = ()
+    meshes: tuple[str, ...] = ()
 
     @property
     def key(self) -> ObjectKey:
@@ -104,6 +106,10 @@ class Stranger(Struct, frozen=True, kw_only=True):
         """Whether clients of the namespace see it."""
         # A star stands for all namespaces, also such as are made later.
         return EVERYBODY in self.shown or namespace in self.shown
+
+    def is_read_by(self, mesh: str) -> bool:
+        """Whether it does anything to pods of the mesh."""
+        return not self.meshes or mesh in self.meshes
 
 
 Subject: TypeAlias = Literal["routes", "settings"]

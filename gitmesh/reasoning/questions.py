@@ -104,7 +104,7 @@ def guards_of(workload: Workload, facts: ClusterFacts) -> Iterator[ForeignWords]
     """What may select the workload's pods."""
     index = facts.guards_by_namespace
     for stranger, guard in (*index.get(workload.namespace, ()), *index.get("", ())):
-        if workload.may_carry(guard.selector):
+        if stranger.is_read_by(workload.mesh) and workload.may_carry(guard.selector):
             yield ForeignWords(stranger.key, guard, guard.selector.items() <= workload.labels.items())
 
 

@@ -115,13 +115,14 @@ def _place(rules: Sequence[Stranger], facts: ClusterFacts, *, is_root: bool) -> 
 
 
 def _followed(rules: Sequence[Stranger], facts: ClusterFacts) -> list[Stranger]:
-    """Without those for workloads of which the namespace has none in the mesh."""
+    """Without those for workloads of which the namespace has none in the mesh, or for another mesh than its
+    workloads are in."""
     workloads = [one for one in facts.workloads_by_namespace.get(rules[0].namespace, ()) if one.mesh]
-    selecting = [rule for rule in rules if rule.clients]
+    selecting = [rule for rule in rules if rule.clients or rule.meshes]
     idle = {
         rule.key
         for rule in selecting[:_MOST_SELECTORS]
-        if not any(one.may_carry(rule.clients) for one in workloads)
+        if not any(rule.is_read_by(one.mesh) and one.may_carry(rule.clients) for one in workloads)
     }
     return [rule for rule in rules if rule.key not in idle]
 

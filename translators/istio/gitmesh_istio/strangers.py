@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE, parents_of
+from msgspec.structs import replace
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body, ObjectKey, listed, mapping, text
@@ -24,6 +25,7 @@ from gitmesh_istio.exports import shown_to
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.meshwide import root_of
 from gitmesh_istio.names import DEFAULT_DOMAIN, cluster_domain, full_host, host
+from gitmesh_istio.readers import readers
 from gitmesh_istio.reading import is_on_trial, mode_of, selector_of, spec_of
 
 _ACTIONS = {"ALLOW": "Allow", "DENY": "Deny", "CUSTOM": "Ask"}
@@ -34,6 +36,13 @@ _PARTS = 4
 
 def reduced(key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | None:
     """An object as facts keep it; None where it does nothing to anybody's clients or pods in the mesh."""
+    read = readers(mapping(mapping(body.get("metadata")).get("labels")), meshes)
+    found = _read(key, body, [mesh for mesh in meshes if not read or mesh.name in read])
+    return replace(found, meshes=read) if found and read else found
+
+
+def _read(key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | None:
+    """What the meshes read in it that do."""
     spec = spec_of(body)
     match key.kind:
         case VIRTUAL_SERVICE.kind:
