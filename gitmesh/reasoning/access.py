@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from gitmesh.model.services import Service
+from gitmesh.reasoning.aliases import answering
 from gitmesh.reasoning.answers import Admission, Answer, Basis, Ruling
 from gitmesh.reasoning.questions import Known, Pair, Question
 from gitmesh.reasoning.rulings import AtPair
@@ -20,7 +21,13 @@ from gitmesh.reasoning.ways import Way, by_proxy_ahead, shutting, way_of
 
 def can(question: Question, known: Known) -> Admission:
     """Whether the destination admits the request. Raises KeyError where the cluster has no such Service."""
-    service = known.index.facts.service_index[question.service]
+    called = known.index.facts.service_index[question.service]
+    service = answering(called, known.index.facts)
+    if service is None:
+        text = f"it stands for {called.alias}, and whether that is a Service of the cluster is not known"
+        return _whole(Answer.UNKNOWN, Basis.NO_PODS, text)
+    if service is not called:
+        question = _asked_of(service, question)
     if not service.selector:
         return _whole(
             Answer.ALLOWED,
@@ -47,6 +54,12 @@ def can(question: Question, known: Known) -> Admission:
     if len(answers) == 1:
         return Admission(answer=answers.pop(), pods=pods)
     return Admission(answer=Answer.UNKNOWN if Answer.UNKNOWN in answers else Answer.DEPENDS, pods=pods)
+
+
+def _asked_of(service: Service, question: Question) -> Question:
+    """The same of the Service that an alias stands for; its name is all that DNS puts in another's place."""
+    http = next((one.http for one in service.ports if one.number == question.port), question.http)
+    return replace(question, service=service.key, http=http)
 
 
 def ruled(question: Question, pair: Pair, known: Known) -> Ruling:
