@@ -17,6 +17,7 @@ _NOISE = ("kubectl.kubernetes.io/", "cni.projectcalico.org/", "k8s.v1.cni.cncf.i
 
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_HOOKS = ("postStart", "preStop")
 
 
 def telling(annotation: tuple[str, str]) -> bool:
@@ -36,8 +37,15 @@ def container(body: Body) -> Container:
         tuple(intern(argument) for argument in strings),
         ports,
         body.get("restartPolicy") == "Always",
-        tuple(sorted({probe for name in _PROBES if (probe := _probe(mapping(body.get(name)), numbers))})),
+        tuple(sorted({probe for asked in _asked(body) if (probe := _probe(asked, numbers))})),
     )
+
+
+def _asked(body: Body) -> Iterable[Body]:
+    """What the kubelet asks a container: probes, and the hooks of its life, for which it is killed where they
+    fail."""
+    yield from (mapping(body.get(name)) for name in _PROBES)
+    yield from (mapping(mapping(body.get("lifecycle")).get(name)) for name in _HOOKS)
 
 
 def _probe(body: Body, ports: Mapping[str, int]) -> Probe | None:

@@ -1,5 +1,6 @@
-"""Whom an ExternalName Service stands for. Its name is resolved to theirs (Kubernetes, 'type: ExternalName'), so
-that they answer what its clients ask, and what guards their pods guards them for these, too.
+"""Whom an ExternalName Service stands for. Its name is resolved to theirs (Kubernetes, 'type:
+ExternalName'), so that they answer what its clients ask, and what guards their pods guards them for these,
+too.
 """
 
 from __future__ import annotations

@@ -50,6 +50,8 @@ DRY_RUN = "istio.io/dry-run"
 """Of an AuthorizationPolicy: where it is true, it is tried out and not enforced."""
 TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 """What istiod takes for true, in annotations and in its environment (Go's strconv.ParseBool)."""
+FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+"""What it takes for false; all else says nothing."""
 OPT_OUT_KEYS = frozenset({REVISION, DRY_RUN, "internal.istio.io/route-semantics"})
 """Only control planes of that revision read the object; it is tried out and not enforced; its routes are a
 gateway's.
