@@ -74,14 +74,28 @@ class ForeignGuard(Struct, frozen=True, kw_only=True):
     ports: Mapping[str, str] = {}
 
 
+class GuardAhead(Struct, frozen=True, kw_only=True):
+    """What somebody else's object says of who may call Services, (namespace, name), at proxies ahead of their
+    pods, where there are some; `services` () = all that one of these proxies serves. The ports of the rules
+    are those of the Services."""
+
+    guard: ForeignGuard
+    services: tuple[tuple[str, str], ...] = ()
+
+    def means(self, service: tuple[str, str]) -> bool:
+        """Whether it may be about a Service."""
+        return not self.services or service in self.services
+
+
 class Stranger(Struct, frozen=True, kw_only=True):
     """A live object of a mesh that is not ours: not in our ledger with this uid, or without our marks.
 
     `hosts` are the full names or wildcards that it is about, in lower case; `shown` the namespaces whose
     clients see it (EVERYBODY = all), `clients` the labels of those that follow it (none = all). `subsets` are
     those that it offers, `sets` names what it sets for connections, `tls` its mode of TLS. `guards` are what
-    it says of who may call. `meshes` are those that read it (none named = all of the cluster). Nothing in it
-    is an authority: whoever may write in a namespace can make one.
+    it says of who may call pods, `ahead` of who may call Services before that. `meshes` are those that read
+    it (none named = all of the cluster). Nothing in it is an authority: whoever may write in a namespace can
+    make one.
     """
 
     group: str
@@ -95,6 +109,7 @@ class Stranger(Struct, frozen=True, kw_only=True):
     sets: tuple[str, ...] = ()
     tls: str = ""
     guards: tuple[ForeignGuard, ...] = ()
+    ahead: tuple[GuardAhead, ...] = ()
     meshes: tuple[str, ...] = ()
 
     @property
