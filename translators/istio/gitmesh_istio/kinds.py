@@ -60,9 +60,11 @@ gateway's.
 
 def writes(facts: ClusterFacts) -> Sequence[ApiKind]:
     """The kinds for such a cluster."""
-    # Routes of the Gateway API are for waypoints, which only ambient pods come by.
-    if not facts.is_ambient:
+    served = facts.kind_index.get((GRPC_ROUTE.group, GRPC_ROUTE.kind))
+    # Routes of the Gateway API are for waypoints, which only ambient pods come by. Sidecars follow those of
+    # others, too: these are read where no right is asked for, as in a folder, of whose kinds no schema is
+    # known.
+    if not facts.is_ambient and (served is None or served.fields):
         return RESOURCES
     # GRPCRoutes are only read and never written, so that a cluster need not serve them.
-    served = not facts.kinds or (GRPC_ROUTE.group, GRPC_ROUTE.kind) in facts.kind_index
-    return WRITTEN if served else (*RESOURCES, HTTP_ROUTE)
+    return WRITTEN if served or not facts.kinds else (*RESOURCES, HTTP_ROUTE)

@@ -86,7 +86,7 @@ class Lookup:
         return None
 
     def exactly(self, host: str, namespace: str) -> tuple[ObjectKey, ...]:
-        """The rules of a namespace for this very host."""
+        """The rules of a namespace for this very host that somebody follows."""
         place = self._by_host.get(host, {}).get(namespace)
         return place.rules if place else ()
 
@@ -107,7 +107,7 @@ def _place(rules: Sequence[Stranger], facts: ClusterFacts, *, is_root: bool) -> 
         if (rule.shown == (rule.namespace,) if is_root else rule.is_shown(rule.namespace))
     ]
     return _Place(
-        rules=tuple(rule.key for rule in rules),
+        rules=tuple(rule.key for rule in followed),
         own=_taken(own),
         # What is for its own namespace alone nobody else sees.
         exported=_taken([rule for rule in rules if rule.shown != (rule.namespace,)]),
