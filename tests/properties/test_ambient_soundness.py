@@ -103,7 +103,7 @@ def test_what_the_calculator_says_is_allowed_pods_take(
     note(shown(policies, found))
     for cluster, facts in world.items():
         mesh, built = ambient_of(found, cluster, facts), found.builds[cluster]
-        calculator = Known(facts, built.units, built.held_units)
+        calculator = Known.of(facts, built)
         for service, port in ((one, port) for one in facts.services for port in one.ports):
             bound = service.labels.get(USE) in WAYPOINTS
             for caller, request in itertools.product(clients(world), REQUESTS):

@@ -152,7 +152,7 @@ class JudgedMoment:
         facts, built = self.moment.result.facts, self.moment.result.build
         assert facts is not None
         assert built is not None
-        return Known(facts, built.units, built.held_units)
+        return Known.of(facts, built)
 
     def said_of(self, policy: Document) -> list[Diagnostic]:
         """The findings on one policy."""
