@@ -115,7 +115,7 @@ def test_what_the_calculator_says_is_allowed_pods_take(
                 for workload, number, ruling in can(question, calculator).pods:
                     if workload.dataplane != "ambient" or ruling.answer is not Answer.ALLOWED:
                         continue
-                    # What Istio cannot say of a rule is refused with an error, which only its translator knows.
+                    # What Istio cannot say is refused with an error; its translator alone knows that.
                     if explained(found, unified, cluster, workload):
                         continue
                     call = ArrivingCall(
