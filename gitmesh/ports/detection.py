@@ -41,6 +41,7 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     `validators` are the ValidatingWebhookConfigurations that name a group of a kind that a translator writes,
     `gateways` the Gateways of the Gateway API with what they ask for, and whether they are programmed and
     have addresses.
+    `injectors` are the MutatingWebhookConfigurations that are asked about pods, as far as they could be read.
     `homes` are the namespaces where a control plane of the mesh counts.
     """
 
@@ -51,6 +52,7 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     namespaces: Mapping[str, Mapping[str, str]] = {}
     validators: tuple[Body, ...] = ()
     gateways: tuple[Body, ...] = ()
+    injectors: tuple[Body, ...] = ()
     homes: tuple[str, ...] = ()
 
 
