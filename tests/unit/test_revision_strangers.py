@@ -129,3 +129,14 @@ def test_a_tag_is_another_name_of_its_revision(world: Folders, revision: str, cl
     report = world.settle()
     assert codes(report) == (["GM410"] if closes else []), "and no pod is in no mesh"
     assert (REST in rules(world)) is not closes
+
+
+@pytest.mark.parametrize("revision", ["blue", "green"])
+def test_pods_to_come_may_be_of_any(world: Folders, revision: str) -> None:
+    template = {"metadata": {"labels": {"app": "api"}}, "spec": {"containers": [{"name": "app"}]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": {"app": "api"}}, "template": template}
+    world.put("east", "pods", app("web"), thing("Deployment", "api", "shop", "apps/v1", spec=spec))
+    hand(world, authorization("allow-nothing", "istio-system", {}, labels={REVISION: revision}))
+    world.commit(allow("readers", "api", "web"))
+    world.settle()
+    assert REST not in rules(world)
