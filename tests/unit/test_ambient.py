@@ -112,7 +112,9 @@ def test_a_waypoint_counts_once_it_has_an_address(world: Folders, ready: bool) -
     if not ready:
         assert codes(report) == ["GM317", "GM317"]
         told = said(report, "GM317")
-        assert all("waypoint shop/waypoint has no address yet" in one.message for one in told)
+        assert all(
+            "waypoint shop/waypoint of Service shop/api has no address yet" in one.message for one in told
+        )
         return
     assert codes(report) == []
     assert written(world) == [f"{ACCESS}/api-allow", f"{ACCESS}/api.waypoint-allow", f"{ROUTES}/api.80"]
