@@ -44,8 +44,8 @@ def matches(policy: str, globs: Sequence[str]) -> bool:
 
 
 def unmatched(report: Report, globs: Sequence[str]) -> Mapping[str, str]:
-    """The patterns that mean neither a policy nor one that a finding or an object still names, each with what it
-    is near to, as a question, or ""."""
+    """The patterns that mean neither a policy nor one that a finding or an object still names, each with
+    what it is near to, as a question, or ""."""
     names = _named(report)
     return {
         glob: suggest(glob, _spelt(names, glob.count("/")))
