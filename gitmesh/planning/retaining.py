@@ -22,7 +22,7 @@ from gitmesh.model.ownership import WHOLE
 from gitmesh.planning.adapted import Adapted, named
 from gitmesh.planning.electing import Writers
 from gitmesh.planning.fields_of_others import with_kept
-from gitmesh.planning.ownership import POLICIES, fields_in, is_marked, policies_of
+from gitmesh.planning.ownership import POLICIES, fields_in, is_marked, policies_behind, policies_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,12 +76,21 @@ def retain(
 def _lost(live: Live, entry: Entry | None, revisions: Revisions) -> frozenset[str]:
     """The policies behind an object that no source in force has, unless the ledger knows that they came from
     sources in force, and so were withdrawn."""
-    missing = frozenset(policies_of(live, entry)) - revisions.homes.keys()
-    if not missing or (
-        entry is not None and entry.sources and revisions.in_force_sources.issuperset(entry.sources)
-    ):
+    if entry is not None and entry.sources and revisions.in_force_sources.issuperset(entry.sources):
         return frozenset()
-    return missing
+    return (policies_behind(live, entry) - revisions.homes.keys()) | _taken_over(entry, revisions)
+
+
+def _taken_over(entry: Entry | None, revisions: Revisions) -> frozenset[str]:
+    """The policies of absent sources whose names another source has now. That makes them nobody else's: who
+    may commit to one source must not end what another one says."""
+    parts = entry.parts if entry else {}
+    return frozenset(
+        policy
+        for source in revisions.absent & parts.keys()
+        for policy in filter(None, parts[source])
+        if revisions.homes.get(policy) != source
+    )
 
 
 def _parts(entry: Entry | None, revisions: Revisions) -> frozenset[str] | None:
