@@ -133,4 +133,3 @@ def test_a_policy_that_moves_from_a_source_that_is_read_leaves_nothing_behind(te
     taken_over(teams)
     assert codes(teams.settle()) == []
     assert parts(teams) == (False, False)
-
