@@ -1,5 +1,5 @@
-"""A cluster in which nothing at all is seen any more says nothing of its mesh: no other cluster's rules move for
-it (design laws 3 and 7)."""
+"""A cluster in which nothing at all is seen any more says nothing of its mesh: no other cluster's rules move
+for it (design laws 3 and 7)."""
 
 from __future__ import annotations
 
