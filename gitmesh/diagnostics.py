@@ -117,7 +117,8 @@ def finding(
 
 def _consent(hint: str, hold: str) -> str:
     """A hint, and the command that ends the hold; a hint that ends in a comma leads up to it."""
-    return f"{hint}{'' if hint.endswith(',') else '; or'} approve it: gitmesh approve {hold}"
+    lead = hint or "Where it is meant,"
+    return f"{lead}{'' if lead.endswith(',') else '; or'} approve it: gitmesh approve {hold}"
 
 
 def hold_id(*about: object) -> str:

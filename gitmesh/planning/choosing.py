@@ -13,7 +13,7 @@ from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.errors import GoneError, SourceError
 from gitmesh.parsing.parse import duplicates, parse
 from gitmesh.planning.agreeing import blamed_fallbacks, culprits
-from gitmesh.planning.candidates import VACANT, Candidate, vacancy, whole
+from gitmesh.planning.candidates import VACANT, Candidate, vacancy, vacancy_hold, whole
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
 from gitmesh.planning.target import Proven, evidence, is_forward
 from gitmesh.resolution.check import check
@@ -139,12 +139,15 @@ class _Choice:
         homes = {policy.location.path for policy in candidate.policies}
         found = []
         for path, files in (snapshot.paths or {"": tuple(file.path for file in snapshot.files)}).items():
-            if homes.isdisjoint(files):
-                diagnostic = vacancy(snapshot, path, bool(files))
-                if self.terms.consents(snapshot.commit) or diagnostic.hold in self.terms.approved:
-                    self.approved[diagnostic.hold] = diagnostic.message
-                else:
-                    found.append((path, diagnostic))
+            if not homes.isdisjoint(files):
+                continue
+            hold = vacancy_hold(snapshot.source, path)
+            # A review holds nothing, so there is nothing yet that anybody could approve.
+            diagnostic = vacancy(snapshot, path, bool(files), "" if self.terms.review else hold)
+            if self.terms.consents(snapshot.commit) or hold in self.terms.approved:
+                self.approved[hold] = diagnostic.message
+            else:
+                found.append((path, diagnostic))
         return found
 
     def _refuse(self, candidate: Candidate) -> None:

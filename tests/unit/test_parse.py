@@ -533,7 +533,8 @@ def test_a_cookie_cannot_say_more_than_its_name_and_path(cookie: str) -> None:
     [
         "  destinations: [{{all: {}}}]\n  timeout: 1s\n",
         "  destinations: [{{name: a}}]\n  timeout: {{disabled: {}}}\n",
-        "  destinations: [{{name: a}}]\n  timeout: 1s\n  matches: [{{headers: [{{name: x, present: {}}}]}}]\n",
+        "  destinations: [{{name: a}}]\n  timeout: 1s\n  matches: [{{headers: [{{name: x, present: {}}}]}}]"
+        "\n",
         "  destinations: [{{name: a}}]\n  loadBalancing: {{consistentHash: {{sourceIp: {}}}}}\n",
     ],
 )
