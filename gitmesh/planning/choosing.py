@@ -168,14 +168,8 @@ class _Choice:
             )
             self._say("GM605", text, candidate.source)
             return
-        instead = "nothing was in force before, so nothing is applied"
-        if candidate.last:
-            instead = (
-                f"{candidate.last[:12]} stays in force"
-                if candidate.chosen
-                else "nothing of this source is in force"
-            )
-        self._say("GM605", f"revision {candidate.tip.commit[:12]} is refused; {instead}", candidate.source)
+        text = f"revision {candidate.tip.commit[:12]} is refused; {_instead(candidate, candidate.tip)}"
+        self._say("GM605", text, candidate.source)
 
     def _fall_back(self, candidate: Candidate) -> None:
         """Put the last good revision in force, if it still is one: a ledger's word alone makes none."""
@@ -288,3 +282,14 @@ class _Choice:
             in_force=any(candidate.chosen is not None for candidate in candidates),
             approved=self.approved,
         )
+
+
+def _instead(candidate: Candidate, tip: Snapshot) -> str:
+    """What is in force in place of a tip that is wrong."""
+    if not candidate.last:
+        return "nothing was in force before, so nothing is applied"
+    if candidate.chosen is None:
+        return "nothing of this source is in force"
+    # The very revision that was good before, where the configuration has a wrong path since.
+    same = candidate.last == tip.commit
+    return "what it says elsewhere stays in force" if same else f"{candidate.last[:12]} stays in force"

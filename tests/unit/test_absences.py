@@ -9,6 +9,7 @@ import pytest
 
 from gitmesh.model.report import Stage, State
 from gitmesh.planning.options import Memo
+from gitmesh.render.summary import revisions_line
 from tests.folders import Folders, allow, app, codes, deny, said, service, virtual_mesh
 from tests.properties.history import History
 
@@ -133,16 +134,16 @@ def test_a_policy_for_the_other_cluster_withdraws_it(world: Folders) -> None:
 
 
 class Paths(History):
-    """A source with two folders; `gone` are those that are not there."""
+    """A source with two folders; `asked` are the paths of the configuration."""
 
-    gone: frozenset[str] = frozenset()
+    asked: tuple[str, ...] = ("security", "traffic")
 
     def _snapshot(self, sha: str) -> Any:
         from tests.factories import snapshot_of
 
         parts = dict(part.split("\n", 1) for part in self.commits[sha].text.split("#### ") if part)
         files = {f"{path.strip()}/p.yaml": text for path, text in parts.items()}
-        return snapshot_of(files, self.name, sha, paths=("security", "traffic"))
+        return snapshot_of(files, self.name, sha, paths=self.asked)
 
 
 def folders(**texts: str) -> str:
@@ -177,6 +178,18 @@ def test_a_path_that_is_missing_or_empty_refuses_the_revision(tmp_path: Path, le
     assert "path security" in told.message
     assert source.tip[:12] in told.message
     assert codes(world.run(Stage.PLAN, review=True)) == ["GM110"]
+
+
+def test_a_wrong_path_in_the_configuration_is_told_as_what_it_is(tmp_path: Path) -> None:
+    world, source = two_paths(tmp_path)
+    before = live(world)
+    source.asked = ("secc", "traffic")
+    report = world.run()
+    assert (live(world), report.sources["policies"].accepted) == (before, source.tip)
+    assert said(report, "GM605")[0].message.endswith("is refused; what it says elsewhere stays in force")
+    assert revisions_line(report) == f"revision: policies@{source.tip[:12]} (refused)"
+    review = world.run(Stage.PLAN, review=True)
+    assert revisions_line(review) == f"revision: policies@{source.tip[:12]} (refused)"
 
 
 def test_healing_goes_on_towards_the_last_good_revision(tmp_path: Path) -> None:
