@@ -40,6 +40,9 @@ def state_of(diagnostic: Diagnostic) -> State | None:
     # Before its code and severity: what a doubt is about stays as it was, whatever raised it.
     if diagnostic.hold:
         return State.HELD
+    # Also an error: that something refuses to go is no failure of what was asked for.
+    if diagnostic.pending:
+        return State.PENDING
     if diagnostic.code in _STATES:
         return _STATES[diagnostic.code]
     if not diagnostic.is_error:
