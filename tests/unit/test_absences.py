@@ -235,6 +235,24 @@ def test_who_may_write_one_ledger_gives_up_no_path_of_others(tmp_path: Path) -> 
     world.approve(told.hold, "east")
     assert "GM110" in codes(world.run())
     assert live(world) == before
+    world.approve(told.hold, "west")
+    assert "GM110" not in codes(world.run()), "each cluster's consent lasts until the other one's is there"
+
+
+def test_consent_in_one_cluster_ends_with_its_hold(tmp_path: Path) -> None:
+    import yaml
+
+    world, source = two_paths(tmp_path)
+    both = {"security": yaml.safe_dump(NO_WEB), "traffic": yaml.safe_dump(allow("api", "api", "web"))}
+    source.commit(folders(traffic=both["traffic"]), good=False)
+    [told] = said(world.run(), "GM110")
+    world.approve(told.hold, "east")
+    source.commit(folders(**both), good=True)
+    assert codes(world.settle()) == []
+    source.commit(folders(traffic=both["traffic"]), good=False)
+    world.run()
+    world.approve(told.hold, "west")
+    assert "GM110" in codes(world.run())
 
 
 def test_the_documented_uninstall_works(tmp_path: Path) -> None:

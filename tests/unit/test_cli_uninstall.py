@@ -31,19 +31,21 @@ apiVersion: gitmesh.io/v1alpha1
 kind: Config
 instance: shop
 sources: [{{name: policies, url: "{url}", allowInsecure: true, paths: [policies]}}]
-clusters: [{{name: east, directory: east, settle: 1s}}]
+clusters: [{{name: east, directory: east, settle: 1s}}, {{name: west, directory: west, settle: 1s}}]
 """
 
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Repo:
-    """A repository with a Deny by default and an Allow, and a cluster."""
+    """A repository with a Deny by default and an Allow, and two clusters."""
     made = Repo(tmp_path / "repo.git")
     made.commit(POLICIES)
-    (tmp_path / "east").mkdir()
     versioned = [app(name, labels={"version": "v1"}) for name in APPS]
-    for file, bodies in {**shop("east"), "pods": versioned}.items():
-        (tmp_path / "east" / f"{file}.yaml").write_text(yaml.safe_dump_all(bodies), encoding="utf-8")
+    for cluster in ("east", "west"):
+        (tmp_path / cluster).mkdir()
+        for file, bodies in {**shop(cluster), "pods": versioned}.items():
+            path = tmp_path / cluster / f"{file}.yaml"
+            path.write_text(yaml.safe_dump_all(bodies), encoding="utf-8")
     (tmp_path / "gitmesh.yaml").write_text(CONFIG.format(url=made.url), encoding="utf-8")
     return made
 
@@ -87,3 +89,15 @@ def test_a_review_names_no_hold_that_is_nowhere(run: Run, tmp_path: Path) -> Non
     for command in (["validate", "checkout"], ["diff", "checkout"]):
         code, out, _ = run(*command)
         assert (code, "GM110" in out, "gitmesh approve" in out) == (2, True, False)
+
+
+def test_what_every_cluster_must_agree_to_is_said_until_it_has(run: Run, repo: Repo) -> None:
+    run("sync")
+    repo.commit({"README.md": "# nothing left\n"})
+    hold = re.findall(r"gitmesh approve ([0-9a-f]{12})", run("sync")[1])[0]
+    _, _, err = run("approve", hold, "--cluster", "east")
+    assert f"gitmesh approve {hold} --cluster west" in err
+    assert run("sync")[0] == 2
+    _, _, err = run("approve", hold, "--cluster", "west")
+    assert "next: it ends" in err
+    assert "GM110" not in run("sync")[1]
