@@ -96,7 +96,7 @@ def test_what_every_cluster_must_agree_to_is_said_until_it_has(run: Run, repo: R
     repo.commit({"README.md": "# nothing left\n"})
     hold = re.findall(r"gitmesh approve ([0-9a-f]{12})", run("sync")[1])[0]
     _, _, err = run("approve", hold, "--cluster", "east")
-    assert f"gitmesh approve {hold} --cluster west" in err
+    assert f"it is held in west, too: gitmesh approve {hold}" in err
     assert run("sync")[0] == 2
     _, _, err = run("approve", hold, "--cluster", "west")
     assert "next: it ends" in err

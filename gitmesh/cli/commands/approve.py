@@ -80,8 +80,7 @@ def command(
 
 def _next(hold: str, waiting: Sequence[str]) -> None:
     if waiting:
-        more = " ".join(f"--cluster {name}" for name in waiting)
-        console.note(printable(f"next: it is held in other clusters, too: gitmesh approve {hold} {more}"))
+        console.note(printable(f"next: it is held in {', '.join(waiting)}, too: gitmesh approve {hold}"))
         return
     # The status branch says what stood at the last cycle, so `gitmesh status` shows the hold until then.
     console.note("next: it ends at the agent's next cycle, or with: gitmesh sync")

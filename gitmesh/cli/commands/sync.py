@@ -103,5 +103,6 @@ def _next(report: Report, approved: Sequence[str]) -> None:
             f" {meant or 'where its deletions are meant, `gitmesh approve` lists what to approve'}"
         )
     if report.until is Stage.APPLY and any(one.code == "GM406" for one in report.diagnostics):
-        again = "".join(f" --approve-prune {commit}" for commit in approved)
-        console.note(f"next: some changes take another step in a safe order: gitmesh sync{again}")
+        step = "next: some changes take another step in a safe order:"
+        commits = " --approve-prune ".join(approved)
+        console.note(f"{step} gitmesh sync --approve-prune {commits}" if commits else f"{step} gitmesh sync")
