@@ -104,5 +104,5 @@ def _next(report: Report, approved: Sequence[str]) -> None:
         )
     if report.until is Stage.APPLY and any(one.code == "GM406" for one in report.diagnostics):
         step = "next: some changes take another step in a safe order:"
-        commits = " --approve-prune ".join(approved)
-        console.note(f"{step} gitmesh sync --approve-prune {commits}" if commits else f"{step} gitmesh sync")
+        meant = " --approve-prune ".join(approved)
+        console.note(f"{step} gitmesh sync --approve-prune {meant}" if meant else f"{step} gitmesh sync")
