@@ -17,8 +17,8 @@ from gitmesh.model.ledger import Entry, Ledger, Stored
 from gitmesh.model.ownership import only_fields
 from gitmesh.model.plan import WITHDRAWING, Action, Change, Observed, Outcome, Plan
 from gitmesh.planning.ownership import fields_by_manager, is_marked
+from gitmesh.planning.parts import parts_of
 from gitmesh.planning.readings import is_there
-from gitmesh.planning.retaining import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, MutableMapping

@@ -49,7 +49,9 @@ def state_of(diagnostic: Diagnostic) -> State | None:
         return None
     # Of no cluster in particular: the policy is wrong by itself, wherever it goes.
     static = diagnostic.code.startswith("GM2") and not diagnostic.cluster
-    return State.INVALID if static else _BY_GROUP[diagnostic.code[2]]
+    # Of one cluster: not the source is wrong there, but what is live cannot be made as it says.
+    kept = diagnostic.code.startswith("GM6") and diagnostic.cluster
+    return State.INVALID if static else State.HELD if kept else _BY_GROUP[diagnostic.code[2]]
 
 
 def in_states(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gitmesh.model.report import State
 from tests.folders import AUTHORIZATION, Body, Folders, allow, codes, deny, said, service, virtual_mesh
 from tests.properties.history import History, document
 
@@ -133,3 +134,57 @@ def test_a_policy_that_moves_from_a_source_that_is_read_leaves_nothing_behind(te
     taken_over(teams)
     assert codes(teams.settle()) == []
     assert parts(teams) == (False, False)
+
+
+def edited(world: Folders, name: str, old: str, new: str) -> None:
+    path = world.root / "east" / f"shop/{AUTHORIZATION}/{name}.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_a_deny_of_a_source_that_is_away_is_not_lost_by_putting_right_what_somebody_changed_in_it(
+    teams: Folders,
+) -> None:
+    west = put_right(teams.live("west"))
+    second = lost(teams)
+    edited(teams, "db-deny", "- DELETE", "- TRACE")
+    for _ in range(2):
+        report = teams.run()
+        assert "POST" in str(teams.spec("east", "db-deny")), "of the rule only what was changed is gone"
+        told = [one for one in said(report, "GM609") if one.is_error]
+        assert [one.cluster for one in told] == ["east"]
+        assert "AuthorizationPolicy shop/db-deny" in told[0].message
+        assert (report.clusters["east"].state, report.clusters["west"].state) == (State.HELD, State.SYNCED)
+    teams.commit(deny("no-web", "db", "api"), allow("api", "api", "web"))
+    teams.run()
+    shown = str(teams.spec("east", "db-deny"))
+    assert ("/sa/web" in shown, "/sa/api" in shown, "POST" in shown) == (False, True, True), "A's is A's"
+    teams.commit(NO_WEB, allow("api", "api", "web"))
+    teams.sources[1] = second
+    assert codes(teams.settle()) == []
+    assert "TRACE" not in str(teams.spec("east", "db-deny"))
+    assert put_right(teams.live("west")) == west
+
+
+def test_a_deny_that_is_the_absent_sources_alone_keeps_its_rules(tmp_path: Path) -> None:
+    world = Folders(tmp_path, sources=[History("team-a"), History("team-b")])
+    world.commit(allow("api", "api", "web"))
+    world.commit(NO_WRITES, source=1)
+    world.settle()
+    lost(world)
+    edited(world, "db-deny", "- DELETE", "- TRACE")
+    world.run()
+    assert "POST" in str(world.spec("east", "db-deny"))
+
+
+def test_a_grant_that_somebody_put_into_an_allow_goes_and_what_it_took_the_place_of_is_told(
+    teams: Folders,
+) -> None:
+    lost(teams)
+    edited(teams, "api-allow", "/sa/db", "/sa/evil")
+    for _ in range(2):
+        report = teams.run()
+        assert "/sa/evil" not in str(teams.spec("east", "api-allow"))
+        assert "/sa/web" in str(teams.spec("east", "api-allow"))
+        assert any(one.is_error and "api-allow" in one.message for one in said(report, "GM609"))
