@@ -288,7 +288,7 @@ def _instead(candidate: Candidate, tip: Snapshot) -> str:
     """What is in force in place of a tip that is wrong."""
     if not candidate.last:
         return "nothing was in force before, so nothing is applied"
-    if candidate.chosen is None:
+    if candidate.chosen is None or not candidate.policies:
         return "nothing of this source is in force"
     # The very revision that was good before, where the configuration has a wrong path since.
     same = candidate.last == tip.commit

@@ -142,7 +142,7 @@ class Paths(History):
         from tests.factories import snapshot_of
 
         parts = dict(part.split("\n", 1) for part in self.commits[sha].text.split("#### ") if part)
-        files = {f"{path.strip()}/p.yaml": text for path, text in parts.items()}
+        files = {f"{path.strip()}/p.yaml": text for path, text in parts.items() if path.strip() in self.asked}
         return snapshot_of(files, self.name, sha, paths=self.asked)
 
 
@@ -188,6 +188,9 @@ def test_a_wrong_path_in_the_configuration_is_told_as_what_it_is(tmp_path: Path)
     assert (live(world), report.sources["policies"].accepted) == (before, source.tip)
     assert said(report, "GM605")[0].message.endswith("is refused; what it says elsewhere stays in force")
     assert revisions_line(report) == f"revision: policies@{source.tip[:12]} (refused)"
+    source.asked = ("secc",)
+    assert said(world.run(), "GM605")[0].message.endswith("nothing of this source is in force")
+    assert live(world) == before
     review = world.run(Stage.PLAN, review=True)
     assert revisions_line(review) == f"revision: policies@{source.tip[:12]} (refused)"
 
