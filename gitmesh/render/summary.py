@@ -185,5 +185,6 @@ def _revision(source: SourceResult) -> str:
         )
     if not source.seen:
         return f"{source.name} (a folder{', refused' if source.refused else ''})"
-    force = f"; {source.accepted[:12]} in force" if source.accepted else ""
+    # A review looks at the tip alone, and what a tip has in paths that are there is no older revision.
+    force = f"; {source.accepted[:12]} in force" if source.accepted not in ("", source.seen) else ""
     return f"{revision(source.name, source.seen)}{f' (refused{force})' if source.refused else ''}"
