@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gitmesh.adapters import directory
 from gitmesh.adapters.directory import DirectoryCluster
+from gitmesh.discovery.discover import assemble
 from gitmesh.discovery.facts_codec import dump_facts, load_facts
-from gitmesh.model.report import Report
+from gitmesh.model.report import Report, State
 from gitmesh.plugins import load_translators
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.crowd import Crowd
@@ -112,7 +115,9 @@ def test_a_waypoint_counts_once_it_has_an_address(world: Folders, ready: bool) -
     if not ready:
         assert codes(report) == ["GM317", "GM317"]
         told = said(report, "GM317")
-        assert all("waypoint shop/waypoint has no address yet" in one.message for one in told)
+        assert all(
+            "waypoint shop/waypoint of Service shop/api has no address yet" in one.message for one in told
+        )
         return
     assert codes(report) == []
     assert written(world) == [f"{ACCESS}/api-allow", f"{ACCESS}/api.waypoint-allow", f"{ROUTES}/api.80"]
@@ -128,6 +133,36 @@ def test_a_waypoint_whose_pods_are_away_for_a_moment_keeps_everything(world: Fol
     report = world.run()
     assert codes(report) == []
     assert world.live("east") == before
+
+
+def test_waypoints_that_may_not_be_listed_are_not_gone(
+    world: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partial read is not a value: what stands at waypoints and lets them in stays, and is told."""
+    bind(world)
+    world.commit(READ, SLOW)
+    world.settle()
+    before = world.live("east")
+    world.drop("east", "waypoint")
+    monkeypatch.setattr(f"{directory.__name__}.assemble", partial(assemble, unread=("Gateway",)))
+    report = world.run()
+    assert world.live("east") == before
+    [told] = report.diagnostics
+    assert (told.code, told.mesh, "Gateways may not be listed" in told.message) == ("GM521", "istio", True)
+    assert report.clusters["east"].state is State.HELD
+    monkeypatch.undo()
+    bind(world)
+    assert codes(world.settle()) == []
+    assert world.live("east") == before
+
+
+def test_where_no_pod_can_be_in_ambient_gateways_need_not_be_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Folders(tmp_path, ("east",))
+    monkeypatch.setattr(f"{directory.__name__}.assemble", partial(assemble, unread=("Gateway",)))
+    plain.commit(READ, SLOW)
+    assert codes(plain.settle()) == []
 
 
 def test_a_waypoint_that_is_gone_is_admitted_no_more(world: Folders) -> None:
