@@ -669,10 +669,10 @@ def test_at_a_waypoint_numbers_that_pods_swap_do_not_count(world: Folders) -> No
     bind(world)
     swapped = [{"http": 8080, "admin": 8081}, {"http": 8081, "admin": 8080}]
     pods = [pod(name) for name in ("web", "db")]
-    for number, ports in enumerate(swapped):
+    for number, named in enumerate(swapped):
         one = pod("api")
         one["metadata"]["name"] = f"api-{number}"
-        one["spec"]["containers"][0]["ports"] = [{"name": k, "containerPort": v} for k, v in ports.items()]
+        one["spec"]["containers"][0]["ports"] = [{"name": k, "containerPort": v} for k, v in named.items()]
         pods.append(one)
     world.put("east", "pods", *pods)
     ports = [{"name": name, "port": port, "targetPort": name} for name, port in (("http", 80), ("admin", 81))]
