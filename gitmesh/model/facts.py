@@ -184,6 +184,16 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
         return {namespace: tuple(found) for namespace, found in index.items()}
 
     @cached_property
+    def guards_ahead(self) -> Mapping[tuple[str, str], tuple[tuple[Stranger, ForeignGuard], ...]]:
+        """(namespace, name) of a Service, ("", "") = any -> what strangers say at proxies ahead of pods."""
+        index: dict[tuple[str, str], list[tuple[Stranger, ForeignGuard]]] = {}
+        for stranger in self.strangers:
+            for one in stranger.ahead:
+                for service in one.services or (("", ""),):
+                    index.setdefault(service, []).append((stranger, one.guard))
+        return {service: tuple(found) for service, found in index.items()}
+
+    @cached_property
     def kind_index(self) -> Mapping[tuple[str, str], ApiKind]:
         """(group, kind) -> what the cluster serves of it."""
         return {(kind.group, kind.kind): kind for kind in self.kinds}

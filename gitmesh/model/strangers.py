@@ -82,10 +82,6 @@ class GuardAhead(Struct, frozen=True, kw_only=True):
     guard: ForeignGuard
     services: tuple[tuple[str, str], ...] = ()
 
-    def means(self, service: tuple[str, str]) -> bool:
-        """Whether it may be about a Service."""
-        return not self.services or service in self.services
-
 
 class Stranger(Struct, frozen=True, kw_only=True):
     """A live object of a mesh that is not ours: not in our ledger with this uid, or without our marks.

@@ -43,13 +43,11 @@ def words(action: str, pair: Pair, question: Question, client: Client) -> tuple[
 def words_ahead(action: str, question: Question, facts: ClusterFacts) -> tuple[ForeignWord, ...]:
     """The same of what is said at proxies ahead of the pods. That one of them is on the way, is never
     sure."""
-    client = question.client
+    index, client = facts.guards_ahead, question.client
     return tuple(
-        ForeignWord(by=stranger.key, meets=_meets(one.guard, question.port, question, client), selects=False)
-        for stranger in facts.strangers
-        for one in stranger.ahead
-        if one.means(question.service)
-        and (one.guard.action == action or (action, one.guard.action) == ("Deny", "Ask"))
+        ForeignWord(by=one.key, meets=_meets(guard, question.port, question, client), selects=False)
+        for one, guard in (*index.get(question.service, ()), *index.get(("", ""), ()))
+        if guard.action == action or (action, guard.action) == ("Deny", "Ask")
     )
 
 
