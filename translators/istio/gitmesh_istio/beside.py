@@ -106,7 +106,8 @@ def _aside(key: ObjectKey, body: Body, near: Sequence[_Closing], facts: ClusterF
 def _meet(theirs: _Closing, ours: Mapping[str, str], pods: Sequence[Workload]) -> bool:
     """Whether some pod may be selected by both. Where there is no pod yet, one may come that is."""
     if pods:
-        read = (pod for pod in pods if not theirs.meshes or pod.mesh in theirs.meshes)
+        # Pods that are in no mesh yet may come to be in that one.
+        read = (pod for pod in pods if not theirs.meshes or pod.mesh in ("", *theirs.meshes))
         return any(pod.may_carry(theirs.selector) for pod in read)
     return all(ours.get(key, value) == value for key, value in theirs.selector.items())
 
