@@ -121,6 +121,15 @@ class Narrowing(Struct, frozen=True, kw_only=True):
     withheld: frozenset[str]
 
 
+class Relief(Struct, frozen=True, kw_only=True):
+    """Of a live object of ours that leaves pods which others are to guard: `by` are the objects that must be
+    as they are wanted before that is safe. Where it is wanted for other pods, its `copy` stays there, else it
+    stays itself."""
+
+    by: frozenset[ObjectKey]
+    copy: ObjectKey | None = None
+
+
 class Build(Struct, frozen=True, kw_only=True):
     """What one cluster should hold. `units` are what was decided, `held_units` those of which nothing new
     could be decided or said, `waiting` the policies that are not in force for that. `held` are objects that
@@ -137,7 +146,9 @@ class Build(Struct, frozen=True, kw_only=True):
     `stays` are objects that nobody wants and that stay where they are live, with a finding. `narrowing` are
     those of the held objects that may become narrower all the same, and `sound` the held units of which every
     object may, with the policies whose part of them is withheld. `rivals`: what several translators want of
-    one object, of which the first is among the manifests.
+    one object, of which the first is among the manifests. `relieved` are live objects that others follow at
+    pods; `joining` come only to pods that grants of ours close already, where somebody else's object is in
+    the place of one of ours.
     """
 
     cluster: str
@@ -158,6 +169,13 @@ class Build(Struct, frozen=True, kw_only=True):
     narrowing: Mapping[ObjectKey, Narrowing] = {}
     rivals: Mapping[ObjectKey, tuple[Manifest, ...]] = {}
     sound: Mapping[UnitKey, frozenset[str]] = {}
+    relieved: Mapping[ObjectKey, Relief] = {}
+    joining: frozenset[ObjectKey] = frozenset()
+
+    @property
+    def copies(self) -> frozenset[ObjectKey]:
+        """Objects that stay at pods for a while in place of those that leave them."""
+        return frozenset(one.copy for one in self.relieved.values() if one.copy)
 
     def mesh_of(self, manifest: Manifest) -> str:
         """How findings on one of its objects name the mesh that the object is for."""

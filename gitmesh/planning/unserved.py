@@ -93,7 +93,7 @@ def _guards(
         for policy in revisions.policies
     ):
         return False
-    labels = translator.guarded(live)
+    labels = translator.guarded(decode(live.body))
     if not labels:
         return False
     pods = [
