@@ -16,7 +16,8 @@ from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live
 from gitmesh.model.report import MeshStatus
 from gitmesh.model.routes import Laid
-from gitmesh.model.strangers import ALONE, Around, Stranger
+from gitmesh.model.services import Service
+from gitmesh.model.strangers import ALONE, Around, ClientTls, Stranger
 from gitmesh.model.units import DestinationUnit, RoutingUnit, Unit
 from gitmesh.model.workloads import Dataplane
 from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact
@@ -78,6 +79,11 @@ class FakeMesh:
         self, facts: ClusterFacts, meshes: Sequence[Mesh]
     ) -> Callable[[DestinationUnit], Around]:
         return lambda _: ALONE
+
+    def client_tls(
+        self, facts: ClusterFacts, meshes: Sequence[Mesh]
+    ) -> Callable[[Service, RoutingUnit | None], tuple[ClientTls, ...]] | None:
+        return None
 
     def inert(self, laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:
         return ""

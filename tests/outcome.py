@@ -41,5 +41,5 @@ def outcome(of: ClusterFacts, *policies: Policy) -> PolicyOutcome:
     return PolicyOutcome(
         findings=(*found, *dropped(policies, builds, found)),
         bodies={(key.kind, key.name): decode(one.body)["spec"] for key, one in built.manifests.items()},
-        known=Known(of, built.units, built.held_units, built.refused),
+        known=Known.of(of, built),
     )

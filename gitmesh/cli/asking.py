@@ -117,7 +117,7 @@ def decide(given: Mapping[str, Any]) -> Decision:
 def known_clusters(report: Report) -> Mapping[str, Known]:
     """What the report says of each cluster whose facts are known."""
     return {
-        name: Known(result.facts, result.build.units, result.build.held_units, result.build.refused)
+        name: Known.of(result.facts, result.build)
         for name, result in report.clusters.items()
         if result.facts is not None and result.build is not None
     }

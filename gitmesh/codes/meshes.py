@@ -149,4 +149,21 @@ MESHES: tuple[Code, ...] = (
         ),
         fix="Bring the clients into the destination's mesh, or name the clients that are meant in `sources`.",
     ),
+    Code(
+        code="GM327",
+        name="RefusedInTls",
+        severity="warning",
+        summary="Connections are refused in TLS, before any policy is asked who may call.",
+        cause=(
+            "With mTLS Strict, pods refuse clients that connect without the mesh's mTLS: an object that is"
+            " not ours sets another mode of TLS for them (in Istio, a DestinationRule), or the mesh does not"
+            " choose mTLS by itself (enableAutoMtls is off). And whatever the mode, proxies take identities"
+            " of their own trust domain and its aliases alone, so that an Allow of others admits nobody."
+        ),
+        fix=(
+            "Change the object, or set `tls` of mode MeshMutual in a TrafficPolicy for the destination;"
+            " set the VirtualMesh to Permissive until then. For callers of another trust domain: give both"
+            " meshes a common root of trust, and name theirs in trustDomainAliases of MeshConfig."
+        ),
+    ),
 )

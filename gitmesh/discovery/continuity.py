@@ -102,6 +102,8 @@ def _bridged(mesh: Mesh, known: Mesh | None, names: Iterable[str]) -> Mesh:
     return replace(
         mesh,
         trust_domain=values.get("trust_domain", mesh.trust_domain),
+        # Ledgers remember no aliases; of whom proxies take beside their own, nothing is then claimed.
+        takes=() if "trust_domain" in values else mesh.takes,
         root_namespace=values.get("root_namespace", mesh.root_namespace),
         settings={**mesh.settings, **settings},
     )

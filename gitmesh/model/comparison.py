@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum, StrEnum
 
 from msgspec import Struct
@@ -196,6 +196,21 @@ class ClusterComparison(Struct, frozen=True, kw_only=True):
         return bool(
             self.unknown or self.objects or self.access or self.routes or self.protection or self.waiting
         )
+
+
+def calling(one: ClusterComparison, clusters: Iterable[ClusterComparison]) -> frozenset[str]:
+    """The clusters whose callers may come to the pods of one: itself, and all but those of whose identities
+    none of its meshes takes any."""
+    takes = {domain for mesh in one.meshes for domain in mesh.takes}
+    if not one.meshes or not all(mesh.takes for mesh in one.meshes):
+        return frozenset(other.name for other in clusters)
+    return frozenset(
+        other.name
+        for other in clusters
+        if other.name == one.name
+        or not other.meshes
+        or not takes.isdisjoint(mesh.trust_domain for mesh in other.meshes)
+    )
 
 
 class Comparison(Struct, frozen=True, kw_only=True):

@@ -23,8 +23,9 @@ class Mesh(Struct, frozen=True, kw_only=True):
     `istio-<revision>`.
 
     `version` is the control plane's (e.g. 1.30.3, "" if unknown); `root_namespace` is where mesh-wide objects
-    live. `settings` are further facts that only the translator reads, all strings. `presumed`: nothing tells
-    which pods it serves, so it is taken for those that no other mesh knows, and for their callers.
+    live. `takes` are the trust domains whose identities its proxies take in mTLS, () = of any. `settings` are
+    further facts that only the translator reads, all strings. `presumed`: nothing tells which pods it serves,
+    so it is taken for those that no other mesh knows, and for their callers.
 
     `assumed` and `unread` are what detection says of its own reading, for `discovery.continuity` alone, and
     empty in facts: the names of values that are the mesh's defaults because nothing says otherwise
@@ -39,6 +40,7 @@ class Mesh(Struct, frozen=True, kw_only=True):
     namespace: str = ""
     root_namespace: str = ""
     trust_domain: str = ""
+    takes: tuple[str, ...] = ()
     ambient: bool = False
     presumed: bool = False
     settings: Mapping[str, str] = {}

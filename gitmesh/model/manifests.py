@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gitmesh.model.facts import Mesh
     from gitmesh.model.objects import Body, ObjectKey
     from gitmesh.model.policies import Origin
+    from gitmesh.model.strangers import ClientTls
     from gitmesh.model.units import RoutingUnit, Unit, UnitKey
 
 
@@ -146,9 +147,10 @@ class Build(Struct, frozen=True, kw_only=True):
     `stays` are objects that nobody wants and that stay where they are live, with a finding. `narrowing` are
     those of the held objects that may become narrower all the same, and `sound` the held units of which every
     object may, with the policies whose part of them is withheld. `rivals`: what several translators want of
-    one object, of which the first is among the manifests. `relieved` are live objects that others follow at
-    pods; `joining` come only to pods that grants of ours close already, where somebody else's object is in
-    the place of one of ours.
+    one object, of which the first is among the manifests. `client_tls`: by Service (namespace, name), with
+    which TLS clients connect where no policy says it; a Service that is not there has clients that the mesh
+    chooses for. `relieved` are live objects that others follow at pods; `joining` come only to pods that
+    grants of ours close already, where somebody else's object is in the place of one of ours.
     """
 
     cluster: str
@@ -169,6 +171,7 @@ class Build(Struct, frozen=True, kw_only=True):
     narrowing: Mapping[ObjectKey, Narrowing] = {}
     rivals: Mapping[ObjectKey, tuple[Manifest, ...]] = {}
     sound: Mapping[UnitKey, frozenset[str]] = {}
+    client_tls: Mapping[tuple[str, str], tuple[ClientTls, ...]] = {}
     relieved: Mapping[ObjectKey, Relief] = {}
     joining: frozenset[ObjectKey] = frozenset()
 

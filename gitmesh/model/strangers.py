@@ -79,8 +79,10 @@ class Stranger(Struct, frozen=True, kw_only=True):
 
     `hosts` are the full names or wildcards that it is about, in lower case; `shown` the namespaces whose
     clients see it (EVERYBODY = all), `clients` the labels of those that follow it (none = all). `subsets` are
-    those that it offers, `sets` names what it sets for connections, `tls` its mode of TLS. `guards` are what
-    it says of who may call. Nothing in it is an authority: whoever may write in a namespace can make one.
+    those that it offers, `sets` names what it sets for connections, `tls` its mode of TLS, in the mesh's own
+    words, and `port_tls` that of each Service port of which it speaks apart: nothing else of it counts there.
+    `guards` are what it says of who may call. Nothing in it is an authority: whoever may write in a
+    namespace can make one.
     """
 
     group: str
@@ -93,6 +95,7 @@ class Stranger(Struct, frozen=True, kw_only=True):
     subsets: tuple[NamedSubset, ...] = ()
     sets: tuple[str, ...] = ()
     tls: str = ""
+    port_tls: Mapping[str, str] = {}
     guards: tuple[ForeignGuard, ...] = ()
 
     @property
@@ -137,6 +140,22 @@ class Displaced(Struct, frozen=True, kw_only=True, order=True):
     sets: tuple[str, ...] = ()
     tls: str = ""
     subsets: tuple[str, ...] = ()
+
+
+class ClientTls(Struct, frozen=True, kw_only=True):
+    """With which TLS clients that have proxies of their own connect to a Service where no policy says it:
+    those of a namespace, which goes before policies, or ("") all others. `tls` as in policies ("" = as the
+    mesh chooses), `ports` that of single Service ports; `by` the object that says so, None the mesh's
+    settings."""
+
+    namespace: str = ""
+    tls: str = ""
+    ports: Mapping[int, str] = {}
+    by: ObjectKey | None = None
+
+    def at(self, port: int) -> str:
+        """That of connections to a Service port."""
+        return self.ports.get(port, self.tls)
 
 
 class Around(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from gitmesh.model.units import MeshUnit
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.planning.collecting import Collected
 from gitmesh.planning.supporting import lacks
-from gitmesh.planning.surroundings import surrounded
+from gitmesh.planning.surroundings import client_tls, surrounded
 from gitmesh.planning.translating import Translating, sound
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def _build_cluster(
         gone=tuple(one for one in resolution.gone if one.cluster == cluster),
         narrowing=found.narrowing,
         sound=found.sound,
+        client_tls=client_tls(units, found.held_units, facts, translators),
         rivals=found.rivals,
     )
     return made, found.diagnostics

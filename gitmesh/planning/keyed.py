@@ -15,8 +15,12 @@ Keyed: TypeAlias = "dict[str, dict[str, dict[str, Any]]]"
 def keyed(values: Mapping[ObjectKey, object]) -> Keyed:
     """Values by object as a document nests them, sorted."""
     found: Keyed = {}
+    last, names = None, dict[str, object]()
+    # Of thousands, those of one place follow each other, so that it is looked up once.
     for key in sorted(values):
-        found.setdefault(f"{key.group}/{key.kind}", {}).setdefault(key.namespace, {})[key.name] = values[key]
+        if (place := key[:3]) != last:
+            last, names = place, found.setdefault(f"{key.group}/{key.kind}", {}).setdefault(key.namespace, {})
+        names[key.name] = values[key]
     return found
 
 

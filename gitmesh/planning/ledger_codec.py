@@ -81,7 +81,7 @@ def dump_ledger(ledger: Ledger) -> dict[str, Any]:
         "commits": list(commits),
         "origins": [list(names) for names in origins],
         "entries": keyed(rows),
-        "parts": keyed({key: encode(entry.parts) for key, entry in ledger.entries.items() if entry.parts}),
+        "parts": keyed({key: _encoded(entry.parts) for key, entry in ledger.entries.items() if entry.parts}),
         "units": [list(map(_unit_text, those)) for those in units],
         "writers": _writers(ledger.entries),
         "meshes": {name: encode(found) for name, found in sorted(ledger.meshes.items())},
@@ -89,6 +89,13 @@ def dump_ledger(ledger: Ledger) -> dict[str, Any]:
         "holds": encode(ledger.holds),
         "heals": keyed(ledger.heals),
         **owned,
+    }
+
+
+def _encoded(parts: Parts) -> dict[str, dict[str, list[str]]]:
+    # Spelt out: `encode` asks each value of thousands for its type.
+    return {
+        source: {name: list(found[name]) for name in sorted(found)} for source, found in sorted(parts.items())
     }
 
 
@@ -105,12 +112,14 @@ def _owned(entries: Mapping[ObjectKey, Entry]) -> dict[str, Any]:
 
 def _writers(entries: Mapping[ObjectKey, Entry]) -> dict[str, Any]:
     """By `group/Kind` the writer of all its objects, or of each."""
-    writers = keyed({key: entry.writer for key, entry in entries.items()})
-    names = {
-        kind: {name for those in found.values() for name in those.values()} for kind, found in writers.items()
-    }
+    names: dict[tuple[str, str], set[str]] = {}
+    for key, entry in entries.items():
+        names.setdefault((key.group, key.kind), set()).add(entry.writer)
+    several = {kind for kind, found in names.items() if len(found) > 1}
+    of_each = keyed({key: entry.writer for key, entry in entries.items() if key[:2] in several})
     # Nearly always all objects of a kind have one writer, so its name is written once.
-    return {kind: min(names[kind]) if len(names[kind]) == 1 else found for kind, found in writers.items()}
+    of_all = {"/".join(kind): min(found) for kind, found in names.items() if kind not in several}
+    return dict(sorted({**of_each, **of_all}.items()))
 
 
 def load_ledger(document: object) -> Ledger:

@@ -15,21 +15,20 @@ from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.workloads import ROLLING_LABELS
 from gitmesh.planning.electing import of_kinds
-from gitmesh.planning.ownership import fields_in, strangers_part
+from gitmesh.planning.ownership import strangers_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 
     from gitmesh.model.facts import ClusterFacts, Mesh, Remembered
-    from gitmesh.model.ownership import Ownership
     from gitmesh.model.plan import Live, Observed
     from gitmesh.model.strangers import Stranger
     from gitmesh.model.workloads import Pairs
     from gitmesh.ports import Cluster, Translator
 
 
-_Known: TypeAlias = "tuple[Live, Ownership | None, _Reduced]"
-"""An object, what of it was ours, and what the rest was reduced to."""
+_Known: TypeAlias = "tuple[Live, object, _Reduced]"
+"""An object, all of the ledger by which it is told whose it is, and what is not ours of it was reduced to."""
 _Reduced: TypeAlias = "tuple[Stranger | None, ...]"
 """Nothing where an object does nothing to anybody; None where that could not be told."""
 
@@ -128,6 +127,7 @@ def _read(
     long as neither it nor the meshes move.
     """
     by_kind, rebuilt = of_kinds(translators, facts.meshes), stored.corrupt or not stored.version
+    entries = stored.ledger.entries
     meshes, known = memo.get("reduced", ((), {}))
     old: Mapping[ObjectKey, _Known] = known if meshes == facts.meshes else {}
     seen: dict[ObjectKey, _Known] = {}
@@ -135,17 +135,16 @@ def _read(
         translator = by_kind.get(key[:2])
         if translator is None:
             continue
-        theirs = strangers_part(live, facts.cluster, stored.ledger, rebuilt=rebuilt)
-        # What we own is never a fact: what we decided must not become a reason for what we decide.
-        if theirs is None:
-            continue
-        before, fields = old.get(key), None if theirs is live else fields_in(live, stored.ledger)
+        before, entry = old.get(key), entries.get(key)
+        told = (rebuilt, entry.uid, entry.ownership) if entry else rebuilt
         # Readings share what did not change, so identity is a comparison of thousands of bodies for
         # nothing.
-        if before is None or before[0] is not live or before[1] != fields:
+        if before is None or before[0] is not live or before[1] != told:
+            theirs = strangers_part(live, facts.cluster, stored.ledger, rebuilt=rebuilt)
             own = facts.meshes_of(translator.name)
-            # A kind of a mesh that is not here does nothing to anybody here.
-            before = (live, fields, _reduced(translator, key, theirs, own) if own else ())
+            # What we own is never a fact: what we decided must not become a reason for what we decide. And
+            # a kind of a mesh that is not here does nothing to anybody here.
+            before = (live, told, _reduced(translator, key, theirs, own) if theirs and own else ())
         seen[key] = before
         yield from ((key, one) for one in before[2])
     memo["reduced"] = (facts.meshes, seen)

@@ -12,10 +12,11 @@ from gitmesh.model.strangers import ALONE, Around
 from gitmesh.model.units import AccessUnit, DestinationUnit, MeshUnit, RoutingUnit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from gitmesh.model.facts import ClusterFacts
-    from gitmesh.model.units import Unit
+    from gitmesh.model.strangers import ClientTls
+    from gitmesh.model.units import Unit, UnitKey
     from gitmesh.ports import Translator
 
 
@@ -38,12 +39,49 @@ def surrounded(
     return tuple(unit if isinstance(unit, MeshUnit) else _surrounded(unit, asked, plain) for unit in units)
 
 
+def client_tls(
+    units: Sequence[Unit],
+    held: Collection[UnitKey],
+    facts: ClusterFacts,
+    translators: Mapping[str, Translator],
+) -> Mapping[tuple[str, str], tuple[ClientTls, ...]]:
+    """With which TLS clients connect to the cluster's Services where no policy says it; those left out for
+    whom the mesh chooses."""
+    asked = [
+        telling
+        for name, one in sorted(translators.items())
+        if (meshes := facts.meshes_of(name)) and (telling := one.client_tls(facts, meshes))
+    ]
+    if not asked:
+        return {}
+    routing = {
+        unit.service.key: unit
+        for unit in units
+        if isinstance(unit, RoutingUnit) and unit.home == facts.cluster
+    }
+    found: dict[tuple[str, str], tuple[ClientTls, ...]] = {}
+    for service in facts.services:
+        unit = routing.get(service.key)
+        links = [link for one in asked for link in one(service, unit)]
+        if unit is not None and unit.key in held:
+            # What is live of ours goes before what all others would find, and nobody knows what it says.
+            links = [link for link in links if link.namespace]
+        if links:
+            found[service.key] = tuple(links)
+    return found
+
+
 def _surrounded(
     unit: RoutingUnit | AccessUnit,
     asked: Iterable[Callable[[DestinationUnit], Around]],
     plain: frozenset[str],
 ) -> RoutingUnit | AccessUnit:
-    found = [around for one in asked if (around := one(unit)) != ALONE]
+    found = [around for one in asked if (around := one(unit)) is not ALONE and around != ALONE]
+    plaintext = isinstance(unit, RoutingUnit) and not plain.isdisjoint(unit.meshes)
+    # The same unit where nothing stands around it, for translations are remembered by what they were made
+    # of; and that is nearly every one of thousands.
+    if not found and not plaintext and unit.around is ALONE:
+        return unit
     around = Around(
         overrides=tuple(sorted(one for each in found for one in each.overrides)),
         contenders=tuple(sorted(one for each in found for one in each.contenders)),
@@ -52,8 +90,6 @@ def _surrounded(
         shut=tuple(sorted(one for each in found for one in each.shut)),
         direct=any(each.direct for each in found),
         common=any(each.common for each in found),
-        plaintext=isinstance(unit, RoutingUnit) and not plain.isdisjoint(unit.meshes),
+        plaintext=plaintext,
     )
-    # The same unit where nothing stands around it, for translations are remembered by what they were made
-    # of.
     return unit if around == unit.around else replace(unit, around=around)

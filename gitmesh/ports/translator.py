@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from gitmesh.model.plan import Live
     from gitmesh.model.report import MeshStatus
     from gitmesh.model.routes import Laid
-    from gitmesh.model.strangers import Around, Stranger
-    from gitmesh.model.units import DestinationUnit, Unit
+    from gitmesh.model.services import Service
+    from gitmesh.model.strangers import Around, ClientTls, Stranger
+    from gitmesh.model.units import DestinationUnit, RoutingUnit, Unit
     from gitmesh.ports.detection import ControlObjects, Membership, PodFact
 
 
@@ -102,6 +103,14 @@ class Translator(Protocol):
     ) -> Callable[[DestinationUnit], Around]:
         """What stands around each destination, by the mesh's own order of lookup. Called once for a cluster,
         so that strangers are indexed once; what it answers is all that `translate` may read of them.
+        """
+
+    def client_tls(
+        self, facts: ClusterFacts, meshes: Sequence[Mesh]
+    ) -> Callable[[Service, RoutingUnit | None], tuple[ClientTls, ...]] | None:
+        """With which TLS clients connect to each Service, as strangers' objects and the mesh's settings say,
+        beside the routing of ours that is given (None: none is written); None where the mesh chooses for all.
+        Called once for a cluster.
         """
 
     def inert(self, laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 from msgspec.structs import replace
 
 from gitmesh.model.grants import Caller, Principal
-from gitmesh.reasoning.questions import Client
+from gitmesh.reasoning.questions import NOBODY, Client
 
 # Kept, since the same few blocks are asked about for each client.
 _network = lru_cache(maxsize=4096)(ipaddress.ip_network)
@@ -19,6 +19,12 @@ _address = lru_cache(maxsize=4096)(ipaddress.ip_address)
 def is_meant(caller: Caller, client: Client, *, deny: bool) -> bool | None:
     """Whether the item means the client; None where that hangs on an address that is not known."""
     return is_named(caller, client, deny=deny) and is_at(caller, client.ip)
+
+
+def is_taken(domain: str | None, takes: Collection[str]) -> bool:
+    """Whether pods that take identities of these trust domains (none = of any) take one of this; None shows
+    no identity, and NOBODY stands for those that nobody names."""
+    return not takes or domain is None or domain == NOBODY or domain in takes
 
 
 def without_address(caller: Caller, *, deny: bool) -> Caller | None:

@@ -18,11 +18,11 @@ from gitmesh.model.conditions import SourceCondition
 from gitmesh.model.grants import Caller, Principal
 from gitmesh.reasoning import addresses
 from gitmesh.reasoning.addresses import regions
-from gitmesh.reasoning.callers import is_meant, is_named
+from gitmesh.reasoning.callers import is_meant, is_named, is_taken
 from gitmesh.reasoning.crowd import Crowd, identity, principal_key, ways_told
-from gitmesh.reasoning.questions import Approach, Client, Question
+from gitmesh.reasoning.questions import NOBODY, Approach, Client, Question
 from gitmesh.reasoning.stakes import Stake
-from gitmesh.reasoning.strangers import ANYBODY, NOBODY, key_of, stranger_text, strangers, wider
+from gitmesh.reasoning.strangers import ANYBODY, key_of, stranger_text, strangers, wider
 from gitmesh.reasoning.values import MOST, UntoldError
 from gitmesh.resolution.matching import source_holds
 
@@ -30,12 +30,18 @@ from gitmesh.resolution.matching import source_holds
 class Interest(Struct, frozen=True, kw_only=True):
     """What tells clients of a destination apart: lists of callers, each with whether it denies, and the
     clients that policies set `tls` for. `strips`: an identity may not be shown; `approaches`: what tells them
-    apart by their way, on each side where it does."""
+    apart by their way, on each side where it does; `takes`: the trust domains of which some of the pods take
+    identities, () among them = of any."""
 
     lists: tuple[tuple[tuple[Caller, ...], bool], ...]
     sources: tuple[SourceCondition, ...]
     strips: bool
     approaches: tuple[Approach, ...] = ()
+    takes: tuple[tuple[str, ...], ...] = ()
+
+    def taken(self, client: Client) -> tuple[bool, ...]:
+        """Which of the pods take an identity of its trust domain."""
+        return tuple(is_taken(client.trust_domain, one) for one in self.takes)
 
     @property
     def items(self) -> tuple[tuple[Caller, bool], ...]:
@@ -55,6 +61,7 @@ def interest(stakes: Collection[Stake]) -> Interest:
         sources=tuple(sorted(sources)),
         strips=bool(sources) or any(one.disabled for one in stakes),
         approaches=tuple(dict.fromkeys(one.approach for one in stakes if one.approach)),
+        takes=tuple(sorted({pair.takes for one in stakes for _, pairs in one.pairs for pair in pairs})),
     )
 
 
@@ -77,12 +84,23 @@ class Clients:
         known = len(self._view.residents)
         self._others = {key_of(client): known + number for number, client in enumerate(self._clients[known:])}
         # The first of the others, `Client()`, is the one that shows no identity.
-        self._shown = self._view.shown | {number for number in self._others.values() if number > known}
+        shown = self._view.shown | {number for number in self._others.values() if number > known}
+        self._refused = frozenset(self._refusing())
+        self._shown = shown - self._refused
         self._regions = regions([item for item, _ in about.items])
         self._groups = self._grouped(principals)
         self._classes = self._classified()
         self.samples = tuple(self._sample(group, place) for ((group, place), *_) in self._classes)
         self._words: dict[frozenset[int], tuple[str, ...]] = {}
+
+    def _refusing(self) -> Iterator[int]:
+        """Those whose identity no pod takes: they come to none, so nothing is said of them."""
+        first = (numbers for numbers in self._view.by_domain.values() if self._is_refused(numbers[0]))
+        yield from (number for numbers in first for number in numbers)
+        yield from filter(self._is_refused, self._others.values())
+
+    def _is_refused(self, number: int) -> bool:
+        return bool(self._about.takes) and not any(self._about.taken(self._clients[number]))
 
     def _grouped(self, principals: Sequence[Principal]) -> tuple[frozenset[int], ...]:
         """Clients that no single caller of a rule tells apart, wherever they call from."""
@@ -99,16 +117,24 @@ class Clients:
             alike.setdefault(key, set()).add(number)
         groups: dict[object, set[int]] = {}
         for members in (*alike.values(), *self._unmet(met), *({number} for number in self._others.values())):
-            groups.setdefault(self._named(self._clients[min(members)]), set()).update(members)
+            if left := members - self._refused:
+                groups.setdefault(self._named(self._clients[min(left)]), set()).update(left)
         return tuple(map(frozenset, groups.values()))
 
     def _unmet(self, met: Collection[int]) -> Iterator[set[int]]:
         """Known callers that no rule mentions, those that show an identity and those that do not, each by
         their ways."""
         if not self._about.sources:
-            unmet = (self._view.shown.difference(met), self._view.hidden)
+            unmet = (*self._by_taker(self._view.shown.difference(met)), self._view.hidden)
             parts = (one & way for one in unmet for way in self._ways) if self._ways else unmet
             yield from (set(members) for members in parts if members)
+
+    def _by_taker(self, members: frozenset[int]) -> Iterable[frozenset[int]]:
+        """The same, apart by which of the pods take their identity."""
+        found: dict[tuple[bool, ...], set[int]] = {}
+        for numbers in self._view.by_domain.values():
+            found.setdefault(self._about.taken(self._clients[numbers[0]]), set()).update(numbers)
+        return (members & one for one in found.values())
 
     def _classified(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """Groups at places (both by number) of which the same decisions hold."""
@@ -125,7 +151,7 @@ class Clients:
         return replace(self._clients[min(self._groups[group])], ip=self._regions[place].sample)
 
     def _told_apart(self, client: Client) -> object:
-        return self._sources(client), ways_told(self._about.approaches, client)
+        return self._sources(client), ways_told(self._about.approaches, client), self._about.taken(client)
 
     def _sources(self, client: Client) -> tuple[bool, ...]:
         """Which of the clients with a `tls` of their own it is among; without a proxy, none."""
@@ -178,7 +204,7 @@ class Clients:
         return addresses.told([self._regions[place] for place in places], self._regions)
 
     def _names(self, members: Collection[int]) -> Iterator[str]:
-        if len(members) == len(self._clients):
+        if len(members) == len(self._clients) - len(self._refused):
             yield ANYBODY
         elif self._shown == members and len(members) > 1:
             yield f"{ANYBODY} with an identity"

@@ -24,7 +24,7 @@ IdentityKey: TypeAlias = tuple[str | None, str, str]
 class CrowdView(Struct, frozen=True, kw_only=True):
     """The callers, numbered, each with what of it can matter. `by_principal` finds those that show an
     identity by each principal that means them, `by_account` by what their ServiceAccount is called, `by_name`
-    by its namespace and name; `hidden` show none.
+    by its namespace and name, `by_domain` by its trust domain; `hidden` show none.
     """
 
     residents: tuple[Resident, ...]
@@ -34,6 +34,7 @@ class CrowdView(Struct, frozen=True, kw_only=True):
     shown: frozenset[int]
     hidden: frozenset[int]
     domains: frozenset[str | None]
+    by_domain: Mapping[str | None, tuple[int, ...]]
 
 
 class Crowd:
@@ -101,6 +102,7 @@ def _view(residents: tuple[Resident, ...]) -> CrowdView:
         shown=frozenset(shown),
         hidden=frozenset(range(len(residents))).difference(shown),
         domains=frozenset(one.client.trust_domain for one in residents if not one.cluster),
+        by_domain=_index((one.client.trust_domain, number) for number, one in enumerate(residents)),
     )
 
 

@@ -49,7 +49,7 @@ def detours(facts: ClusterFacts, built: Build) -> tuple[Diagnostic, ...]:
     # Where nothing guards, nobody can be led round it: most clusters end here, without an index being made.
     if not leading or not (built.held_units or any(map(_guards, built.units))):
         return ()
-    found_by = _Leading(Known(facts, built.units, built.held_units))
+    found_by = _Leading(Known.of(facts, built))
     found = {detour for unit in leading for detour in found_by.detours(unit.service.key)}
     by_line: dict[tuple[Origin, str], list[Detour]] = {}
     for detour in sorted(found):

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
+from types import MappingProxyType
 
 from msgspec import Struct
 
 from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.manifests import Build
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.services import Service
-from gitmesh.model.strangers import ForeignGuard
+from gitmesh.model.strangers import ClientTls, ForeignGuard
 from gitmesh.model.units import AccessUnit, Half, MeshUnit, RoutingUnit, Unit, UnitKey, half_key, mesh_key
 from gitmesh.model.workloads import Shape, Workload
 from gitmesh.resolution.index import Index, targets
 from gitmesh.resolution.matching import Request
 
+# A tilde, since no name of a namespace or a ServiceAccount can have one.
+NOBODY = "~"
+"""A name that nothing in a cluster can have."""
 ServiceKey = tuple[str, str]
 """(namespace, name)."""
 
@@ -144,7 +149,8 @@ class Pair(Struct, frozen=True):
 
 class Known:
     """One cluster: its facts, the units decided for it, and the keys of those that are held; `refused` are
-    destinations that are held as their pods would refuse what policies ask for."""
+    destinations that are held as their pods would refuse what policies ask for, `client_tls` what clients
+    connect with where no policy says it."""
 
     def __init__(
         self,
@@ -152,12 +158,14 @@ class Known:
         units: Iterable[Unit],
         held: Collection[UnitKey],
         refused: Iterable[RoutingUnit] = (),
+        client_tls: Mapping[ServiceKey, tuple[ClientTls, ...]] = MappingProxyType({}),
     ) -> None:
         here = facts.cluster
         # What is written here for destinations of other clusters may have the name of a Service of this one.
         found = [unit for unit in units if (key := unit.key) not in held and key.home == here]
         self.index = Index(facts)
         self.refused = {unit.service.key: unit for unit in refused}
+        self.client_tls = client_tls
         self._held = frozenset(held)
         self.routing = {unit.service.key: unit for unit in found if isinstance(unit, RoutingUnit)}
         self.access = {unit.service.key: unit for unit in found if isinstance(unit, AccessUnit)}
@@ -170,6 +178,11 @@ class Known:
         self._pairs: dict[tuple[Shape, int], Pair] = {}
         self._ports: dict[ServiceKey, Mapping[int, frozenset[int]]] = {}
         self._behind: dict[tuple[ServiceKey, int], tuple[Pair, ...]] = {}
+
+    @classmethod
+    def of(cls, facts: ClusterFacts, built: Build) -> Known:
+        """What is known of a cluster as it was built."""
+        return cls(facts, built.units, built.held_units, built.refused, built.client_tls)
 
     @cached_property
     def approach(self) -> Approach:
@@ -190,6 +203,11 @@ class Known:
         say.
         """
         return half_key(half, self.index.facts.cluster, service) in self._held
+
+    def takes(self, pair: Pair) -> tuple[str, ...]:
+        """The trust domains whose identities the pods take in mTLS; () = of any."""
+        mesh = self.index.facts.mesh(pair.workload.mesh)
+        return mesh.takes if mesh and pair.workload.guards(pair.number) else ()
 
     def holds_mesh(self, name: str) -> bool:
         """Whether the mesh is held."""

@@ -12,12 +12,10 @@ from gitmesh.reasoning import foreign
 from gitmesh.reasoning.answers import Answer, Basis, Refused, Ruling
 from gitmesh.reasoning.callers import is_meant, without_address
 from gitmesh.reasoning.foreign import ForeignWord
+from gitmesh.reasoning.handshake import Handshake
 from gitmesh.reasoning.operations import connects, holds
-from gitmesh.reasoning.questions import Client, Known, Pair, Question
-from gitmesh.reasoning.routing import tls_of
+from gitmesh.reasoning.questions import Known, Pair, Question
 
-_NAMELESS = frozenset({"Disable", "Simple"})
-"""Modes of `tls` with which a client shows no identity."""
 _CLOSED = "no policy selects it, but an Allow for other ports of these pods closes it as well"
 _UNKNOWN_PORT = frozenset({0})
 _Said = tuple[frozenset[int], Access]
@@ -34,21 +32,8 @@ class AtPair:
         self.unseen, self.ahead = unseen, ahead
         self.question, self.known, self.pair = question, known, pair
         self.mesh = known.meshes.get(pair.workload.mesh)
-        self.client = question.client
-        own = self.mesh.mtls.value.mode if self.mesh and self.mesh.mtls else ""
-        mode, self.mode_by = foreign.mode_of(pair.foreign, pair.number, own)
-        # Pods without a proxy of their own take mTLS from each other whatever the mode.
-        keeps = pair.workload.dataplane == "ambient" and not known.approach.by_own_proxy(self.client)
-        self.strict, self.disabled = mode == "Strict", mode == "Disabled" and not keeps
-        self.tls = tls_of(question, known)
-        if self.disabled or (self.tls is not None and self.tls.value.mode in _NAMELESS):
-            # Proxies that make no mTLS show nobody: trust domain and account of the caller are lost.
-            self.client = Client(
-                namespace=self.client.namespace,
-                labels=self.client.labels,
-                mesh=self.client.mesh,
-                ip=self.client.ip,
-            )
+        self.handshake = Handshake(question, known, pair)
+        self.client = self.handshake.client
         units = ((ports, known.access.get(service.key)) for service, ports in pair.reached)
         self.said: list[_Said] = [(ports, unit.access) for ports, unit in units if unit]
         self.closing: list[_Said] = [(ports, known.access[one.key].access) for one, ports in pair.closing]
@@ -76,8 +61,7 @@ class AtPair:
             return Ruling(answer=Answer.ALLOWED, basis=Basis.NO_PROXY, text=text)
         # A connection that is refused comes to no policy; a Deny counts though what else decides is held.
         return (
-            self._refused_plain()
-            or self._own_certificate()
+            self.handshake.refused()
             or self._denied()
             or self._denied_by_others()
             or self._unknown()
@@ -119,31 +103,6 @@ class AtPair:
         )
         return Ruling(answer=Answer.DENIED if by else Answer.UNKNOWN, basis=Basis.FOREIGN, text=text)
 
-    def _refused_plain(self) -> Ruling | None:
-        if not self.strict or self.client.trust_domain is not None:
-            return None
-        if self.mode_by is not None:
-            text = f"{self.mode_by}, which is not ours, refuses clients without identity: its mode is Strict"
-            return Ruling(answer=Answer.DENIED, basis=Basis.MTLS, text=text)
-        mtls = self.mesh.mtls if self.mesh else None
-        if mtls is None:
-            return None
-        text = "mTLS is Strict, which refuses a client that shows no identity"
-        if self.tls is not None:
-            text = (
-                "mTLS is Strict, which refuses the connection: a policy makes it with tls"
-                f" {self.tls.value.mode}"
-            )
-        deciding = (mtls.origin,) if self.tls is None else (self.tls.origin, mtls.origin)
-        return Ruling(answer=Answer.DENIED, basis=Basis.MTLS, text=text, deciding=deciding)
-
-    def _own_certificate(self) -> Ruling | None:
-        """A client certificate from a file: whose it is nobody knows."""
-        if self.tls is None or self.tls.value.mode != "Mutual" or self.disabled:
-            return None
-        text = "a policy makes the connection with a certificate from a file, which is not known"
-        return Ruling(answer=Answer.UNKNOWN, basis=Basis.MTLS, text=text, deciding=(self.tls.origin,))
-
     def _denied(self) -> Ruling | None:
         denies = [(ports, one) for ports, access in self.denying for one in access.denies]
         # Any number will do here, as these Denies name no ports any more; with no port at all they would
@@ -155,19 +114,10 @@ class AtPair:
             return Ruling(
                 answer=Answer.DENIED,
                 basis=Basis.DENY,
-                text=f"a Deny means this request{self._without_identity()}",
+                text=f"a Deny means this request{self.handshake.hidden()}",
                 deciding=found,
             )
         return self._address(origin for meets, origin in asked if meets is None)
-
-    def _without_identity(self) -> str:
-        if self.disabled:
-            return ", as mTLS is Disabled and nobody has an identity"
-        if self.tls is not None and self.tls.value.mode in _NAMELESS:
-            return (
-                f", as a policy makes the connection with tls {self.tls.value.mode}, which shows no identity"
-            )
-        return ""
 
     def _unknown(self) -> Ruling | None:
         if not self.held:
@@ -191,7 +141,7 @@ class AtPair:
         if unsure or not any(access.governed for _, access in said):
             return unsure
         tried = {one.origin: Refused(origin=one.origin, why=self._why_not(one)) for _, one in grants}
-        text = f"{otherwise}{self._without_identity()}"
+        text = f"{otherwise}{self.handshake.hidden()}"
         return Ruling(
             answer=Answer.DENIED,
             basis=basis,

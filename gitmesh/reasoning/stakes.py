@@ -11,22 +11,15 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from gitmesh.model.base import Disabled
-from gitmesh.model.conditions import SourceCondition
-from gitmesh.model.connections import Tls
 from gitmesh.model.grants import Access, Caller, Grant, Operation
-from gitmesh.model.routes import Decided
 from gitmesh.model.services import Service, ServicePort
-from gitmesh.model.units import MeshUnit, RoutingUnit
+from gitmesh.model.units import MeshUnit
 from gitmesh.model.workloads import WorkloadKey
+from gitmesh.reasoning.connecting import TlsChain, tls_chain
 from gitmesh.reasoning.questions import Approach, ForeignWords, Known, Pair, ServiceKey
 from gitmesh.reasoning.ways import shutting, ways_of
 
 _Grants = frozenset[tuple[tuple[Caller, ...], frozenset[Operation]]]
-TlsChain = tuple[tuple[SourceCondition, Tls | None], ...]
-"""The clients that are meant, and what is decided for the first of them that means a client; None leaves it
-to the mesh.
-"""
 
 
 class AccessStake(Struct, frozen=True, kw_only=True):
@@ -47,7 +40,7 @@ class PairStake(Struct, frozen=True, kw_only=True):
     """Pods and a port behind a port of the destination, of shapes that are decided alike but once; `mesh` are
     the modes and defaults of their mesh, `foreign` is what strangers say of them, `ways` are the Services
     whose requests are seen on the way to them, by each destination that decides, and `shut` those whose
-    proxy they refuse.
+    proxy they refuse. `takes` are the trust domains of which they take identities, () = of any.
     """
 
     workload: WorkloadKey
@@ -61,6 +54,7 @@ class PairStake(Struct, frozen=True, kw_only=True):
     foreign: tuple[ForeignWords, ...] = ()
     ways: tuple[tuple[ServiceKey, ...], ...] = ()
     shut: tuple[tuple[ServiceKey, ...], ...] = ()
+    takes: tuple[str, ...] = ()
 
     def accesses(self) -> Iterator[AccessStake]:
         """Every decision that acts here."""
@@ -116,7 +110,7 @@ def stake(key: ServiceKey, known: Known) -> Stake:
         own=_access(key, known),
         held=known.holds(key, "access"),
         pairs=pairs,
-        tls=tuple((number, chain) for number in numbers if (chain := _tls(key, number, known))),
+        tls=tuple((number, chain) for number in numbers if (chain := tls_chain(key, number, known))),
         approach=known.approach if any(_is_unseen(one) for _, some in pairs for one in some) else None,
     )
 
@@ -170,6 +164,7 @@ def _pair(pair: Pair, known: Known) -> PairStake:
         foreign=pair.foreign,
         ways=tuple(ways_of(known, pair)),
         shut=tuple(unit.around.shut for unit in shutting(known, pair)),
+        takes=known.takes(pair),
     )
 
 
@@ -180,23 +175,3 @@ def _mesh(pair: Pair, mesh: MeshUnit | None, known: Known) -> tuple[str, str, bo
     mode = mesh.mtls.value.mode if mesh.mtls else ""
     default = str(mesh.access_default.value) if mesh.access_default else ""
     return mode, default, pair.gateway is True, pair.gateway is None, held
-
-
-def _tls(key: ServiceKey, port: int, known: Known) -> TlsChain:
-    unit = known.refused.get(key) or known.routing.get(key)
-    settings = unit.settings.get(port, unit.settings.get(0, {})) if unit else {}
-    chain = tuple(_chain(settings.get("tls")))
-    return (*_overridden(key, unit), *chain) if unit and chain else chain
-
-
-def _overridden(key: ServiceKey, unit: RoutingUnit) -> Iterator[tuple[SourceCondition, Tls | None]]:
-    """Clients that take what somebody else says of connections in place of ours."""
-    for one in unit.around.overrides:
-        if one.of == "settings" and one.service == key:
-            yield SourceCondition(namespaces=(one.namespace,)), None
-
-
-def _chain(decided: Decided | None) -> Iterator[tuple[SourceCondition, Tls | None]]:
-    while decided is not None:
-        yield decided.source, None if isinstance(decided.value, Disabled) else decided.value
-        decided = decided.fallback

@@ -10,13 +10,10 @@ from typing import Any, TypeAlias
 
 from gitmesh.model.conditions import SourceCondition
 from gitmesh.model.grants import Principal
-from gitmesh.reasoning.questions import Client
+from gitmesh.reasoning.questions import NOBODY, Client
 from gitmesh.reasoning.values import MOST, UntoldError
 
 ANYBODY = "anybody"
-# A tilde, since no name of a namespace or a ServiceAccount can have one.
-NOBODY = "~"
-"""A name that nothing in a cluster can have."""
 Key: TypeAlias = tuple[object, ...]
 """All that a client is but its address."""
 

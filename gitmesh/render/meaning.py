@@ -20,6 +20,7 @@ from gitmesh.model.comparison import (
     RiskLevel,
     RouteChange,
     Weight,
+    calling,
     is_stranger,
 )
 from gitmesh.model.policies import Origin
@@ -57,10 +58,9 @@ class MeaningRow(Struct, frozen=True, kw_only=True, order=True):
 
 def meaning(comparison: Comparison) -> Mapping[Section, tuple[MeaningRow, ...]]:
     """The rows of each section that has some, the weightiest first."""
-    names = frozenset(comparison.clusters)
     told: dict[Section, dict[MeaningRow, list[ClusterComparison]]] = {section: {} for section in Section}
     for cluster in comparison.clusters.values():
-        for section, row in _rows(cluster, names):
+        for section, row in _rows(cluster, calling(cluster, comparison.clusters.values())):
             told[section].setdefault(row, []).append(cluster)
     every = len(comparison.clusters)
     sorted_rows = {

@@ -140,7 +140,7 @@ def _compared(
     moved = sorted(key for key in keys if _digest(old.get(key)) != _digest(new.get(key)))
     moving = _Moving([(old.get(key), new.get(key)) for key in moved])
     objects = object_deltas(before, after)
-    was, now = _known(facts, before), _known(facts, after)
+    was, now = Known.of(facts, before), Known.of(facts, after)
     access = access_changes(was, now, callers, _doubtful(was.index, before, after, moved), tick)
     effort = Effort(tick)
     routes = tuple(change for a, b in moving.routing.values() for change in route_changes(a, b, effort))
@@ -242,10 +242,6 @@ def _access(unit: Unit | None) -> AccessUnit | None:
 
 def _mesh(unit: Unit | None) -> MeshUnit | None:
     return unit if isinstance(unit, MeshUnit) else None
-
-
-def _known(facts: ClusterFacts, build: Build) -> Known:
-    return Known(facts, build.units, build.held_units, build.refused)
 
 
 def _held(keys: Iterable[UnitKey]) -> tuple[str, ...]:

@@ -6,7 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.comparison import AccessChange, ClusterComparison, RightChange, Risk, RiskLevel, Weight
+from gitmesh.model.comparison import (
+    AccessChange,
+    ClusterComparison,
+    RightChange,
+    Risk,
+    RiskLevel,
+    Weight,
+    calling,
+)
 from gitmesh.model.policies import Origin
 from gitmesh.render.meaning import callers_text
 from gitmesh.render.values import listed
@@ -23,8 +31,8 @@ def risk_of(clusters: Mapping[str, ClusterComparison], appeared: Iterable[Diagno
     had, or it cannot be told; low for any other change. The reasons are those of the level, the weightiest
     first.
     """
-    names = frozenset(clusters)
-    found = [reason for one in clusters.values() for reason in _reasons(one, names)]
+    compared = clusters.values()
+    found = [reason for one in compared for reason in _reasons(one, calling(one, compared))]
     if any(one.is_error for one in appeared):
         found.append(_Reason(Weight.UNTOLD, "errors keep a part of it from coming into force"))
     heavy = [one for one in found if one.weight < Weight.LESSER]

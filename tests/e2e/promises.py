@@ -100,7 +100,7 @@ class Promise:
         sure.
         """
         built = self._rendered.builds[self.case.said.cluster]
-        known = Known(FACTS[self.case.said.cluster], built.units, built.held_units)
+        known = Known.of(FACTS[self.case.said.cluster], built)
         return {
             workload.name: ruling.answer is Ruled.ALLOWED
             for workload, _, ruling in can(question, known).pods

@@ -401,25 +401,29 @@ def test_one_that_is_late_keeps_no_other_waiting_and_posts_nothing_afterwards(wo
 
 
 def test_no_more_than_so_many_late_ones_are_at_work(world: ReviewWorld) -> None:
-    opened = [world.open(f"number {number}") for number in range(4)]
-    released = Event()
+    for number in range(4):
+        world.open(f"number {number}")
+    released, hanging = Event(), list[str]()
 
-    def hang(_: str) -> None:
-        released.wait(30)
+    def hang(head: str) -> None:
+        hanging.append(head)
+        released.wait(60)
 
     world.compare.before = hang
-    reviewer = world.reviewer(deadline=0.3)
+    # On a busy machine one may be late before it hangs, in git: such a one ends, and another is begun.
+    reviewer = world.reviewer(deadline=2.0)
     reviewer.round()
-    assert world.counted == ["late"] * reviews.MOST_LATE
+    assert len(hanging) == reviews.MOST_LATE
     reviewer.round()
-    assert len(world.counted) == reviews.MOST_LATE
+    assert len(hanging) == reviews.MOST_LATE
+    late = set(hanging)
     released.set()
     for one in reviewer._late:
         one.wait(30)
     world.compare.before = lambda _: None
     reviewer._deadline = 60.0
     reviewer.round()
-    assert {head for _, head in opened[2:]} <= set(world.reviewed())
+    assert late < set(world.reviewed()), "the others go on"
 
 
 def test_a_head_that_was_announced_and_is_superseded_does_not_wait_for_ever(world: ReviewWorld) -> None:

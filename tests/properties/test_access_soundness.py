@@ -92,7 +92,7 @@ def explained(found: Rendered, unified: Unified, cluster: str, workload: Workloa
     said = {
         d.policy
         for d in found.findings
-        if (d.code.startswith("GM3") and d.code != "GM310") or d.code == "GM213"
+        if (d.code.startswith("GM3") and d.code not in ("GM310", "GM327")) or d.code == "GM213"
     }
     return any(
         policy["kind"] == "VirtualMesh" or any(selects(policy, cluster, service) for service in here)

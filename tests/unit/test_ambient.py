@@ -259,7 +259,7 @@ def side(report: Report) -> Known:
     result = report.clusters["east"]
     assert result.facts is not None
     assert result.build is not None
-    return Known(result.facts, result.build.units, result.build.held_units)
+    return Known.of(result.facts, result.build)
 
 
 def answer(

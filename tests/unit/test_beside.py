@@ -132,7 +132,7 @@ def test_the_calculator_knows_what_is_open_beside_theirs(world: Folders, tier: s
     result = world.settle().clusters["east"]
     assert result.facts is not None
     assert result.build is not None
-    known = Known(result.facts, result.build.units, result.build.held_units)
+    known = Known.of(result.facts, result.build)
     client = Client(namespace="shop", service_account="web", trust_domain="east.example", mesh="istio")
     asked = Question(client=client, service=("shop", "more"), port=80)
     assert can(asked, known).answer is (Answer.DENIED if tier == "gold" else Answer.ALLOWED)

@@ -160,7 +160,7 @@ def admission(report: Report, account: str) -> Admission:
     result = report.clusters["east"]
     assert result.facts is not None
     assert result.build is not None
-    known = Known(result.facts, result.build.units, result.build.held_units)
+    known = Known.of(result.facts, result.build)
     client = Client(namespace="shop", service_account=account, trust_domain="", mesh="gatewayapi")
     question = Question(client=client, service=("shop", "api"), port=80, method="GET")
     return can(question, known)

@@ -102,7 +102,7 @@ def routed(report: Report, mesh: str, to: str) -> Found:
     result = report.clusters["east"]
     assert result.facts is not None
     assert result.build is not None
-    known = Known(result.facts, result.build.units, result.build.held_units)
+    known = Known.of(result.facts, result.build)
     client = Client(namespace="shop", service_account="x", trust_domain="", mesh=mesh)
     return route(Question(client=client, service=("shop", to), port=80), known).found
 

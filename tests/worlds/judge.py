@@ -152,7 +152,9 @@ class JudgedMoment:
         facts, built = self.moment.result.facts, self.moment.result.build
         assert facts is not None
         assert built is not None
-        return Known(facts, built.units, built.held_units)
+        # Whom proxies refuse in TLS comes to no policy, so nothing would be judged of callers from elsewhere.
+        meshes = tuple(replace(mesh, takes=()) for mesh in facts.meshes)
+        return Known.of(replace(facts, meshes=meshes), built)
 
     def said_of(self, policy: Document) -> list[Diagnostic]:
         """The findings on one policy."""

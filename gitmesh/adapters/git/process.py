@@ -24,8 +24,6 @@ from msgspec import Struct
 from gitmesh.adapters.git.errors import GitError, Reason
 
 _CHUNK = 1 << 16
-# POSIX promises that a pipe which is ready takes as many bytes at once without blocking.
-_PIPE_WRITE = 512
 _STDERR_LIMIT = 1 << 16
 _BLOCK = 512
 """Unit of `ulimit -f` in a POSIX shell."""
@@ -251,6 +249,8 @@ class _Pump:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         if self._stdin:
+            # A write that blocks would keep us from reading what git prints: both would wait for ever.
+            os.set_blocking(self._process.stdin.fileno(), False)
             selector.register(self._process.stdin, selectors.EVENT_WRITE, self._write)
         else:
             self._process.stdin.close()
@@ -272,11 +272,11 @@ class _Pump:
     def _write(self, pipe: IO[bytes]) -> bool:
         """Whether there is more to write."""
         try:
-            # A larger write could block, and while it does nobody reads what git prints: both would wait
-            # for ever.
-            written = os.write(pipe.fileno(), self._stdin[:_PIPE_WRITE])
+            written = os.write(pipe.fileno(), self._stdin[:_CHUNK])
         except BrokenPipeError:
             return False
+        except BlockingIOError:
+            return True
         self._stdin = self._stdin[written:]
         return bool(self._stdin)
 

@@ -3,6 +3,7 @@ translator (gitmesh.ports.Translator).
 """
 
 from gitmesh_istio.beside import beside, guarded
+from gitmesh_istio.client_tls import client_tls
 from gitmesh_istio.detect import HOMES as homes  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.detect import NAMING as naming  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.detect import configmaps, configured_by, detect, injects
@@ -28,6 +29,7 @@ other_planes = {"ambient": AMBIENT}
 __all__ = [
     "beside",
     "between",
+    "client_tls",
     "configmaps",
     "configured_by",
     "decides",

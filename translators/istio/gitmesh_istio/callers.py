@@ -29,6 +29,7 @@ def allowed(
     for caller in callers:
         _note_inexpressible(caller, "is not admitted", origin, notes)
         known = [p for p in caller.principals if _sayable(p, meshes, "is not admitted", origin, notes)]
+        _note_refused(known, meshes, origin, notes)
         _note_aliases(known, meshes, origin, notes)
         found += _sources(caller, known)
     return _simplified(found)
@@ -103,6 +104,27 @@ def trust_domains(mesh: Mesh) -> tuple[str, ...]:
     """The mesh's trust domain and the names that it holds for equal."""
     aliases = mesh.settings.get("trustDomainAliases", "")
     return (mesh.trust_domain or DEFAULT_DOMAIN, *(alias for alias in aliases.split(",") if alias))
+
+
+def _note_refused(
+    principals: Iterable[Principal], meshes: Sequence[Mesh], origin: Origin, notes: Notes
+) -> None:
+    """Note who is admitted in vain: proxies verify the trust domain of whoever connects
+    (pilot/pkg/security/authn, TrustDomainsForValidation), and come to no policy where it is not one of
+    theirs."""
+    # Who is named without a cluster has a principal for each trust domain there is: one that is taken will
+    # do.
+    domains: dict[tuple[str, str], set[str]] = {}
+    for one in principals:
+        domains.setdefault((one.namespace, one.service_account), set()).add(one.trust_domain)
+    for mesh in meshes:
+        vain = {name for own in domains.values() if not own & {"", *mesh.takes} for name in own}
+        if mesh.takes and vain:
+            text = (
+                f"callers of trust domain {', '.join(sorted(vain))} come to no pod of mesh {mesh.name}, whose"
+                f" proxies take identities of {', '.join(mesh.takes)} alone"
+            )
+            notes.add("GM327", text, origin)
 
 
 def _note_aliases(

@@ -16,7 +16,7 @@ from gitmesh.model.objects import Body, mapping
 from gitmesh.ports import ControlObjects
 from gitmesh_istio.effects import told
 from gitmesh_istio.ignored import ignored_namespaces, is_scoped
-from gitmesh_istio.kinds import AUTO_MTLS, DEFAULT_REVISION, EXPORTS, REVISION
+from gitmesh_istio.kinds import AUTO_MTLS, DEFAULT_REVISION, EXPORTS, REVISION, TRUE
 from gitmesh_istio.names import DEFAULT_DOMAIN
 from gitmesh_istio.probes import INJECTOR, probe_settings
 from gitmesh_istio.reading import settings_of
@@ -27,6 +27,8 @@ TRANSLATOR = "istio"
 HOMES = ("istio-system",)
 """Where istiod lives unless it was told otherwise."""
 NAMING = frozenset({"clusterDomain"})
+_UNCHECKED = "PILOT_SKIP_VALIDATE_TRUST_DOMAIN"
+"""In istiod's environment: proxies take identities of any trust domain (pilot/pkg/features)."""
 _OTHER_CONFIGMAPS = re.compile(
     r"istio-(ca-root-cert|ca-crl|sidecar-injector|leader|namespace-controller|gateway|cni|grafana|reader)"
 )
@@ -110,6 +112,7 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
     settings |= probe_settings(objects.configmaps, namespace, name)
     if is_scoped(version, environment):
         settings |= ignored_namespaces(config.get("discoverySelectors"), objects.namespaces)
+    domain = _text(config, "trustDomain") or DEFAULT_DOMAIN
     ambient = ztunnel or environment.get("PILOT_ENABLE_AMBIENT") == "true"
     if ambient:
         settings |= waypoint_settings(objects.gateways, objects.namespaces)
@@ -121,7 +124,8 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
         namespace=namespace,
         # mesh/v1alpha1/config.proto, root_namespace: without one it is the control plane's own.
         root_namespace=_text(config, "rootNamespace") or namespace,
-        trust_domain=_text(config, "trustDomain") or DEFAULT_DOMAIN,
+        trust_domain=domain,
+        takes=() if unread or environment.get(_UNCHECKED) in TRUE else (domain, *_aliases(config)),
         ambient=ambient,
         settings=settings,
         assumed=_assumed(config, container),
@@ -142,8 +146,7 @@ def _revision(deployment: Body) -> str:
 
 def _settings(config: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, str]:
     domains = _domains(container)
-    aliases = config.get("trustDomainAliases")
-    names = sorted(str(alias) for alias in aliases) if isinstance(aliases, list) else []
+    names = _aliases(config)
     settings = {"clusterDomain": domains[0] if domains else DEFAULT_DOMAIN}
     hidden = {
         key: ",".join(map(str, value))
@@ -152,6 +155,12 @@ def _settings(config: Mapping[str, Any], container: Mapping[str, Any]) -> dict[s
     }
     plain = {AUTO_MTLS: "false"} if config.get(AUTO_MTLS) is False else {}
     return {**settings, **hidden, **plain, **({"trustDomainAliases": ",".join(names)} if names else {})}
+
+
+def _aliases(config: Mapping[str, Any]) -> list[str]:
+    """The names that the mesh holds for its own trust domain."""
+    aliases = config.get("trustDomainAliases")
+    return sorted(str(alias) for alias in aliases) if isinstance(aliases, list) else []
 
 
 def _domains(container: Mapping[str, Any]) -> list[str]:

@@ -29,6 +29,7 @@ class Taken(Struct, frozen=True, kw_only=True):
     subsets: Mapping[str, NamedSubset]
     sets: tuple[str, ...]
     tls: str
+    port_tls: Mapping[str, str]
     everywhere: bool
 
 
@@ -139,5 +140,6 @@ def _taken(rules: Sequence[Stranger]) -> Taken | None:
         subsets=subsets,
         sets=tuple(sorted({one for rule in rules for one in rule.sets})),
         tls=next((rule.tls for rule in rules if rule.tls), ""),
+        port_tls={port: mode for rule in reversed(rules) for port, mode in rule.port_tls.items()},
         everywhere=any(EVERYBODY in rule.shown for rule in rules),
     )

@@ -28,6 +28,8 @@ from gitmesh_istio.reading import is_on_trial, mode_of, selector_of, spec_of
 
 _ACTIONS = {"ALLOW": "Allow", "DENY": "Deny", "CUSTOM": "Ask"}
 _MODES = {"STRICT": "Strict", "PERMISSIVE": "Permissive", "DISABLE": "Disabled"}
+# What the API server takes for a port's number; an int of any length comes out of YAML.
+_PORTS = range(1, 65536)
 # Of a full principal behind its trust domain: ns/<namespace>/sa/<account>.
 _PARTS = 4
 
@@ -85,8 +87,23 @@ def _destination_rule(key: ObjectKey, spec: Mapping[str, object], meshes: Sequen
         # Names of what is set and no values: facts are published, and a value may be a secret's name or an
         # address.
         sets=tuple(sorted(str(name) for name, value in policy.items() if value)),
-        tls=text(mapping(policy.get("tls")).get("mode")),
+        tls=_tls(policy),
+        port_tls=_port_tls(policy),
     )
+
+
+def _port_tls(policy: Mapping[str, object]) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for level in listed(policy.get("portLevelSettings")):
+        number = mapping(level.get("port")).get("number")
+        # True is an int, too.
+        if type(number) is int and number in _PORTS and _tls(level) != _tls(policy):
+            found.setdefault(str(number), _tls(level))
+    return dict(sorted(found.items()))
+
+
+def _tls(policy: Mapping[str, object]) -> str:
+    return text(mapping(policy.get("tls")).get("mode"))
 
 
 def _subset(subset: Mapping[str, object]) -> NamedSubset:

@@ -12,7 +12,7 @@ from gitmesh_gatewayapi.mesh.guards import beside, foreign, guarded, narrowed, r
 from gitmesh_gatewayapi.mesh.lifecycle import OPT_OUT_KEYS as opt_out_keys  # noqa: N811 - as above
 from gitmesh_gatewayapi.mesh.lifecycle import RESOURCES as resources  # noqa: N811 - as above
 from gitmesh_gatewayapi.mesh.lifecycle import between, decides, effect, links, writes
-from gitmesh_gatewayapi.mesh.strangers import reduced, surroundings
+from gitmesh_gatewayapi.mesh.strangers import client_tls, reduced, surroundings
 from gitmesh_gatewayapi.mesh.support import OTHER_PLANES as other_planes  # noqa: N811 - as above
 from gitmesh_gatewayapi.mesh.support import SUPPORTS as supports  # noqa: N811 - as above
 from gitmesh_gatewayapi.mesh.translate import translate
@@ -23,6 +23,7 @@ name = "gatewayapi"
 __all__ = [
     "beside",
     "between",
+    "client_tls",
     "configmaps",
     "configured_by",
     "decides",

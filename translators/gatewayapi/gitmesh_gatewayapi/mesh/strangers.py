@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.objects import Body, ObjectKey, mapping
-from gitmesh.model.strangers import ALONE, EVERYBODY, Around, Contender, Override, Stranger
+from gitmesh.model.services import Service
+from gitmesh.model.strangers import ALONE, EVERYBODY, Around, ClientTls, Contender, Override, Stranger
 from gitmesh.model.units import DestinationUnit, RoutingUnit
 from gitmesh_gatewayapi.kinds import ROUTES
 from gitmesh_gatewayapi.mesh.names import routes_of
@@ -43,6 +44,14 @@ def surroundings(
             name, namespace, *_ = (*host.split("."), "")
             theirs[namespace, name].append(one)
     return lambda unit: _around(unit, theirs.get(unit.service.key, ()))
+
+
+def client_tls(
+    facts: ClusterFacts,  # noqa: ARG001 - the port gives them
+    meshes: Sequence[Mesh],  # noqa: ARG001 - the port gives them
+) -> Callable[[Service, RoutingUnit | None], tuple[ClientTls, ...]] | None:
+    """Nothing: the Gateway API has no word for how clients in a mesh connect."""
+    return None
 
 
 def _around(unit: DestinationUnit, theirs: Collection[Stranger]) -> Around:
