@@ -251,6 +251,17 @@ def test_what_cannot_leave_a_copy_stays(world: Folders) -> None:
     assert ("x", "db") in settled(world)
 
 
+def test_a_refusal_goes_to_other_pods_though_another_one_is_kept_away(world: Folders) -> None:
+    """What that is missed for is at pods of its own, and nobody misses this one where it was."""
+    world.put("east", "theirs", authorization("two-deny", "shop", {"action": "AUDIT", "rules": [{}]}))
+    world.commit(deny("a", "one", "web"))
+    settled(world)
+    select(world, one="z", two="y", three="y")
+    world.commit(deny("a", "one", "web"), deny("b", "two", "db"))
+    world.settle()
+    assert ("z", "web") not in admitted(world)
+
+
 # --- where nothing more must be written
 
 

@@ -110,6 +110,8 @@ def _access(random: Random, but: str) -> list[Object]:
         for action, of_five in (("Allow", 3), ("Deny", 2))
         if random.randrange(5) < of_five and (name, action) != (but, "Deny")
     ]
+    # No policy at all would be refused.
+    drawn = drawn or [(_NAMES[0], "Allow")]
     return [_policy(name, action, random.sample(_CALLERS, random.randint(1, 3))) for name, action in drawn]
 
 
