@@ -43,7 +43,7 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
 
     `policy` is `Kind/namespace/name`; `field` a dotted path such as `spec.retries.attempts`. `detail` is what
     somebody else said, which may differ each time: it is shown and logged, but makes no finding another one
-    (`sort_key`), and is never committed.
+    (`sort_key`), and is never committed. `pending`: what it tells of was asked for and is not finished.
     """
 
     code: str
@@ -58,6 +58,7 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
     excerpt: str = ""
     detail: str = ""
     hold: str = ""
+    pending: bool = False
 
     @property
     def name(self) -> str:
@@ -96,6 +97,7 @@ def finding(
     severity: Severity | None = None,
     detail: str = "",
     hold: str = "",
+    pending: bool = False,
 ) -> Diagnostic:
     """Make a diagnostic; severity and hint default to what the register says of the code. `hold` is the id of
     the hold that it stands for, which the hint then says how to end."""
@@ -112,12 +114,14 @@ def finding(
         hint=_consent(hint or info.hint, hold) if hold else hint or info.hint,
         detail=detail,
         hold=hold,
+        pending=pending,
     )
 
 
 def _consent(hint: str, hold: str) -> str:
     """A hint, and the command that ends the hold; a hint that ends in a comma leads up to it."""
-    return f"{hint}{'' if hint.endswith(',') else '; or'} approve it: gitmesh approve {hold}"
+    lead = hint or "Where it is meant,"
+    return f"{lead}{'' if lead.endswith(',') else '; or'} approve it: gitmesh approve {hold}"
 
 
 def hold_id(*about: object) -> str:

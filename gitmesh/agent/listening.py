@@ -6,7 +6,11 @@ import errno
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from ipaddress import IPv6Address
+from typing import TypeAlias
 
+Place: TypeAlias = "tuple[str, int, *tuple[int, ...]]"
+"""Address and port, and of an IPv6 address flow and scope."""
 _LAST_PORT = 65_535
 # What says that this machine has no such address. A name may mean several, and others of them may be there.
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -60,28 +64,32 @@ def _everywhere(port: int, backlog: int) -> tuple[socket.socket, ...]:
     return (_one(socket.AF_INET, ("0.0.0.0", port), backlog),)  # noqa: S104  that is what an empty host says
 
 
-def _meant(host: str, port: int) -> Iterator[tuple[socket.AddressFamily, tuple[str, int]]]:
+def _meant(host: str, port: int) -> Iterator[tuple[socket.AddressFamily, Place]]:
     """The addresses of a name, each once; an address means itself. Raises OSError where there is none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     # A hosts file may name an address twice, and the second bind to it would fail.
-    yield from dict.fromkeys((family, (str(address[0]), port)) for family, _, _, _, address in found)
+    yield from dict.fromkeys((family, _place(address, port)) for family, _, _, _, address in found)
 
 
-def _all(
-    places: Iterable[tuple[socket.AddressFamily, tuple[str, int]]], backlog: int
-) -> tuple[socket.socket, ...]:
+def _place(address: Sequence[object], port: int) -> Place:
+    # The scope belongs to an IPv6 address: without it a link's own address is none.
+    flow_and_scope = tuple(part for part in address[2:] if isinstance(part, int))
+    return (str(address[0]), port, *flow_and_scope)
+
+
+def _all(places: Iterable[tuple[socket.AddressFamily, Place]], backlog: int) -> tuple[socket.socket, ...]:
     """A socket for each place that this machine has; where the port is 0, the first one chooses it. Raises
     OSError.
     """
     made: list[socket.socket] = []
     absent = OSError(errno.EADDRNOTAVAIL, "the name has no address")
     with ExitStack() as opened:
-        for family, (address, port) in places:
+        for family, (address, port, *scope) in places:
             # Port 0 for each would give each family a port of its own, and one number is what is told and
             # scraped.
             chosen = made[0].getsockname()[1] if made else port
             try:
-                made.append(opened.enter_context(_one(family, (address, chosen), backlog)))
+                made.append(opened.enter_context(_one(family, (address, chosen, *scope), backlog)))
             except OSError as error:
                 if error.errno not in _ABSENT:
                     raise
@@ -93,7 +101,14 @@ def _all(
     return tuple(made)
 
 
-def _one(family: socket.AddressFamily, place: tuple[str, int], backlog: int) -> socket.socket:
-    """A socket that listens; one on :: takes IPv4 too, where the machine can."""
-    both = family == socket.AF_INET6 and place[0] == "::" and socket.has_dualstack_ipv6()
+def _one(family: socket.AddressFamily, place: Place, backlog: int) -> socket.socket:
+    """A socket that listens; one on :: takes IPv4 too, where the machine can, and so does one on an IPv4
+    address that is written as an IPv6 one.
+    """
+    both = family == socket.AF_INET6 and _takes_ipv4(place[0]) and socket.has_dualstack_ipv6()
     return socket.create_server(place, family=family, backlog=backlog, dualstack_ipv6=both)
+
+
+def _takes_ipv4(address: str) -> bool:
+    found = IPv6Address(address)
+    return found.is_unspecified or found.ipv4_mapped is not None

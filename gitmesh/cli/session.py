@@ -117,10 +117,10 @@ def answer(report: Report, view: View, *, differences: bool = False) -> int:
     """Print the report; the exit code. A --policy that means none is a usage error, unless errors may have
     kept it from being read.
     """
-    for glob in unmatched(report, view.policies):
+    for glob, near in unmatched(report, view.policies).items():
         # With errors the policy may be there, in a file that could not be read.
         if not any(one.is_error for one in report.diagnostics):
-            raise click.UsageError(f"--policy {glob}: no such policy")
+            raise click.UsageError(f"--policy {glob}: no such policy{f'; {near}' if near else ''}")
         console.note(printable(f"--policy {glob}: no such policy, as far as the errors let see"))
     part = narrowed(report, view.policies)
     if part.hidden:

@@ -91,7 +91,10 @@ SOURCES: tuple[Code, ...] = (
         summary=(
             "A source is not in force, or not all of it, and what it may have said of live objects is kept."
         ),
-        cause="What cannot be read is not nothing. What other sources withdraw or deny goes its way.",
+        cause=(
+            "What cannot be read is not nothing. What other sources withdraw or deny goes its way. An error"
+            " where somebody changed what is kept and decides who may call: nobody else knows how it was."
+        ),
         fix=(
             "See the finding that keeps the source from being read. Or remove it from the configuration: then"
             " it is gone on purpose."

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import hold_id
 from gitmesh.model.facts import Caveat, Mesh, Remembered
+from gitmesh.model.objects import is_trust_domain
 from gitmesh.model.workloads import Workload
 
 COUNTED = ("Namespace", "Pod", "Service", "ServiceAccount")
@@ -22,6 +23,7 @@ _NEEDED = frozenset({*COUNTED, "Deployment"})
 """Kinds without which nothing in a cluster can be decided."""
 AWAY = "GM507"
 """Of a mesh that was there and is not found."""
+_SHOWN = 64
 _FIELDS = ("trust_domain", "root_namespace")
 _SPOKEN = {"trust_domain": "trust domain", "root_namespace": "root namespace"}
 
@@ -61,9 +63,9 @@ def _settled(
     cluster: str, mesh: Mesh, known: Mesh | None, remembered: Remembered
 ) -> tuple[Mesh, list[Caveat]]:
     clean = replace(mesh, assumed=(), unread="")
-    if mesh.unread:
+    if unread := mesh.unread or _unusable(mesh):
         bridged = _bridged(clean, known, (*_FIELDS, *(known.settings if known else ())))
-        caveat = _judged(_unread(cluster, mesh, known), remembered)
+        caveat = _judged(_unread(cluster, replace(mesh, unread=unread), known), remembered)
         # Nothing is known of it from before: its trust domain would be the mesh's default, which may be
         # another cluster's, so nobody is named by it.
         if known is None and not caveat.approved:
@@ -75,6 +77,13 @@ def _settled(
         caveat = _judged(_lost(cluster, mesh, known, lost), remembered)
         return (clean if caveat.approved else _bridged(clean, known, lost)), [caveat]
     return clean, list(_changes(cluster, clean, known))
+
+
+def _unusable(mesh: Mesh) -> str:
+    """Why what a mesh says of itself names nobody; "" where it does. Some meshes have no trust domain."""
+    if not mesh.trust_domain or is_trust_domain(mesh.trust_domain):
+        return ""
+    return f"its trust domain is said to be {mesh.trust_domain[:_SHOWN]!r}, which none can be called"
 
 
 def _judged(caveat: Caveat, remembered: Remembered) -> Caveat:

@@ -121,6 +121,7 @@ def _common(rows: Rows, unread: Collection[str]) -> ControlObjects:
             for row in sorted(rows.configs, key=lambda row: (row.namespace, row.name))
         },
         refused=frozenset((place, name) for _, place, name in refused),
+        unread=frozenset(kind for kind in unread if "/" not in kind),
         namespaces={row.name: dict(row.labels) for row in sorted(rows.namespaces, key=lambda row: row.name)},
         validators=tuple(row.body for row in sorted(rows.validators, key=lambda row: row.name)),
         gateways=tuple(row.body for row in sorted(rows.gateways, key=lambda row: (row.namespace, row.name))),

@@ -64,9 +64,9 @@ def assemble(
     members = _Members(translators, meshes, sorted_rows, detected.homes)
     workloads = _workloads(sorted_rows, members, remembered)
     whole = complete and SPARED.issuperset(unread)
-    # That no pod speaks of a mesh any more is believed only of a reading in which pods could have been
-    # seen.
-    if whole and not emptiness:
+    # That no pod speaks of a mesh any more is believed only of a reading in which pods were seen: a cluster
+    # without one is a folder that is not mounted, or an answer that will be another one soon.
+    if whole and not emptiness and sorted_rows.pods:
         gone = gone_for_good(said, workloads, hooked(sorted_rows, translators, meshes, unread))
         said = [caveat for caveat in said if caveat.mesh not in gone]
         meshes = tuple(mesh for mesh in meshes if mesh.name not in gone)

@@ -7,7 +7,7 @@ from sys import intern
 from typing import Any
 
 from gitmesh.discovery.metadata import strings_of
-from gitmesh.discovery.rows import Container
+from gitmesh.discovery.rows import Container, NamedPort
 from gitmesh.model.objects import Body, listed, mapping, text
 from gitmesh.model.workloads import Pairs, Probe
 
@@ -17,6 +17,7 @@ _NOISE = ("kubectl.kubernetes.io/", "cni.projectcalico.org/", "k8s.v1.cni.cncf.i
 
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_HOOKS = ("postStart", "preStop")
 
 
 def telling(annotation: tuple[str, str]) -> bool:
@@ -29,14 +30,22 @@ def container(body: Body) -> Container:
     """A container, or an init container, which with restartPolicy Always is a sidecar of Kubernetes' own."""
     strings = [*strings_of(body.get("command")), *strings_of(body.get("args"))]
     ports = tuple(_named_ports(listed(body.get("ports"))))
+    numbers = {port.name: port.number for port in ports}
     return Container(
         intern(text(body.get("name"))),
         intern(text(body.get("image"))),
         tuple(intern(argument) for argument in strings),
         ports,
         body.get("restartPolicy") == "Always",
-        tuple(sorted({probe for name in _PROBES if (probe := _probe(mapping(body.get(name)), dict(ports)))})),
+        tuple(sorted({probe for asked in _asked(body) if (probe := _probe(asked, numbers))})),
     )
+
+
+def _asked(body: Body) -> Iterable[Body]:
+    """What the kubelet asks a container: probes, and the hooks of its life, for which it is killed where they
+    fail."""
+    yield from (mapping(body.get(name)) for name in _PROBES)
+    yield from (mapping(mapping(body.get("lifecycle")).get(name)) for name in _HOOKS)
 
 
 def _probe(body: Body, ports: Mapping[str, int]) -> Probe | None:
@@ -52,11 +61,12 @@ def _probe(body: Body, ports: Mapping[str, int]) -> Probe | None:
     return Probe(port=number, path=intern(path), grpc=not asked)
 
 
-def _named_ports(ports: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, int]]:
+def _named_ports(ports: Iterable[Mapping[str, Any]]) -> Iterable[NamedPort]:
     for port in ports:
         number = port.get("containerPort")
         if text(port.get("name")) and type(number) is int:
-            yield intern(port["name"]), number
+            # Kubernetes, ContainerPort.protocol: TCP where none is given.
+            yield NamedPort(intern(port["name"]), number, (text(port.get("protocol")) or "TCP") == "TCP")
 
 
 def environment(container: Body) -> Pairs:

@@ -69,6 +69,14 @@ class GatewayRow(Struct, frozen=True):
     body: Body
 
 
+class NamedPort(Struct, frozen=True):
+    """A port of a container that has a name; `tcp` where its protocol is TCP, as proxies alone see it."""
+
+    name: str
+    number: int
+    tcp: bool = True
+
+
 class Container(Struct, frozen=True):
     """A container or init container; `sidecar` marks a native sidecar (an init container that always
     restarts).
@@ -77,7 +85,7 @@ class Container(Struct, frozen=True):
     name: str
     image: str
     args: tuple[str, ...] = ()
-    ports: tuple[tuple[str, int], ...] = ()
+    ports: tuple[NamedPort, ...] = ()
     sidecar: bool = False
     probes: tuple[Probe, ...] = ()
 

@@ -127,7 +127,14 @@ def _labels(
 
 
 def named_ports(template: PodShape) -> dict[str, int]:
-    """The numbers of the named ports of containers and native sidecars."""
+    """The numbers of the named ports of containers and native sidecars. A name that several have means the
+    first of the Service port's protocol, containers before sidecars (Kubernetes, podutil.FindPort); nobody
+    guards other protocols than TCP, so their ports count where the name is no other.
+    """
     # Other init containers have ended before the pod takes any request.
     sidecars = (container for container in template.init_containers if container.sidecar)
-    return dict(sorted(pair for container in (*sidecars, *template.containers) for pair in container.ports))
+    ports = [port for container in (*template.containers, *sidecars) for port in container.ports]
+    found: dict[str, int] = {}
+    for port in sorted(ports, key=lambda one: not one.tcp):
+        found.setdefault(port.name, port.number)
+    return dict(sorted(found.items()))

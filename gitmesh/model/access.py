@@ -6,7 +6,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gitmesh.model.base import HeaderName, HeaderValue, Method, Model, PortRef, SomeOf, Text, exactly_one
+from gitmesh.model.base import (
+    HeaderName,
+    HeaderValue,
+    Method,
+    Model,
+    OnlyTrue,
+    PortRef,
+    SomeOf,
+    Text,
+    exactly_one,
+)
 from gitmesh.model.selectors import DestinationSelector, IdentitySelector
 
 
@@ -40,7 +50,7 @@ class HeaderRule(Model):
     exact: HeaderValue | None = Field(None, description="The whole value.")
     prefix: Text | None = Field(None, description="Leading characters of the value.")
     suffix: Text | None = Field(None, description="Trailing characters of the value.")
-    present: Literal[True] | None = Field(None, description="The header is there, with any value.")
+    present: OnlyTrue | None = Field(None, description="The header is there, with any value.")
     invert: bool = Field(
         False, description="Requests that do not meet the condition; a missing header does not meet it."
     )

@@ -16,6 +16,7 @@ from pydantic import (
     Tag,
     WithJsonSchema,
 )
+from pydantic_core import PydanticKnownError
 
 from gitmesh.model.expressions import MAX_LENGTH, MAX_PROGRAM, Malformed, TooLarge, compiled
 from gitmesh.model.naming import camel
@@ -40,6 +41,16 @@ class Model(BaseModel):
         defer_build=True,
     )
 
+
+def _only_true(value: object) -> object:
+    # To a Literal they are equal: 1 would be taken for true.
+    if value == 1 and value is not True:
+        raise PydanticKnownError("literal_error", {"expected": "True"})
+    return value
+
+
+OnlyTrue = Annotated[Literal[True], BeforeValidator(_only_true)]
+"""`true` and nothing else, not even 1."""
 
 # `m(?!s)`: the m of `5ms` is no minute. `\Z`: `$` would also match before a line end. ASCII: `\d` means the
 # digits of every script otherwise.
@@ -155,7 +166,7 @@ PortRef = Annotated[
 class Disabled(Model):
     """`{disabled: true}` ends inheritance: lesser policies' values of the field do not apply."""
 
-    disabled: Literal[True] = Field(
+    disabled: OnlyTrue = Field(
         description="Ends inheritance of this field from lesser policies; stands alone."
     )
 

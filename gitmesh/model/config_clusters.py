@@ -6,7 +6,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gitmesh.model.base import DnsLabel, LabelKey, LabelValue, Millis, Model, RelativePath, Seq, exactly_one
+from gitmesh.model.base import (
+    DnsLabel,
+    LabelKey,
+    LabelValue,
+    Millis,
+    Model,
+    OnlyTrue,
+    RelativePath,
+    Seq,
+    exactly_one,
+)
 
 
 class Kubeconfig(Model):
@@ -48,7 +58,7 @@ class ClusterConfig(Model):
             " refused. Connections are direct: KUBECONFIG, HTTPS_PROXY and NO_PROXY are not read."
         ),
     )
-    in_cluster: Literal[True] | None = Field(
+    in_cluster: OnlyTrue | None = Field(
         None,
         description=(
             "The cluster that the agent runs in: its address is that of KUBERNETES_SERVICE_HOST and"

@@ -13,6 +13,7 @@ from gitmesh.model.base import (
     HeaderName,
     Millis,
     Model,
+    OnlyTrue,
     Path,
     SomeOf,
     Text,
@@ -101,7 +102,7 @@ class ConsistentHash(Model):
     header: HeaderName | None = Field(None, description="Of this header.")
     cookie: HashCookie | None = Field(None, description="Of this cookie.")
     query_param: QueryName | None = Field(None, description="Of this query parameter.")
-    source_ip: Literal[True] | None = Field(None, description="Of the caller's address.")
+    source_ip: OnlyTrue | None = Field(None, description="Of the caller's address.")
     # Envoy refuses larger rings.
     ring_size: Annotated[int, Field(ge=1, le=8_388_608)] | None = Field(
         None, description="Least number of entries of the hash ring."

@@ -15,7 +15,7 @@ from gitmesh.model.services import Service
 from gitmesh.model.strangers import ForeignGuard, Stranger
 from gitmesh.model.workloads import Pairs, Workload
 
-_Closing: TypeAlias = tuple[tuple[ObjectKey, Mapping[str, str]], ...]
+_Closing: TypeAlias = tuple[tuple[Stranger, Mapping[str, str]], ...]
 
 
 class Mesh(Struct, frozen=True, kw_only=True):
@@ -214,19 +214,27 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
         found: dict[str, _Closing] = {}
         for namespace in {"", *index}:
             theirs = (*(index.get(namespace, ()) if namespace else ()), *everywhere)
-            first: dict[Pairs, tuple[ObjectKey, Mapping[str, str]]] = {}
+            first: dict[tuple[Pairs, tuple[str, ...]], tuple[Stranger, Mapping[str, str]]] = {}
             for stranger, guard in theirs:
                 if guard.action == "Allow":
                     # One of each selector: more of them close nothing more, and each is compared with every
                     # workload.
-                    first.setdefault(tuple(sorted(guard.selector.items())), (stranger.key, guard.selector))
+                    pods = tuple(sorted(guard.selector.items())), stranger.meshes
+                    first.setdefault(pods, (stranger, guard.selector))
             found[namespace] = tuple(first.values())
         return found
 
     def closer(self, workload: Workload) -> ObjectKey | None:
         """A stranger's Allow that may select the pods: it closes every port that none admits."""
         theirs = self._closing(workload.namespace)
-        return next((key for key, selector in theirs if workload.may_carry(selector)), None)
+        return next(
+            (
+                stranger.key
+                for stranger, selector in theirs
+                if stranger.is_read_by(workload.mesh) and workload.may_carry(selector)
+            ),
+            None,
+        )
 
     def telling(self, workload: Workload) -> Mapping[str, str]:
         """The labels by which the Services of its namespace, and strangers, tell the pods from others."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,7 @@ from gitmesh.model.base import (
     HeaderValue,
     Method,
     Model,
+    OnlyTrue,
     Path,
     PortRef,
     Regex,
@@ -65,7 +66,7 @@ class HeaderMatch(Model):
     prefix: Text | None = Field(None, description="Leading characters of the value.")
     suffix: Text | None = Field(None, description="Trailing characters of the value.")
     regex: Regex | None = Field(None, description="RE2 expression over the whole value.")
-    present: Literal[True] | None = Field(None, description="The header is there, with any value.")
+    present: OnlyTrue | None = Field(None, description="The header is there, with any value.")
     invert: bool = Field(
         False, description="Match requests that do not meet the condition; a missing header does not meet it."
     )
@@ -82,7 +83,7 @@ class QueryParamMatch(Model):
     name: QueryName = Field(description="Parameter name; case matters.")
     exact: HeaderValue | None = Field(None, description="The whole value.")
     regex: Regex | None = Field(None, description="RE2 expression over the whole value.")
-    present: Literal[True] | None = Field(None, description="The parameter is there, with any value.")
+    present: OnlyTrue | None = Field(None, description="The parameter is there, with any value.")
 
     @model_validator(mode="after")
     def _one(self) -> Self:

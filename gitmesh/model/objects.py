@@ -65,6 +65,14 @@ def is_label(name: str) -> bool:
     return _LABEL.match(name) is not None
 
 
+_TRUST_DOMAIN = re.compile(r"[A-Za-z0-9._-]{1,255}\Z")
+
+
+def is_trust_domain(name: str) -> bool:
+    """Whether a mesh can have this trust domain (SPIFFE-ID, section 2.1; Istio takes capitals too)."""
+    return _TRUST_DOMAIN.match(name) is not None
+
+
 def canonical(body: Body) -> bytes:
     """Sorted compact JSON: equal objects are equal bytes."""
     # A copy, as orjson's own result keeps the whole buffer that it grew: many times the size, for as long as

@@ -33,6 +33,7 @@ _FIXED = (
     "https://203.0.113.7",
     "http://198.51.100.23:8080",
     "https://[2001:db8::7]",
+    "http://[2001:db8::7]",
     "https://q.cc",
     "https://xn--qzxk-8ta.com",
     "null",
@@ -54,6 +55,19 @@ _ESCAPE = re.compile(r"\\([^a-zA-Z0-9])")
 _BEGINNING = re.compile(r"\^?((?:(?:[A-Za-z0-9:/-]|\\[^a-zA-Z0-9])(?![*?{]))*)")
 _OTHER = "qzxkw"
 _MOST_HOSTS = 16
+_WORD = re.compile(r"[a-z]{2,}")
+_NUMBER = re.compile(r"[0-9]{1,5}")
+# Where anybody may register a name, beside every top-level domain of two letters.
+_OPEN = frozenset(
+    {
+        *("com", "net", "org", "info", "biz", "dev", "app", "xyz", "online", "site", "shop", "store", "tech"),
+        *("cloud", "page", "live", "pro", "name", "mobi", "club", "vip", "top", "icu", "space", "website"),
+        *("world", "digital", "agency", "blog", "art", "design", "email", "group", "network", "services"),
+        *("solutions", "software", "systems", "travel", "link", "click", "zone", "run", "host", "news"),
+    }
+)
+_USUAL = ("com", "de", "info")
+_MOST_PARTS = 4
 
 
 @lru_cache(maxsize=4096)
@@ -62,14 +76,28 @@ def stranger(origin: OriginMatch) -> str:
 
     `https://shop` as a prefix means every site whose name begins so, which is no less.
     """
-    admits, begun = _admits(origin), _beginning(origin)
+    admits = _admits(origin)
+    return next((site for site in (*UNRELATED, *_spelled(origin)) if admits(site)), "")
+
+
+def _spelled(origin: OriginMatch) -> Iterator[str]:
+    """Origins that anybody can have, made of what the condition itself spells: its beginning, the top-level
+    domains, ports and lengths in it. No list of samples has them all.
+    """
+    begun = _beginning(origin)
+    scheme, _, host = begun.partition("://")
     # The first part of the host is not finished, so whoever registers a name that begins like it is admitted.
-    tried = (
-        (*UNRELATED, f"{begun}{_OTHER}.com")
-        if "://" in begun and not set(".:") & set(_host(begun))
-        else UNRELATED
-    )
-    return next((site for site in tried if admits(site)), "")
+    starts = [begun] if "://" in begun and not set(".:") & set(host) else []
+    if starts and scheme not in ("http", "https"):
+        yield f"{begun}{_OTHER}"  # such as a browser's extension, which has no domain
+    text = _ESCAPE.sub(r"\1", (origin.regex or "").lower())
+    words = [word for word in _WORD.findall(text) if word in _OPEN or len(word) == 2]
+    numbers = list(dict.fromkeys(_NUMBER.findall(text)))[:_MOST_PARTS]
+    names = [_OTHER, *((_OTHER * 13)[: int(number)] for number in numbers if 0 < int(number) < 64)]
+    ports = ["", *(f":{number}" for number in numbers if int(number) < 1 << 16)]
+    for start in (*starts, "https://", "http://") if words or numbers or starts else ():
+        for domain in (*dict.fromkeys(words[-_MOST_PARTS:]), *_USUAL):
+            yield from (f"{start}{name}.{domain}{port}" for name in names for port in ports)
 
 
 def _beginning(origin: OriginMatch) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gitmesh.model.base import DnsLabel, DnsName, Labels, Model, SomeOf
+from gitmesh.model.base import DnsLabel, DnsName, Labels, Model, OnlyTrue, SomeOf
 
 
 def _cidr(text: str) -> str:
@@ -44,7 +44,7 @@ class _Item(Model):
 class WorkloadSelector(_Item):
     """Workloads that send requests: AND inside an item, OR between items; an omitted key means any."""
 
-    all: Literal[True] | None = Field(None, description="Select every workload; excludes the other keys.")
+    all: OnlyTrue | None = Field(None, description="Select every workload; excludes the other keys.")
     labels: Labels | None = Field(None, description="Labels that the pods must carry, all of them.")
     namespaces: SomeOf[DnsLabel] | None = Field(None, description="Namespaces of the workloads.")
     clusters: SomeOf[DnsLabel] | None = Field(
@@ -66,7 +66,7 @@ class DestinationSelector(_Item):
     own.
     """
 
-    all: Literal[True] | None = Field(None, description="Select every destination; excludes the other keys.")
+    all: OnlyTrue | None = Field(None, description="Select every destination; excludes the other keys.")
     name: DnsLabel | None = Field(None, description="Exact name of the Service.")
     namespaces: SomeOf[DnsLabel] | None = Field(
         None, description="Namespaces of the Services; with `name` the default is metadata.namespace."
@@ -97,10 +97,10 @@ class IdentitySelector(_Item):
     items and in lists.
     """
 
-    all: Literal[True] | None = Field(
+    all: OnlyTrue | None = Field(
         None, description="Every caller, also those without an identity; excludes the other keys."
     )
-    authenticated: Literal[True] | None = Field(
+    authenticated: OnlyTrue | None = Field(
         None, description="Every caller with a verified identity; excludes the other keys."
     )
     service_accounts: SomeOf[ServiceAccountRef] | None = Field(

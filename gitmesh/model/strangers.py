@@ -74,6 +74,19 @@ class ForeignGuard(Struct, frozen=True, kw_only=True):
     ports: Mapping[str, str] = {}
 
 
+class GuardAhead(Struct, frozen=True, kw_only=True):
+    """What somebody else's object says of who may call Services, (namespace, name), at proxies ahead of their
+    pods, where there are some; `services` () = all that one of these proxies serves. The ports of the rules
+    are those of the Services."""
+
+    guard: ForeignGuard
+    services: tuple[tuple[str, str], ...] = ()
+
+    def means(self, service: tuple[str, str]) -> bool:
+        """Whether it may be about a Service."""
+        return not self.services or service in self.services
+
+
 class Stranger(Struct, frozen=True, kw_only=True):
     """A live object of a mesh that is not ours: not in our ledger with this uid, or without our marks.
 
@@ -81,8 +94,9 @@ class Stranger(Struct, frozen=True, kw_only=True):
     clients see it (EVERYBODY = all), `clients` the labels of those that follow it (none = all). `subsets` are
     those that it offers, `sets` names what it sets for connections, `tls` its mode of TLS, in the mesh's own
     words, and `port_tls` that of each Service port of which it speaks apart: nothing else of it counts there.
-    `guards` are what it says of who may call. Nothing in it is an authority: whoever may write in a
-    namespace can make one.
+    `guards` are what it says of who may call pods, `ahead` of who may call Services before that. `meshes` are
+    those that read it (none named = all of the cluster). Nothing in it is an authority: whoever may write in
+    a namespace can make one.
     """
 
     group: str
@@ -97,6 +111,8 @@ class Stranger(Struct, frozen=True, kw_only=True):
     tls: str = ""
     port_tls: Mapping[str, str] = {}
     guards: tuple[ForeignGuard, ...] = ()
+    ahead: tuple[GuardAhead, ...] = ()
+    meshes: tuple[str, ...] = ()
 
     @property
     def key(self) -> ObjectKey:
@@ -107,6 +123,10 @@ class Stranger(Struct, frozen=True, kw_only=True):
         """Whether clients of the namespace see it."""
         # A star stands for all namespaces, also such as are made later.
         return EVERYBODY in self.shown or namespace in self.shown
+
+    def is_read_by(self, mesh: str) -> bool:
+        """Whether it does anything to pods of the mesh."""
+        return not self.meshes or mesh in self.meshes
 
 
 Subject: TypeAlias = Literal["routes", "settings"]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gitmesh.model.base import DnsLabel, Labels, Model, PortRef, SomeOf, exactly_one
+from gitmesh.model.base import DnsLabel, Labels, Model, OnlyTrue, PortRef, SomeOf, exactly_one
 from gitmesh.model.selectors import IdentitySelector, WorkloadSelector
 
 
@@ -16,7 +16,7 @@ class MeshSelector(Model):
 
     labels: Labels | None = Field(None, description="Labels of the cluster in gitmesh.yaml, all of them.")
     clusters: SomeOf[DnsLabel] | None = Field(None, description="Names of clusters.")
-    all: Literal[True] | None = Field(None, description="Every mesh of every managed cluster.")
+    all: OnlyTrue | None = Field(None, description="Every mesh of every managed cluster.")
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:

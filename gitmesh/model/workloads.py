@@ -47,7 +47,8 @@ Shape: TypeAlias = tuple[WorkloadKey, tuple[object, ...]]
 
 
 class Probe(Struct, frozen=True, kw_only=True, order=True):
-    """A probe by which a kubelet asks a container port by HTTP, without query, or by gRPC."""
+    """A probe, or a hook of a container's life, by which a kubelet asks a container port by HTTP, without
+    query, or by gRPC."""
 
     port: int
     path: str = ""

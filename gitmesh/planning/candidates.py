@@ -48,8 +48,13 @@ class Candidate(Struct):
         )
 
 
-def vacancy(snapshot: Snapshot, path: str, has_files: bool) -> Diagnostic:
-    """The finding on a path that holds no policy."""
+def vacancy_hold(source: str, path: str) -> str:
+    """The id of the hold for a path that holds no policy."""
+    return hold_id(source, "vacant", path)
+
+
+def vacancy(snapshot: Snapshot, path: str, has_files: bool, hold: str) -> Diagnostic:
+    """The finding on a path that holds no policy, with the hold that ends it; "" where nothing is held."""
     where = f"path {path}" if path else "the whole of it"
     commit = f"commit {snapshot.commit[:12]}" if snapshot.commit else "the folder"
     what = (
@@ -67,7 +72,7 @@ def vacancy(snapshot: Snapshot, path: str, has_files: bool) -> Diagnostic:
         f"source {snapshot.source}: {where} {what} in {commit}",
         at=whole(snapshot.source),
         hint=f"Put it back, or take it out of the source's paths{consent}",
-        hold=hold_id(snapshot.source, "vacant", path),
+        hold=hold,
     )
 
 

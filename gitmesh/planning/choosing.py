@@ -13,7 +13,7 @@ from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.errors import GoneError, SourceError
 from gitmesh.parsing.parse import duplicates, parse
 from gitmesh.planning.agreeing import blamed_fallbacks, culprits
-from gitmesh.planning.candidates import VACANT, Candidate, vacancy, whole
+from gitmesh.planning.candidates import VACANT, Candidate, vacancy, vacancy_hold, whole
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
 from gitmesh.planning.target import Proven, evidence, is_forward
 from gitmesh.resolution.check import check
@@ -139,12 +139,15 @@ class _Choice:
         homes = {policy.location.path for policy in candidate.policies}
         found = []
         for path, files in (snapshot.paths or {"": tuple(file.path for file in snapshot.files)}).items():
-            if homes.isdisjoint(files):
-                diagnostic = vacancy(snapshot, path, bool(files))
-                if self.terms.consents(snapshot.commit) or diagnostic.hold in self.terms.approved:
-                    self.approved[diagnostic.hold] = diagnostic.message
-                else:
-                    found.append((path, diagnostic))
+            if not homes.isdisjoint(files):
+                continue
+            hold = vacancy_hold(snapshot.source, path)
+            # A review holds nothing, so there is nothing yet that anybody could approve.
+            diagnostic = vacancy(snapshot, path, bool(files), "" if self.terms.review else hold)
+            if self.terms.consents(snapshot.commit) or hold in self.terms.approved:
+                self.approved[hold] = diagnostic.message
+            else:
+                found.append((path, diagnostic))
         return found
 
     def _refuse(self, candidate: Candidate) -> None:
@@ -165,14 +168,8 @@ class _Choice:
             )
             self._say("GM605", text, candidate.source)
             return
-        instead = "nothing was in force before, so nothing is applied"
-        if candidate.last:
-            instead = (
-                f"{candidate.last[:12]} stays in force"
-                if candidate.chosen
-                else "nothing of this source is in force"
-            )
-        self._say("GM605", f"revision {candidate.tip.commit[:12]} is refused; {instead}", candidate.source)
+        text = f"revision {candidate.tip.commit[:12]} is refused; {_instead(candidate, candidate.tip)}"
+        self._say("GM605", text, candidate.source)
 
     def _fall_back(self, candidate: Candidate) -> None:
         """Put the last good revision in force, if it still is one: a ledger's word alone makes none."""
@@ -285,3 +282,14 @@ class _Choice:
             in_force=any(candidate.chosen is not None for candidate in candidates),
             approved=self.approved,
         )
+
+
+def _instead(candidate: Candidate, tip: Snapshot) -> str:
+    """What is in force in place of a tip that is wrong."""
+    if not candidate.last:
+        return "nothing was in force before, so nothing is applied"
+    if candidate.chosen is None or not candidate.policies:
+        return "nothing of this source is in force"
+    # The very revision that was good before, where the configuration has a wrong path since.
+    same = candidate.last == tip.commit
+    return "what it says elsewhere stays in force" if same else f"{candidate.last[:12]} stays in force"

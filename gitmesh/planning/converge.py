@@ -212,7 +212,8 @@ def _carry_out(
         saved = Stored(ledger=ledger, version=cluster.save(ledger, stored.version))
         ask_again(memo)
         outcomes = cluster.apply(plan)
-    recorded = record(ledger, plan, outcomes, observed, built, accepted, homes, facts.uid, memo)
+    absent = cycle.revisions.absent
+    recorded = record(ledger, plan, outcomes, observed, built, accepted, homes, facts.uid, memo, absent)
     after = replace(
         _held(_knowing(recorded, facts, cycle), facts, plan, cycle),
         heals=heals(plan, outcomes, stored.ledger.heals),

@@ -44,6 +44,7 @@ def wanted_again(manifest: Manifest, live: Live, cluster: str, *, otherwise: boo
         text,
         cluster=cluster,
         severity=severity,
+        pending=True,
         **blame(manifest.policies, manifest.fields.values()),
     )
 
@@ -59,6 +60,7 @@ def unwanted_still(change: Change, state: str, cluster: str) -> Diagnostic:
         cluster=cluster,
         severity=severity,
         hint=_HINT,
+        pending=True,
         **blame(change.policies, change.origins),
     )
 
@@ -82,6 +84,7 @@ def namespace_leaves(namespace: str, cluster: str) -> Diagnostic:
         LEAVING,
         text,
         cluster=cluster,
+        pending=True,
         hint="Remove the policies for it, or make the namespace anew once it is gone.",
     )
 

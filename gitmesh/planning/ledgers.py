@@ -17,8 +17,8 @@ from gitmesh.model.ledger import Entry, Ledger, Stored
 from gitmesh.model.ownership import only_fields
 from gitmesh.model.plan import WITHDRAWING, Action, Change, Observed, Outcome, Plan
 from gitmesh.planning.ownership import fields_by_manager, is_marked
+from gitmesh.planning.parts import parts_of
 from gitmesh.planning.readings import is_there
-from gitmesh.planning.retaining import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, MutableMapping
@@ -112,9 +112,11 @@ def record(
     homes: Mapping[str, str],
     cluster_uid: str,
     memo: MutableMapping[Any, Any] | None = None,
+    absent: Collection[str] = (),
 ) -> Ledger:
     """The ledger after the plan was carried out. `accepted`: source -> commit in force ("" = none is);
-    `homes`: policy -> its source; `memo` keeps what the last one was made of.
+    `homes`: policy -> its source; `memo` keeps what the last one was made of; `absent` are the sources of
+    which not everything is in force that should be.
     """
     memo = {} if memo is None else memo
     entries = dict(ledger.entries)
@@ -126,7 +128,7 @@ def record(
     # Of an object with two steps the first may be done, and the other not.
     waiting = {change.key for change in plan.changes if change.staged}
     waiting |= {outcome.key for outcome in outcomes if not outcome.ok}
-    writing = _Writing(entries, built.manifests, commit, waiting, _Sourced(homes))
+    writing = _Writing(entries, built.manifests, commit, waiting, _Sourced(homes, absent))
     last: _Recorded | None = memo.get("recorded")
     # A policy that moved to another source changes entries of objects that did not move.
     last = last if last is not None and last.homes == homes else None
@@ -199,26 +201,29 @@ class _Sourced:
     entries have the same.
     """
 
-    def __init__(self, homes: Mapping[str, str]) -> None:
-        self._homes = homes
+    def __init__(self, homes: Mapping[str, str], absent: Collection[str]) -> None:
+        self._homes, self._absent = homes, absent
         self._shared: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def of(self, entry: Entry, manifest: Manifest) -> Entry:
         """The entry, itself where that is what it says. A part of a policy that no source in force has is as
-        it was.
+        it was, and so is that of an absent source, whatever others call their policies.
         """
         homes = self._homes
         unknown = any(policy not in homes for policy in manifest.policies)
         sources = {homes[policy] for policy in manifest.policies if policy in homes}
         parts = parts_of(manifest, homes)
-        if unknown:
-            absent = [source for source in entry.sources if source not in sources]
-            sources |= set(absent)
-            parts = {**parts, **{source: entry.parts[source] for source in absent if source in entry.parts}}
-            # The entry is older than sources in ledgers: what is not known is written as not known, not as
-            # of none.
-            if not entry.sources:
-                sources, parts = set(), EMPTY
+        kept = [
+            source
+            for source in entry.sources
+            if source not in sources and (unknown or source in self._absent)
+        ]
+        sources |= set(kept)
+        parts = {**parts, **{source: entry.parts[source] for source in kept if source in entry.parts}}
+        # The entry is older than sources in ledgers: what is not known is written as not known, not as of
+        # none.
+        if unknown and not entry.sources:
+            sources, parts = set(), EMPTY
         named = tuple(sorted(sources))
         if (entry.sources, entry.parts) == (named, parts):
             return entry

@@ -17,15 +17,8 @@ from gitmesh.model.objects import decode
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.electing import Writers
 from gitmesh.planning.ownership import fields_in, is_ours, policies_behind
-from gitmesh.planning.retaining import (
-    as_manifest,
-    parts_in,
-    parts_of_absent,
-    spec_of,
-    with_owners,
-    with_spec,
-    without_items,
-)
+from gitmesh.planning.parts import parts_in, parts_of_absent, spec_of
+from gitmesh.planning.retaining import as_manifest, with_owners, with_spec, without_items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

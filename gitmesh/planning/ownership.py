@@ -70,7 +70,8 @@ def policies_behind(live: Live, entry: Entry | None) -> frozenset[str]:
 
 def policies_known(marked: Iterable[str], entry: Entry | None) -> frozenset[str]:
     """The same of an object that is `marked` with these policies."""
-    if entry is None or not entry.units or any(unit.half != "access" for unit in entry.units):
+    # Of routing the ledger knows only the policies whose rules several sources share.
+    if entry is None or not entry.units or any(unit.half == "routing" for unit in entry.units):
         return frozenset(marked)
     # The empty name stands for what an older version did not tell by policy.
     known = frozenset(policy for policies in entry.parts.values() for policy in policies)

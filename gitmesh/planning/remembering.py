@@ -66,8 +66,9 @@ def holds_of(
     findings: Iterable[Diagnostic], approved: Mapping[str, str], known: Mapping[str, Hold], now: float
 ) -> dict[str, Hold]:
     """The holds that these findings stand for, and those that are `approved` (id -> text) and still needed. A
-    hold keeps the time of its beginning for as long as it lasts; one that came to its end is forgotten, and
-    its approval with it.
+    hold keeps the time of its beginning, and the consent that was given here, for as long as it lasts: one of
+    a source waits for the consent of every cluster. One that came to its end is forgotten, and its approval
+    with it.
     """
     texts = {**approved, **{finding.hold: finding.message for finding in findings if finding.hold}}
     return {
@@ -75,7 +76,7 @@ def holds_of(
             # The age is the hold's, not the cycle's: people and metrics ask how long something has waited.
             text=text,
             since=known[name].since if name in known else int(now),
-            approved=name in approved,
+            approved=name in approved or (name in known and known[name].approved),
         )
         for name, text in sorted(texts.items())
     }

@@ -8,34 +8,30 @@ another team revoked.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, Location, finding
-from gitmesh.model.admission import GUARDING
-from gitmesh.model.empty import EMPTY
+from gitmesh.diagnostics import Diagnostic, Location, Severity, finding
 from gitmesh.model.manifests import Manifest
-from gitmesh.model.objects import Body, canonical, decode, digest, mapping
+from gitmesh.model.objects import canonical, decode, digest, mapping
 from gitmesh.model.ownership import WHOLE
 from gitmesh.planning.adapted import Adapted, named
 from gitmesh.planning.electing import Writers
 from gitmesh.planning.fields_of_others import with_kept
 from gitmesh.planning.ownership import POLICIES, fields_in, is_marked, policies_of
+from gitmesh.planning.parts import ITEM, is_changed, item_at, items_of, kept_parts, lost_of, spec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from gitmesh.model.ledger import Entry, Ledger, Parts
+    from gitmesh.model.ledger import Entry, Ledger
     from gitmesh.model.manifests import Build
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.plan import Live, Observed
     from gitmesh.model.policies import Policy
     from gitmesh.planning.revisions import Revisions
     from gitmesh.ports import Translator
-
-_ITEM = re.compile(r"spec\.(\w+)\[(\d+)\]\Z")
 
 
 def retain(
@@ -52,7 +48,7 @@ def retain(
         if key not in built.held
         # Marks are enough here: this only keeps, and the rest of the plan proves by uid whose it is.
         and (is_marked(live, built.cluster, ledger.instance) or fields_in(live, ledger))
-        and (names := _lost(live, ledger.entries.get(key), revisions))
+        and (names := lost_of(live, ledger.entries.get(key), revisions))
     }
     if not lost:
         return Adapted(built=built)
@@ -64,43 +60,18 @@ def retain(
         if entry and manifest and not (entry.ownership.is_object or manifest.ownership.is_object):
             manifests[key] = with_kept(manifest, live, entry)
             continue
-        kept = _kept(by_key[key], live, entry, manifest, names, _parts(entry, revisions))
+        kept = _kept(
+            by_key[key], live, entry, manifest, names, kept_parts(live, by_key[key], entry, revisions)
+        )
         if kept is None:
             held.add(key)
         else:
             manifests[key] = kept
     made = replace(built, manifests=dict(sorted(manifests.items())), held=frozenset(held))
-    return Adapted(built=made, diagnostics=tuple(_told(built.cluster, lost, revisions)))
-
-
-def _lost(live: Live, entry: Entry | None, revisions: Revisions) -> frozenset[str]:
-    """The policies behind an object that no source in force has, unless the ledger knows that they came from
-    sources in force, and so were withdrawn."""
-    missing = frozenset(policies_of(live, entry)) - revisions.homes.keys()
-    if not missing or (
-        entry is not None and entry.sources and revisions.in_force_sources.issuperset(entry.sources)
-    ):
-        return frozenset()
-    return missing
-
-
-def _parts(entry: Entry | None, revisions: Revisions) -> frozenset[str] | None:
-    """The digests of the rules that absent sources made; None where they cannot be told from those of
-    others.
-    """
-    return None if entry is None or not entry.parts else parts_of_absent(entry, revisions)
-
-
-def parts_of_absent(entry: Entry, revisions: Revisions) -> frozenset[str]:
-    """The digests of an object's rules that sources made which are not in force."""
-    in_force = revisions.in_force_sources
-    return frozenset(
-        part
-        for source, policies in entry.parts.items()
-        if source not in in_force
-        for parts in policies.values()
-        for part in parts
-    )
+    changed = [
+        key for key in lost if is_changed(observed.live[key], by_key[key], ledger.entries.get(key), revisions)
+    ]
+    return Adapted(built=made, diagnostics=tuple(_told(built.cluster, lost, changed, revisions)))
 
 
 def _kept(
@@ -150,10 +121,10 @@ def with_content(
     whole = {**body, "metadata": {**body["metadata"], "annotations": annotations}, **content}
     written = canonical(manifest.ownership.part(whole))
     # By content, as rules that are put in or taken out move all that stand behind them.
-    places = {_item(spec_of(body), path): path for path in manifest.fields if _ITEM.match(path)}
-    moved = {path: origin for path, origin in manifest.fields.items() if not _ITEM.match(path)}
+    places = {item_at(spec_of(body), path): path for path in manifest.fields if ITEM.match(path)}
+    moved = {path: origin for path, origin in manifest.fields.items() if not ITEM.match(path)}
     owners: dict[str, tuple[str, ...]] = {}
-    for path, item in _items(spec):
+    for path, item in items_of(spec):
         if before := places.get(canonical(item)):
             moved[path] = manifest.fields[before]
             owners |= {path: manifest.owners[before]} if before in manifest.owners else {}
@@ -171,13 +142,13 @@ def without_items(manifest: Manifest, policies: frozenset[str]) -> Manifest:
     """The manifest without the items of lists that come from these policies."""
     spec = decode(manifest.body)["spec"]
     gone = {
-        path for path, origin in manifest.fields.items() if _ITEM.match(path) and origin.policy in policies
+        path for path, origin in manifest.fields.items() if ITEM.match(path) and origin.policy in policies
     }
     if not gone:
         return manifest
     kept = {name: [] if isinstance(value, list) else value for name, value in spec.items()}
-    for path, item in _items(spec):
-        if path not in gone and (place := _ITEM.match(path)):
+    for path, item in items_of(spec):
+        if path not in gone and (place := ITEM.match(path)):
             kept[place[1]].append(item)
     return with_spec(manifest, {name: value for name, value in kept.items() if value != []})
 
@@ -187,41 +158,13 @@ def with_owners(
 ) -> Manifest:
     """The manifest with these policies behind items of lists, too, by the items' digests."""
     fields, told = dict(manifest.fields), dict(manifest.owners)
-    for path, item in _items(decode(manifest.body)["spec"]):
+    for path, item in items_of(decode(manifest.body)["spec"]):
         mine = [policies[name] for name in owners.get(digest(canonical(item)), ()) if name in policies]
         if mine:
             known = told.get(path, (fields[path].policy,) if path in fields else ())
             told[path] = tuple(sorted({*known, *(policy.id for policy in mine)}))
             fields.setdefault(path, mine[0].origin())
     return replace(manifest, fields=dict(sorted(fields.items())), owners=told)
-
-
-def spec_of(body: Body | None) -> Mapping[str, Any]:
-    """The spec of an object; empty where there is none."""
-    return mapping(body.get("spec")) if body is not None else {}
-
-
-def parts_in(spec: Mapping[str, Any]) -> frozenset[str]:
-    """The digests of the items of lists in a spec."""
-    return frozenset(digest(canonical(item)) for _, item in _items(spec))
-
-
-def _items(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each item of a list right in the spec, and the path to it."""
-    for name, items in spec.items():
-        for number, item in enumerate(items) if isinstance(items, list) else ():
-            yield f"spec.{name}[{number}]", item
-
-
-def _item(spec: Mapping[str, Any], path: str) -> bytes:
-    """The canonical bytes of the item of a list that a path leads to; none where there is no such item."""
-    match = _ITEM.match(path)
-    items = spec.get(match[1]) if match else None
-    return (
-        canonical(items[int(match[2])])
-        if match and isinstance(items, list) and int(match[2]) < len(items)
-        else b""
-    )
 
 
 def as_manifest(live: Live, translator: Translator, entry: Entry | None) -> Manifest:
@@ -241,39 +184,22 @@ def as_manifest(live: Live, translator: Translator, entry: Entry | None) -> Mani
     )
 
 
-def parts_of(manifest: Manifest, homes: Mapping[str, str]) -> Parts:
-    """The digests of the items of lists by the policy that made them, where somebody's part may have to be
-    told: where several sources share the object, where it decides who may call, and where only some fields of
-    it are ours. Of such an object all policies are in it, as what it says of itself is no authority, or says
-    nothing of us."""
-    sources = {homes.get(policy, "") for policy in manifest.policies}
-    guards = manifest.decides in GUARDING or not manifest.ownership.is_object
-    # Of routing one source's parts are told by the object alone; access must be narrowed policy by policy.
-    if len(sources) < 2 and not guards:
-        return EMPTY
-    spec = decode(manifest.body).get("spec", {})
-    found: dict[str, dict[str, set[str]]] = {}
-    # An empty set, too: that a policy is behind the object although no rule is its own, as with an Allow of
-    # nobody.
-    for policy in filter(homes.__contains__, manifest.policies if guards else ()):
-        found.setdefault(homes[policy], {})[policy] = set()
-    for path, origin in manifest.fields.items():
-        if _ITEM.match(path) and origin.policy in homes:
-            for policy in manifest.owners.get(path, (origin.policy,)):
-                mine = found.setdefault(homes.get(policy, ""), {})
-                mine.setdefault(policy, set()).add(digest(_item(spec, path)))
-    return {
-        source: {policy: tuple(sorted(parts)) for policy, parts in sorted(policies.items())}
-        for source, policies in sorted(found.items())
-    }
-
-
 def _told(
-    cluster: str, lost: Mapping[ObjectKey, frozenset[str]], revisions: Revisions
+    cluster: str,
+    lost: Mapping[ObjectKey, frozenset[str]],
+    changed: Sequence[ObjectKey],
+    revisions: Revisions,
 ) -> Iterator[Diagnostic]:
     for source in sorted(revisions.absent):
+        at = Location(source=source, path="", line=0, column=0)
         text = (
             f"not all that source {source} says is in force, so what no source in force says any more is kept"
             f" in cluster {cluster}: {named(lost)}"
         )
-        yield finding("GM609", text, at=Location(source=source, path="", line=0, column=0), cluster=cluster)
+        yield finding("GM609", text, at=at, cluster=cluster)
+        if changed:
+            text = (
+                f"in cluster {cluster} somebody changed what a source says that is not in force; it is put"
+                f" right when source {source} is read: {named(changed)}"
+            )
+            yield finding("GM609", text, at=at, cluster=cluster, severity=Severity.ERROR)

@@ -19,7 +19,7 @@ from gitmesh.model.manifests import Narrowing
 from gitmesh.model.objects import decode
 from gitmesh.planning.adapted import Adapted, named
 from gitmesh.planning.electing import Writers
-from gitmesh.planning.ownership import ours_in, policies_of
+from gitmesh.planning.ownership import ours_in, policies_behind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +75,7 @@ def stand(
 
 
 def _behind(live: Live, ledger: Ledger) -> frozenset[str]:
-    return frozenset(policies_of(live, ledger.entries.get(live.key)))
+    return policies_behind(live, ledger.entries.get(live.key))
 
 
 def _guards(

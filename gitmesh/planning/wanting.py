@@ -132,8 +132,10 @@ class Wanting:
         entry = self.ledger.entries.get(manifest.key)
         # An entry without uid is an intent that came to nothing: making it is no repair.
         gone = entry is not None and bool(entry.uid)
+        # Nor is it a repair where Git wants it otherwise since: what comes is new, whoever deleted the old.
+        drift = gone and entry is not None and entry.digest == manifest.digest
         return replace(
-            wanted_row(Action.CREATE, manifest), drift=gone, note="it was deleted by hand" if gone else ""
+            wanted_row(Action.CREATE, manifest), drift=drift, note="it was deleted by hand" if gone else ""
         )
 
     def _own(self, manifest: Manifest, live: Live) -> Change:

@@ -37,17 +37,18 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     """What `detect` reads: Deployments and DaemonSets that may be control planes, ConfigMaps by (namespace,
     name), namespaces.
 
-    Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known;
-    `validators` are the ValidatingWebhookConfigurations that name a group of a kind that a translator writes,
-    `gateways` the Gateways of the Gateway API with what they ask for, and whether they are programmed and
-    have addresses.
-    `homes` are the namespaces where a control plane of the mesh counts.
+    Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known, nor of
+    objects of `unread` kinds. `validators` are the ValidatingWebhookConfigurations that name a group of a
+    kind that a translator writes, `gateways` the Gateways of the Gateway API with what they ask for, and
+    whether they are programmed and have addresses. `homes` are the namespaces where a control plane of the
+    mesh counts.
     """
 
     deployments: tuple[Body, ...] = ()
     daemonsets: tuple[Body, ...] = ()
     configmaps: Mapping[tuple[str, str], Body] = {}
     refused: frozenset[tuple[str, str]] = frozenset()
+    unread: frozenset[str] = frozenset()
     namespaces: Mapping[str, Mapping[str, str]] = {}
     validators: tuple[Body, ...] = ()
     gateways: tuple[Body, ...] = ()

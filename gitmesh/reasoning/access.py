@@ -7,12 +7,14 @@ given) is `Unknown`, unless what is known decides already.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
 from gitmesh.model.services import Service
+from gitmesh.reasoning.aliases import answering
 from gitmesh.reasoning.answers import Admission, Answer, Basis, Ruling
+from gitmesh.reasoning.foreign import ForeignWord, words_ahead
 from gitmesh.reasoning.questions import Known, Pair, Question
 from gitmesh.reasoning.rulings import AtPair
 from gitmesh.reasoning.ways import Way, by_proxy_ahead, shutting, way_of
@@ -20,7 +22,13 @@ from gitmesh.reasoning.ways import Way, by_proxy_ahead, shutting, way_of
 
 def can(question: Question, known: Known) -> Admission:
     """Whether the destination admits the request. Raises KeyError where the cluster has no such Service."""
-    service = known.index.facts.service_index[question.service]
+    called = known.index.facts.service_index[question.service]
+    service = answering(called, known.index.facts)
+    if service is None:
+        text = f"it stands for {called.alias}, and whether that is a Service of the cluster is not known"
+        return _whole(Answer.UNKNOWN, Basis.NO_PODS, text)
+    if service is not called:
+        question = _asked_of(service, question)
     if not service.selector:
         return _whole(
             Answer.ALLOWED,
@@ -47,6 +55,12 @@ def can(question: Question, known: Known) -> Admission:
     if len(answers) == 1:
         return Admission(answer=answers.pop(), pods=pods)
     return Admission(answer=Answer.UNKNOWN if Answer.UNKNOWN in answers else Answer.DEPENDS, pods=pods)
+
+
+def _asked_of(service: Service, question: Question) -> Question:
+    """The same of the Service that an alias stands for; its name is all that DNS puts in another's place."""
+    http = next((one.http for one in service.ports if one.number == question.port), question.http)
+    return replace(question, service=service.key, http=http)
 
 
 def ruled(question: Question, pair: Pair, known: Known) -> Ruling:
@@ -81,7 +95,7 @@ def _decided(question: Question, known: Known, pair: Pair) -> Ruling:
     """As the pods decide what comes to them; none of what comes by a proxy that they refuse."""
     shut = next((one for one in shutting(known, pair) if question.service in one.around.shut), None)
     by_proxy = by_proxy_ahead(question, known) if shut else False
-    found = _come(question, known, pair)
+    found = _beside_ahead(_come(question, known, pair), question, known, pair)
     if shut is None or by_proxy is False or found.answer is Answer.DENIED:
         return found
     text = (
@@ -93,6 +107,28 @@ def _decided(question: Question, known: Known, pair: Pair) -> Ruling:
         return Ruling(answer=Answer.DENIED, basis=Basis.SHUT, text=text)
     text = f"it is not known whether the request comes by a proxy; if so, {text}; else: {found.text}"
     return Ruling(answer=Answer.UNKNOWN, basis=Basis.SHUT, text=text)
+
+
+def _beside_ahead(found: Ruling, question: Question, known: Known, pair: Pair) -> Ruling:
+    """The ruling, and what others say at proxies ahead of the pods, if the request comes by one: these refuse
+    what the pods would admit, or add to what ours admit there."""
+    if pair.workload.dataplane != "ambient" or by_proxy_ahead(question, known) is False:
+        return found
+    facts, admitted = known.index.facts, found.answer is Answer.ALLOWED
+    denies, allows = (words_ahead(action, question, facts) for action in ("Deny", "Allow"))
+    words: Iterable[ForeignWord] = ()
+    if not admitted:
+        added = found.basis in (Basis.NO_ALLOW, Basis.CLOSED, Basis.DEFAULT)
+        words = (one for one in allows if added and one.meets is not False)
+    else:
+        # Their Allows close what none admits, and so do ours: what ours admit there stays admitted.
+        opened = found.basis is Basis.ALLOW or any(one.meets for one in allows)
+        words = (*(one for one in denies if one.meets is not False), *(() if opened else allows))
+    by, says = next((one.by for one in words), None), "refuse" if admitted else "admit"
+    if by is None:
+        return found
+    text = f"{by}, which is not ours, may {says} it at a proxy ahead of the pods; else: {found.text}"
+    return Ruling(answer=Answer.UNKNOWN, basis=Basis.FOREIGN, text=text)
 
 
 def _come(question: Question, known: Known, pair: Pair) -> Ruling:

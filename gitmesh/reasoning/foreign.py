@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.strangers import ForeignGuard, ForeignOperation, ForeignRule, ForeignSource
 from gitmesh.reasoning.operations import is_host, like
@@ -30,10 +31,25 @@ def words(action: str, pair: Pair, question: Question, client: Client) -> tuple[
     """What the objects of one action say, Ask as something that may refuse."""
     return tuple(
         ForeignWord(
-            by=one.by, meets=_sure(_meets(one.guard, pair, question, client), one.sure), selects=one.sure
+            by=one.by,
+            meets=_sure(_meets(one.guard, pair.number, question, client), one.sure),
+            selects=one.sure,
         )
         for one in pair.foreign
         if one.guard.action == action or (action, one.guard.action) == ("Deny", "Ask")
+    )
+
+
+def words_ahead(action: str, question: Question, facts: ClusterFacts) -> tuple[ForeignWord, ...]:
+    """The same of what is said at proxies ahead of the pods. That one of them is on the way, is never
+    sure."""
+    client = question.client
+    return tuple(
+        ForeignWord(by=stranger.key, meets=_meets(one.guard, question.port, question, client), selects=False)
+        for stranger in facts.strangers
+        for one in stranger.ahead
+        if one.means(question.service)
+        and (one.guard.action == action or (action, one.guard.action) == ("Deny", "Ask"))
     )
 
 
@@ -60,11 +76,11 @@ def mode_of(words: Iterable[ForeignWords], number: int, meshwide: str) -> tuple[
     return _LAX_FIRST[place], by
 
 
-def _meets(guard: ForeignGuard, pair: Pair, question: Question, client: Client) -> bool | None:
+def _meets(guard: ForeignGuard, port: int, question: Question, client: Client) -> bool | None:
     if guard.action == "Ask":
         # An external service decides, and what it would answer is not known.
         return None if guard.rules else False
-    asked = _Request(question, client, pair.number, deny=guard.action == "Deny")
+    asked = _Request(question, client, port, deny=guard.action == "Deny")
     return _any(_ruled(rule, asked) for rule in guard.rules)
 
 

@@ -13,6 +13,7 @@ from gitmesh.model.grants import Access, Caller, Operation
 from gitmesh.model.services import Service
 from gitmesh.model.units import MeshUnit
 from gitmesh.model.workloads import Workload
+from gitmesh.reasoning.aliases import answering
 from gitmesh.reasoning.questions import Known, Pair, ServiceKey
 
 _Rules = frozenset[tuple[frozenset[Caller], Operation]]
@@ -56,12 +57,13 @@ class Guarding:
         return self._guards[place]
 
     def _find(self, service: Service, port: int) -> Guards:
+        answers = answering(service, self.known.index.facts)
         # Endpoints that are made by hand are no pods, and nothing that we know of guards them.
-        if not service.selector:
+        if answers is None or not answers.selector:
             return Guards(frozenset({OPEN}), frozenset(), False)
         pairs = {self._like(pair): pair for pair in self.known.behind(service, port)}.values()
         if not pairs:
-            return self._without_pods(service, port)
+            return self._without_pods(answers, port)
         held = any(
             self.known.holds_mesh(pair.workload.mesh)
             or any(self.known.holds(one.key, "access") for one, _ in pair.reached)

@@ -15,6 +15,7 @@ from gitmesh.model.services import Service
 from gitmesh.model.strangers import ClientTls, ForeignGuard
 from gitmesh.model.units import AccessUnit, Half, MeshUnit, RoutingUnit, Unit, UnitKey, half_key, mesh_key
 from gitmesh.model.workloads import Shape, Workload
+from gitmesh.reasoning.aliases import answering
 from gitmesh.resolution.index import Index, targets
 from gitmesh.resolution.matching import Request
 
@@ -109,7 +110,7 @@ def guards_of(workload: Workload, facts: ClusterFacts) -> Iterator[ForeignWords]
     """What may select the workload's pods."""
     index = facts.guards_by_namespace
     for stranger, guard in (*index.get(workload.namespace, ()), *index.get("", ())):
-        if workload.may_carry(guard.selector):
+        if stranger.is_read_by(workload.mesh) and workload.may_carry(guard.selector):
             yield ForeignWords(stranger.key, guard, guard.selector.items() <= workload.labels.items())
 
 
@@ -215,15 +216,16 @@ class Known:
 
     def behind(self, service: Service, port: int) -> tuple[Pair, ...]:
         """The (pods, container port) pairs behind a port of a Service, shape by shape; a named target may be
-        none.
+        none. Behind an alias are those of whom it stands for.
         """
         place = (service.key, port)
         if place not in self._behind:
-            found = [one for one in service.ports if one.number == port]
+            answers = answering(service, self.index.facts) or service
+            found = [one for one in answers.ports if one.number == port]
             self._behind[place] = tuple(
                 self.pair(workload, number)
                 for one in found
-                for workload in self.index.behind(service)
+                for workload in self.index.behind(answers)
                 for number in sorted(targets(one, [workload]))
             )
         return self._behind[place]

@@ -19,6 +19,7 @@ from gitmesh.model.routes import Decided, Route, Target
 from gitmesh.model.strangers import Override
 from gitmesh.model.traffic import CONNECTION_FIELDS
 from gitmesh.model.units import RoutingUnit
+from gitmesh.reasoning.aliases import answering
 from gitmesh.reasoning.questions import Known, Question
 from gitmesh.resolution.matching import Request, matches, source_holds
 
@@ -68,6 +69,7 @@ class Routing(Struct, frozen=True, kw_only=True):
 
 def route(question: Question, known: Known) -> Routing:
     """What is decided for the request. Raises KeyError where the cluster has no such Service."""
+    question = _named(question, known)
     service = known.index.facts.service_index[question.service]
     if not question.client.mesh:
         return Routing(found=Found.NO_PROXY)
@@ -105,6 +107,16 @@ def route(question: Question, known: Known) -> Routing:
         ended=ended,
         follows=follows,
     )
+
+
+def _named(question: Question, known: Known) -> Question:
+    """As it is asked of the Service whose routes and connections it takes: of which no policy says anything,
+    an alias has none of its own."""
+    service = known.index.facts.service_index[question.service]
+    answers = answering(service, known.index.facts)
+    if answers in (None, service) or service.key in known.routing or known.holds(service.key, "routing"):
+        return question
+    return replace(question, service=answers.key)
 
 
 def is_routed(question: Question, unit: RoutingUnit, known: Known) -> bool:

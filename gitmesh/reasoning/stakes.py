@@ -15,6 +15,7 @@ from gitmesh.model.grants import Access, Caller, Grant, Operation
 from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.units import MeshUnit
 from gitmesh.model.workloads import WorkloadKey
+from gitmesh.reasoning.aliases import answering
 from gitmesh.reasoning.connecting import TlsChain, tls_chain
 from gitmesh.reasoning.questions import Approach, ForeignWords, Known, Pair, ServiceKey
 from gitmesh.reasoning.ways import shutting, ways_of
@@ -102,15 +103,16 @@ def _is_disabled(pair: PairStake) -> bool:
 def stake(key: ServiceKey, known: Known) -> Stake:
     """What is at stake for a Service that is there."""
     service = known.index.facts.service_index[key]
+    answers = answering(service, known.index.facts) or service
     numbers = sorted({port.number for port in service.ports})
     pairs = tuple((number, tuple(_pairs(service, number, known))) for number in numbers)
     return Stake(
         ports=service.ports,
-        selected=bool(service.selector),
-        own=_access(key, known),
-        held=known.holds(key, "access"),
+        selected=bool(answers.selector),
+        own=_access(answers.key, known),
+        held=known.holds(answers.key, "access"),
         pairs=pairs,
-        tls=tuple((number, chain) for number in numbers if (chain := tls_chain(key, number, known))),
+        tls=tuple((number, chain) for number in numbers if (chain := tls_chain(answers.key, number, known))),
         approach=known.approach if any(_is_unseen(one) for _, some in pairs for one in some) else None,
     )
 

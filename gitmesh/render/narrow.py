@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic
+from gitmesh.diagnostics import Diagnostic, suggest
 from gitmesh.model.manifests import Build, Manifest
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Change, Plan
@@ -43,8 +43,23 @@ def matches(policy: str, globs: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in names)
 
 
-def unmatched(report: Report, globs: Sequence[str]) -> tuple[str, ...]:
-    """The patterns that mean neither a policy nor one that a finding or an object still names."""
+def unmatched(report: Report, globs: Sequence[str]) -> Mapping[str, str]:
+    """The patterns that mean neither a policy nor one that a finding or an object still names, each with
+    what it is near to, as a question, or ""."""
+    names = _named(report)
+    return {
+        glob: suggest(glob, _spelt(names, glob.count("/")))
+        for glob in globs
+        if not any(matches(name, (glob,)) for name in names)
+    }
+
+
+def _spelt(names: Iterable[str], slashes: int) -> set[str]:
+    """The names with as much of kind and namespace as a pattern has."""
+    return {"/".join(name.split("/")[-slashes - 1 :]) for name in names}
+
+
+def _named(report: Report) -> set[str]:
     names = {policy.id for policy in report.policies} | {
         one.policy for one in report.diagnostics if one.policy
     }
@@ -52,7 +67,7 @@ def unmatched(report: Report, globs: Sequence[str]) -> tuple[str, ...]:
         changes = (*result.plan.changes, *result.plan.prune_held) if result.plan else ()
         # A policy that was deleted is in no revision, but still in what is deleted for it.
         names |= {policy for change in changes for policy in change.policies}
-    return tuple(glob for glob in globs if not any(matches(name, (glob,)) for name in names))
+    return names
 
 
 def narrowed(report: Report, globs: Sequence[str]) -> Narrowed:

@@ -34,15 +34,16 @@ class Summary(Struct, frozen=True, kw_only=True):
     name; `files` those that policies or findings are in; `findings` counts one that several clusters share
     once, as it is told.
 
-    `objects` counts objects by action over all clusters: of the plan, and after a run that writes what was
-    really done. `failed` are writes that failed then, `observing` the clusters that it only looked at, and
-    `observed` what it would have done there. `verdicts` counts objects by what the meshes say of them (empty
-    = nobody was asked).
+    `unread` are the sources of which no revision could be read, `objects` counts objects by action over all
+    clusters: of the plan, and after a run that writes what was really done. `failed` are writes that failed
+    then, `observing` the clusters that it only looked at, and `observed` what it would have done there.
+    `verdicts` counts objects by what the meshes say of them (empty = nobody was asked).
     """
 
     policies: int
     files: int
     findings: Mapping[Severity, int]
+    unread: tuple[str, ...] = ()
     objects: Mapping[Action, int] = {}
     failed: int = 0
     observed: Mapping[Action, int] = {}
@@ -77,6 +78,7 @@ def summarise(report: Report) -> Summary:
         files=len({(at.source, at.path) for found in places for at in found}),
         # As they are told: one that several clusters share counts once.
         findings=by_severity(folded(report.diagnostics)),
+        unread=tuple(one.name for one in report.sources.values() if one.unavailable and not one.accepted),
         objects=_objects(written, done=done),
         observed=_objects(observing, done=False) if observing else {},
         observing=tuple(result.name for result in observing if result.plan is not None),
@@ -121,9 +123,13 @@ def findings_total(findings: Mapping[Severity, int]) -> str:
 
 
 def checked_total(summary: Summary) -> str:
-    """`checked 42 policies in 9 files: 0 errors, 0 warnings`."""
-    what = f"{counted(summary.policies, 'policy')} in {counted(summary.files, 'file')}"
-    return f"checked {what}: {findings_total(summary.findings)}"
+    """`checked 42 policies in 9 files: 0 errors, 0 warnings`; what could not be read was not checked."""
+    if summary.unread and not summary.files:
+        sources = f"{'source' if len(summary.unread) == 1 else 'sources'} {listed(summary.unread, 8)}"
+        what = f"checked nothing, as {sources} could not be read"
+    else:
+        what = f"checked {counted(summary.policies, 'policy')} in {counted(summary.files, 'file')}"
+    return f"{what}: {findings_total(summary.findings)}"
 
 
 def objects_total(objects: Mapping[Action, int], *, done: bool = False) -> str:
@@ -179,5 +185,6 @@ def _revision(source: SourceResult) -> str:
         )
     if not source.seen:
         return f"{source.name} (a folder{', refused' if source.refused else ''})"
-    force = f"; {source.accepted[:12]} in force" if source.accepted else ""
+    # A review looks at the tip alone, and what a tip has in paths that are there is no older revision.
+    force = f"; {source.accepted[:12]} in force" if source.accepted not in ("", source.seen) else ""
     return f"{revision(source.name, source.seen)}{f' (refused{force})' if source.refused else ''}"

@@ -154,8 +154,12 @@ def beside_http(
     An Allow admits only what is certain. A Deny means all the rest, too, unless it says otherwise: told where
     the policy names the destination, an error under a broad selector, as nobody would see what it closes.
     """
-    meant = [port for port in (ports if rule.ports else situation.service.ports) if port.raw]
-    if not meant or not rule.asks_http or rule.non_http is not None:
+    asked = ports if rule.ports else situation.service.ports
+    meant = [port for port in asked if port.raw]
+    if not rule.asks_http or rule.non_http is not None:
+        return
+    yield from _said_otherwise(policy, number, situation, [port for port in asked if not port.raw])
+    if not meant:
         return
     spec = policy.spec
     assert isinstance(spec, AccessPolicySpec)
@@ -169,6 +173,27 @@ def beside_http(
     else:
         code, then = "GM222", "say by nonHTTP what becomes there of what is not HTTP"
     yield about(code, f"{_shown(meant, situation)}: {then}", policy, situation, "rules", number)
+
+
+def _said_otherwise(
+    policy: Policy, number: int, situation: AccessInput, ports: Collection[ServicePort]
+) -> Iterator[Diagnostic]:
+    """A warning where another Service says of the same port of the pods that it may carry what is not HTTP: a
+    proxy takes the word of one of them."""
+    numbers = all_targets_of(ports, situation.bearers)
+    for neighbour in situation.neighbours:
+        others = [port for port in neighbour.service.ports if port.raw]
+        shared = numbers & all_targets_of(others, situation.bearers)
+        if shared:
+            name = f"{neighbour.service.namespace}/{neighbour.service.name}"
+            shown = ", ".join(map(str, sorted(shared)))
+            text = (
+                f"workload port {shown} is HTTP by Service {situation.service.namespace}/"
+                f"{situation.service.name}, and not for sure by {name}: what counts as no HTTP there"
+            )
+            spec = access_spec(policy)
+            then = "is not admitted by this rule" if spec.action == "Allow" else "is denied altogether"
+            yield about("GM304", f"{text} {then}", policy, situation, "rules", number)
 
 
 def _shown(ports: Collection[ServicePort], situation: AccessInput) -> str:

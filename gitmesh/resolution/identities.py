@@ -4,17 +4,14 @@ cannot be said).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from gitmesh.model.grants import Caller, Principal
+from gitmesh.model.objects import is_trust_domain
 from gitmesh.model.selectors import IdentitySelector
 from gitmesh.resolution.index import Index, KnownClusters
-
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
-"""A trust domain (SPIFFE-ID, section 2.1; Istio takes capitals too)."""
 
 
 class Identities(Struct, frozen=True, kw_only=True):
@@ -77,7 +74,7 @@ def _names(index: Index) -> tuple[str, ...]:
     """The trust domains of a cluster's meshes."""
     return tuple(
         # A mesh may say anything of itself, also what means everybody to others (`*`): only a name counts.
-        sorted({mesh.trust_domain for mesh in index.facts.meshes if _NAME.fullmatch(mesh.trust_domain)})
+        sorted({mesh.trust_domain for mesh in index.facts.meshes if is_trust_domain(mesh.trust_domain)})
     )
 
 

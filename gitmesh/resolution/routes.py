@@ -25,6 +25,10 @@ from gitmesh.resolution.slots import NO_MORE_HEADERS, ROUTING, Slot, covers, is_
 
 MOST_CONJUNCTIONS = 64
 """More overlaps for one destination are an error (docs/concepts.md#precedence)."""
+_MOST_TRIED = 4 * MOST_CONJUNCTIONS
+"""Overlaps that are looked at: some turn out to say nothing new, and rules that all meet each other make more
+than can be told apart in time, for each destination anew.
+"""
 
 _LEADING = ("prefix", "stringPrefix")
 
@@ -109,6 +113,7 @@ class _Builder(Struct):
     work: _Work
     rows: list[Row] = []
     problems: list[tuple[Rule, Rule, str]] = []
+    tried: int = 0
 
     def add(self, rule: Rule) -> None:
         before, self.rows = self.rows, []
@@ -137,8 +142,15 @@ class _Builder(Struct):
         elif isinstance(both, RequestMatch):
             new = row.plus(rule, both)
             if not self._unreachable(new):
+                self._count(new)
                 yield new
         yield row
+
+    def _count(self, new: Row) -> None:
+        """One more row that no single rule means. Raises _TooMuchError."""
+        self.tried += new.joined
+        if self.tried > _MOST_TRIED:
+            raise _TooMuchError
 
     def _unreachable(self, row: Row) -> bool:
         return any(self.work.within(row, earlier) for earlier in self.rows)

@@ -4,7 +4,7 @@ their own and without a proxy nothing is routed, and ServiceAccounts and Namespa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from gitmesh.diagnostics import Diagnostic, first_of, suggest
@@ -50,20 +50,22 @@ def _out_of_reach(source: WorkloadSelector, index: Index) -> tuple[Workload, ...
     if source.all or not index.facts.complete:
         return ()
     found: list[Workload] = []
+    homes = frozenset(mesh.namespace for mesh in index.facts.meshes)
     for workload in _meant(source, _candidates(source, index)):
-        if _may_be_reached(workload):
+        if _may_be_reached(workload, homes):
             return ()
         found.append(workload)
     # The candidates were found by labels that are known; a workload with dropped labels may be meant as
     # well.
-    if found and any(_may_be_reached(one) for one in _meant(source, index.facts.workloads)):
+    if found and any(_may_be_reached(one, homes) for one in _meant(source, index.facts.workloads)):
         return ()
     return tuple(sorted(found, key=lambda workload: workload.key))
 
 
-def _may_be_reached(workload: Workload) -> bool:
+def _may_be_reached(workload: Workload, homes: Container[str]) -> bool:
     """Whether a route may act on it; whether pods that are still to come get a proxy is not known."""
-    return workload.routed or not workload.pods
+    # Beside a control plane nothing is given one: it would have to start before whoever gives it.
+    return workload.routed or (not workload.pods and workload.namespace not in homes)
 
 
 def _meant(source: WorkloadSelector, among: Iterable[Workload]) -> Iterator[Workload]:
@@ -103,6 +105,13 @@ def _unreached(policy: Policy, number: int, clients: Sequence[Workload], cluster
         code = "GM301"
         text = f"the policy does not act on requests of a gateway, which has routes of its own: {shown}"
         hint = "Say it where the routes of the gateway are said, or name clients with sidecars."
+    elif any(one.router for one in clients):
+        code = "GM303"
+        text = (
+            "the policy acts on no client yet: gateways have routes of their own, and others that it means no"
+            f" proxy: {shown}"
+        )
+        hint = "Say it where the routes of the gateways are said, or name clients with sidecars."
     else:
         # A proxy may come with the next rollout, so the rules stay.
         code = "GM303"

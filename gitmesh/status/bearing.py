@@ -40,13 +40,18 @@ def state_of(diagnostic: Diagnostic) -> State | None:
     # Before its code and severity: what a doubt is about stays as it was, whatever raised it.
     if diagnostic.hold:
         return State.HELD
+    # Also an error: that something refuses to go is no failure of what was asked for.
+    if diagnostic.pending:
+        return State.PENDING
     if diagnostic.code in _STATES:
         return _STATES[diagnostic.code]
     if not diagnostic.is_error:
         return None
     # Of no cluster in particular: the policy is wrong by itself, wherever it goes.
     static = diagnostic.code.startswith("GM2") and not diagnostic.cluster
-    return State.INVALID if static else _BY_GROUP[diagnostic.code[2]]
+    # Of one cluster: not the source is wrong there, but what is live cannot be made as it says.
+    kept = diagnostic.code.startswith("GM6") and diagnostic.cluster
+    return State.INVALID if static else State.HELD if kept else _BY_GROUP[diagnostic.code[2]]
 
 
 def in_states(

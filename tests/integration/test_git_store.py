@@ -85,15 +85,18 @@ class TestStoreNames:
     @pytest.mark.parametrize("annotated", [False, True])
     def test_a_tag_is_told_from_a_missing_branch(self, annotated: bool, origin: Repo, tmp_path: Path) -> None:
         origin.git("tag", *(["-a", "-m", "x"] if annotated else []), "v1.0", origin.tip())
-        with pytest.raises(SourceError, match=r"^v1\.0 is a tag, not a branch$") as caught:
-            source(origin, tmp_path, branch="v1.0").fetch()
-        assert "Name a branch" in caught.value.hint
+        for name in ("v1.0", "tags/v1.0", "refs/tags/v1.0"):
+            with pytest.raises(SourceError, match=rf"^{name} is a tag, not a branch$") as caught:
+                source(origin, tmp_path, branch=name).fetch()
+            assert "Name a branch" in caught.value.hint
 
     @pytest.mark.parametrize("length", [40, 12, 7])
     def test_a_commit_is_told_from_a_missing_branch(self, length: int, origin: Repo, tmp_path: Path) -> None:
         name = origin.tip()[:length]
         with pytest.raises(SourceError, match=f"^{name} is the id of a commit, not a branch$"):
             source(origin, tmp_path, branch=name).fetch()
+        with pytest.raises(SourceError, match=f"^{name.upper()} is the id of a commit, not a branch$"):
+            source(origin, tmp_path, branch=name.upper()).fetch()
 
     def test_a_branch_with_a_name_like_a_commit_or_a_tag_is_a_branch(
         self, origin: Repo, tmp_path: Path

@@ -191,10 +191,10 @@ class TestWebPages:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (500, "the server failed or broke the connection"),
-        (503, "the server failed or broke the connection"),
-        (403, "the server denied access"),
-        (429, "the server refused to answer"),
+        (500, "the server failed or broke the connection ({host})"),
+        (503, "the server failed or broke the connection ({host})"),
+        (403, "the server denied access ({host}, HTTP 403)"),
+        (429, "the server refused to answer ({host})"),
     ],
 )
 def test_what_a_host_says_in_its_own_words_is_in_the_detail_alone(
@@ -208,11 +208,32 @@ def test_what_a_host_says_in_its_own_words_is_in_the_detail_alone(
     )
     reader = source(host.url, tmp_path)
     first, second = failure(reader), failure(reader)
-    assert str(first) == str(second) == f"{words} ({LOOPBACK}:{host.server_port}, HTTP {code})"
+    assert str(first) == str(second) == words.format(host=f"{LOOPBACK}:{host.server_port}")
     assert "request id" in first.detail
+    assert f"error: {code}" in first.detail
     assert first.detail != second.detail
     branch = status(reader)
     assert len({said.message for _ in range(2) for said in branch.publish(REPORT).diagnostics}) == 1
+
+
+def test_a_host_that_fails_now_so_and_then_so_is_one_lasting_fault(host: Host, tmp_path: Path) -> None:
+    reader = source(host.url, tmp_path)
+    branch = status(reader)
+    said = set()
+    for host.status in (502, 503, 500, 504, 503):
+        said |= {str(failure(reader)), *(one.message for one in branch.publish(REPORT).diagnostics)}
+    assert len(said) == 2, "one of the source, one of the status"
+
+
+def test_a_port_that_speaks_no_tls_is_no_bad_certificate(host: Host, tmp_path: Path) -> None:
+    told = failure(source(host.url.replace("http:", "https:"), tmp_path))
+    assert "does not speak TLS" in str(told)
+    assert "certificate" not in str(told)
+
+
+def test_a_file_in_place_of_a_repository_is_no_server_that_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no repository\n", encoding="utf-8")
+    assert str(failure(source(f"file://{tmp_path}/file", tmp_path))) == "the repository was not found"
 
 
 def test_a_login_page_in_the_middle_of_the_talk_is_no_git_server(host: Host, tmp_path: Path) -> None:

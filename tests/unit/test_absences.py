@@ -9,6 +9,7 @@ import pytest
 
 from gitmesh.model.report import Stage, State
 from gitmesh.planning.options import Memo
+from gitmesh.render.summary import revisions_line
 from tests.folders import Folders, allow, app, codes, deny, said, service, virtual_mesh
 from tests.properties.history import History
 
@@ -133,16 +134,16 @@ def test_a_policy_for_the_other_cluster_withdraws_it(world: Folders) -> None:
 
 
 class Paths(History):
-    """A source with two folders; `gone` are those that are not there."""
+    """A source with two folders; `asked` are the paths of the configuration."""
 
-    gone: frozenset[str] = frozenset()
+    asked: tuple[str, ...] = ("security", "traffic")
 
     def _snapshot(self, sha: str) -> Any:
         from tests.factories import snapshot_of
 
         parts = dict(part.split("\n", 1) for part in self.commits[sha].text.split("#### ") if part)
-        files = {f"{path.strip()}/p.yaml": text for path, text in parts.items()}
-        return snapshot_of(files, self.name, sha, paths=("security", "traffic"))
+        files = {f"{path.strip()}/p.yaml": text for path, text in parts.items() if path.strip() in self.asked}
+        return snapshot_of(files, self.name, sha, paths=self.asked)
 
 
 def folders(**texts: str) -> str:
@@ -177,6 +178,21 @@ def test_a_path_that_is_missing_or_empty_refuses_the_revision(tmp_path: Path, le
     assert "path security" in told.message
     assert source.tip[:12] in told.message
     assert codes(world.run(Stage.PLAN, review=True)) == ["GM110"]
+
+
+def test_a_wrong_path_in_the_configuration_is_told_as_what_it_is(tmp_path: Path) -> None:
+    world, source = two_paths(tmp_path)
+    before = live(world)
+    source.asked = ("secc", "traffic")
+    report = world.run()
+    assert (live(world), report.sources["policies"].accepted) == (before, source.tip)
+    assert said(report, "GM605")[0].message.endswith("is refused; what it says elsewhere stays in force")
+    assert revisions_line(report) == f"revision: policies@{source.tip[:12]} (refused)"
+    source.asked = ("secc",)
+    assert said(world.run(), "GM605")[0].message.endswith("nothing of this source is in force")
+    assert live(world) == before
+    review = world.run(Stage.PLAN, review=True)
+    assert revisions_line(review) == f"revision: policies@{source.tip[:12]} (refused)"
 
 
 def test_healing_goes_on_towards_the_last_good_revision(tmp_path: Path) -> None:
@@ -222,6 +238,24 @@ def test_who_may_write_one_ledger_gives_up_no_path_of_others(tmp_path: Path) -> 
     world.approve(told.hold, "east")
     assert "GM110" in codes(world.run())
     assert live(world) == before
+    world.approve(told.hold, "west")
+    assert "GM110" not in codes(world.run()), "each cluster's consent lasts until the other one's is there"
+
+
+def test_consent_in_one_cluster_ends_with_its_hold(tmp_path: Path) -> None:
+    import yaml
+
+    world, source = two_paths(tmp_path)
+    both = {"security": yaml.safe_dump(NO_WEB), "traffic": yaml.safe_dump(allow("api", "api", "web"))}
+    source.commit(folders(traffic=both["traffic"]), good=False)
+    [told] = said(world.run(), "GM110")
+    world.approve(told.hold, "east")
+    source.commit(folders(**both), good=True)
+    assert codes(world.settle()) == []
+    source.commit(folders(traffic=both["traffic"]), good=False)
+    world.run()
+    world.approve(told.hold, "west")
+    assert "GM110" in codes(world.run())
 
 
 def test_the_documented_uninstall_works(tmp_path: Path) -> None:

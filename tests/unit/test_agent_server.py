@@ -228,6 +228,8 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
         ("0.0.0.0:0", "0.0.0.0:{}", ["127.0.0.1"]),
         pytest.param("[::1]:0", "[::1]:{}", ["::1"], marks=needs_ipv6),
         pytest.param("[::]:0", "[::]:{}", ["::1", "127.0.0.1"], marks=needs_ipv6),
+        pytest.param("[::ffff:127.0.0.1]:0", "[::ffff:127.0.0.1]:{}", ["127.0.0.1"], marks=needs_ipv6),
+        pytest.param("[0:0::0]:0", "[::]:{}", ["::1", "127.0.0.1"], marks=needs_ipv6),
         pytest.param(":0", "[::]:{}", ["::1", "127.0.0.1"], marks=needs_ipv6),
     ],
 )
@@ -266,6 +268,23 @@ def test_a_name_is_listened_on_wherever_it_resolves_to(
     for host in ("127.0.0.1", "127.0.0.2"):
         with closing(socket.socket()) as connection:
             connection.connect((host, chosen))
+
+
+@needs_ipv6
+def test_the_scope_of_an_address_belongs_to_it(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound: list[object] = []
+    made = socket.create_server
+
+    def noted(address: tuple[str, int], **_given: object) -> socket.socket:
+        bound.append(address)
+        return made(address, family=socket.AF_INET6)
+
+    monkeypatch.setattr(socket, "create_server", noted)
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET6, 1, 6, "", ("::1", 0, 0, 7))]
+    )
+    assert serving("[fe80::1%eth0]:0")
+    assert bound == [("::1", 0, 0, 7)]
 
 
 def test_localhost_is_a_name(serving: Serving) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gitmesh.adapters import directory
 from gitmesh.adapters.directory import DirectoryCluster
+from gitmesh.discovery.discover import assemble
 from gitmesh.discovery.facts_codec import dump_facts, load_facts
-from gitmesh.model.report import Report
+from gitmesh.model.report import Report, State
 from gitmesh.plugins import load_translators
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.crowd import Crowd
@@ -18,7 +21,7 @@ from gitmesh.reasoning.population import population
 from gitmesh.reasoning.questions import Client, Known, Question
 from gitmesh.reasoning.routing import Found, route
 from gitmesh.reasoning.table import callers_of
-from tests.folders import Body, Folders, codes, istiod, said, service, thing
+from tests.folders import Body, Folders, authorization, codes, istiod, said, service, thing
 from tests.properties.history import document
 
 ACCESS = "authorizationpolicy.security.istio.io"
@@ -112,7 +115,9 @@ def test_a_waypoint_counts_once_it_has_an_address(world: Folders, ready: bool) -
     if not ready:
         assert codes(report) == ["GM317", "GM317"]
         told = said(report, "GM317")
-        assert all("waypoint shop/waypoint has no address yet" in one.message for one in told)
+        assert all(
+            "waypoint shop/waypoint of Service shop/api has no address yet" in one.message for one in told
+        )
         return
     assert codes(report) == []
     assert written(world) == [f"{ACCESS}/api-allow", f"{ACCESS}/api.waypoint-allow", f"{ROUTES}/api.80"]
@@ -128,6 +133,36 @@ def test_a_waypoint_whose_pods_are_away_for_a_moment_keeps_everything(world: Fol
     report = world.run()
     assert codes(report) == []
     assert world.live("east") == before
+
+
+def test_waypoints_that_may_not_be_listed_are_not_gone(
+    world: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partial read is not a value: what stands at waypoints and lets them in stays, and is told."""
+    bind(world)
+    world.commit(READ, SLOW)
+    world.settle()
+    before = world.live("east")
+    world.drop("east", "waypoint")
+    monkeypatch.setattr(f"{directory.__name__}.assemble", partial(assemble, unread=("Gateway",)))
+    report = world.run()
+    assert world.live("east") == before
+    [told] = report.diagnostics
+    assert (told.code, told.mesh, "Gateways may not be listed" in told.message) == ("GM521", "istio", True)
+    assert report.clusters["east"].state is State.HELD
+    monkeypatch.undo()
+    bind(world)
+    assert codes(world.settle()) == []
+    assert world.live("east") == before
+
+
+def test_where_no_pod_can_be_in_ambient_gateways_need_not_be_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Folders(tmp_path, ("east",))
+    monkeypatch.setattr(f"{directory.__name__}.assemble", partial(assemble, unread=("Gateway",)))
+    plain.commit(READ, SLOW)
+    assert codes(plain.settle()) == []
 
 
 def test_a_waypoint_that_is_gone_is_admitted_no_more(world: Folders) -> None:
@@ -585,3 +620,69 @@ def test_what_stands_at_waypoints_leaves_no_pods(world: Folders) -> None:
 def _callers(name: str) -> Body:
     sources = [{"serviceAccounts": [{"name": "web"}]}]
     return document("AccessPolicy", f"callers-{name}", sources=sources, destinations=[{"name": name}])
+
+
+# --- what others say at waypoints
+
+
+def at_waypoint(world: Folders, *targets: Body, **spec: Any) -> None:
+    refs = list(targets) or [{"group": "", "kind": "Service", "name": "api"}]
+    world.put("east", "theirs", authorization("theirs", "shop", {"targetRefs": refs, **spec}))
+
+
+def from_account(name: str) -> Body:
+    return {"from": [{"source": {"principals": [f"east.example/ns/shop/sa/{name}"]}}]}
+
+
+GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "waypoint"}
+CLASS = {"group": "gateway.networking.k8s.io", "kind": "GatewayClass", "name": "istio-waypoint"}
+ELSEWHERE = {"group": "", "kind": "Service", "name": "db"}
+
+
+@pytest.mark.parametrize(
+    ("targets", "spec", "web", "db"),
+    [
+        pytest.param([], {"rules": [from_account("db")]}, "Allowed", "Unknown", id="theirs add to ours"),
+        pytest.param([GATEWAY], {"rules": [{}]}, "Allowed", "Unknown", id="for all that a Gateway serves"),
+        pytest.param([CLASS], {}, "Allowed", "Denied", id="what admits nothing takes nothing from ours"),
+        pytest.param(
+            [], {"action": "DENY", "rules": [from_account("web")]}, "Unknown", "Denied", id="a DENY"
+        ),
+        pytest.param(
+            [], {"action": "DENY", "rules": [from_account("db")]}, "Allowed", "Denied", id="of others"
+        ),
+        pytest.param(
+            [ELSEWHERE], {"action": "DENY", "rules": [{}]}, "Allowed", "Denied", id="for another Service"
+        ),
+    ],
+)
+def test_what_others_say_at_a_waypoint_is_counted(
+    world: Folders, targets: list[Body], spec: Body, web: str, db: str
+) -> None:
+    bind(world)
+    at_waypoint(world, *targets, **spec)
+    world.commit(READ)
+    report = world.settle()
+    assert [answer(report, who)[0] for who in ("web", "db")] == [web, db]
+
+
+def test_an_allow_at_a_waypoint_may_close_what_no_policy_selects(world: Folders) -> None:
+    bind(world)
+    at_waypoint(world, rules=[from_account("web")])
+    world.commit(SLOW)
+    report = world.settle()
+    assert [answer(report, who)[0] for who in ("web", "db")] == ["Allowed", "Unknown"]
+    assert answer(report, mesh="")[0] == "Allowed", "a client without a mesh comes past every waypoint"
+    facts = side(report).index.facts
+    rows = callers_of(("shop", "api"), side(report), Crowd(population("east", {"east": facts})))
+    unknown = {name for row in rows if row.answer.value == "Unknown" for name in row.callers}
+    assert {"shop/db"} <= unknown
+
+
+def test_facts_keep_what_others_say_at_waypoints(world: Folders) -> None:
+    bind(world)
+    at_waypoint(world, rules=[from_account("db")])
+    world.commit(READ)
+    facts = side(world.settle()).index.facts
+    loaded = load_facts(dump_facts({"east": facts}))
+    assert loaded["east"].strangers == facts.strangers

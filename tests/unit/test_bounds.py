@@ -182,14 +182,24 @@ def test_rows_that_double_with_each_rule_are_ended_while_they_are_made(
     some = [
         traffic(
             f"p{n}",
+            [{"all": True}],
             priority=n * priority,
             matches=[{"headers": [{"name": f"x{n}", "present": True}]}],
             headers={"request": {"set": {f"y{n}": "a"}}},
         )
         for n in range(300)
     ]
-    assert said(resolved(some))
-    assert len(seen) <= MOST_COMPARISONS
+    services = [f"s{n}" for n in range(10)]
+    assert len(said(resolved(some, *services))) >= len(services)
+    assert len(seen) <= MOST_COMPARISONS // 4, "for all of them: each costs little"
+
+
+def test_as_many_overlaps_as_are_allowed_are_made() -> None:
+    some = [
+        traffic(f"p{n}", matches=[{"headers": [{"name": f"x{n}", "present": True}]}], timeout="1s")
+        for n in range(60)
+    ]
+    assert not said(resolved([*some, traffic("q", matches=[{"method": "GET"}], retries={"attempts": 1})]))
 
 
 def test_connection_fields_for_very_many_groups_of_clients_are_refused() -> None:

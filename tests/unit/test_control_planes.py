@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from gitmesh.discovery.discover import assemble
+from gitmesh.discovery.reducer import Reducer
 from gitmesh.model.facts import Mesh, Remembered
 from gitmesh.model.report import State
 from gitmesh.planning.ledger_codec import SCHEMA
@@ -158,10 +159,12 @@ def test_what_is_not_read_says_nothing_of_a_mesh_that_is_away(kind: str) -> None
         meshes=(Mesh(translator="istio", name="istio", namespace="istio-system", trust_domain="t"),)
     )
     translators = list(load_translators().values())
-    away = assemble("east", {}, [], translators, remembered=known, unread=(kind,))
+    pod = Reducer(translators).reduce(thing("Pod", "bare", "shop", spec={"containers": [{"name": "app"}]}))
+    seen = [pod] if pod else []
+    away = assemble("east", {}, seen, translators, remembered=known, unread=(kind,))
     assert [mesh.name for mesh in away.meshes] == ["istio"]
     assert away.held_meshes == {"istio"}
-    assert not assemble("east", {}, [], translators, remembered=known).meshes, (
+    assert not assemble("east", {}, seen, translators, remembered=known).meshes, (
         "while all is read, nothing speaks of it"
     )
 
@@ -287,6 +290,29 @@ def test_a_changed_trust_domain_is_followed_and_told(world: Folders) -> None:
     assert "was east.example and is new.example now" in told.message
     assert "new.example/*" in str(world.spec("west", "web-deny"))
     assert codes(world.settle()) == []
+
+
+@pytest.mark.parametrize("name", ["big apple", "a/b", "*", "east.example\nx", "\u00c9ast", "a" * 256])
+def test_a_trust_domain_that_none_can_have_is_no_change(world: Folders, name: str) -> None:
+    before = {cluster: world.live(cluster) for cluster in world.names}
+    world.put("east", "mesh", mesh_config(trustDomain=name))
+    for _ in range(2):
+        report = world.run()
+        [told] = report.diagnostics
+        assert (told.code, told.severity, told.cluster) == ("GM521", "error", "east")
+        assert {cluster: world.live(cluster) for cluster in world.names} == before
+    assert (report.clusters["east"].state, report.clusters["west"].state) == (State.HELD, State.SYNCED)
+    world.put("east", "mesh", mesh_config(trustDomain="east.example"))
+    assert codes(world.run()) == []
+
+
+def test_a_trust_domain_that_none_can_have_names_nobody_from_the_start(tmp_path: Path) -> None:
+    world = Folders(tmp_path)
+    world.put("east", "mesh", mesh_config(trustDomain="*"))
+    world.commit(*POLICIES)
+    assert "GM521" in codes(world.run())
+    assert not any("shop" in path for path in world.live("east"))
+    assert "'*'" not in str(world.live("west"))
 
 
 def test_a_changed_root_namespace_is_followed_in_a_safe_order(world: Folders) -> None:

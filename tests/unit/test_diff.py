@@ -34,9 +34,16 @@ def test_wanted_and_absent_is_created() -> None:
 
 
 def test_created_again_after_a_hand_deletion_is_drift() -> None:
-    result = plan([want("a", x=1)], ledger=["a"])
+    wanted = want("a", x=1)
+    result = plan([wanted], ledger=["a"], applied={"a": wanted.digest})
     assert actions(result) == {"a": Action.CREATE}
     assert result.changes[0].drift
+
+
+@pytest.mark.parametrize("applied", [want("a", x=2).digest, ""])
+def test_created_again_otherwise_than_before_is_none(applied: str) -> None:
+    [change] = plan([want("a", x=1)], ledger=["a"], applied={"a": applied}).changes
+    assert (change.action, change.drift, change.note) == (Action.CREATE, False, "it was deleted by hand")
 
 
 def test_equal_is_kept_and_nothing_is_written() -> None:

@@ -394,3 +394,30 @@ def test_a_translator_that_falls_over_holds_what_it_was_asked_about() -> None:
     [one] = resolution.diagnostics
     assert (one.code, one.detail) == ("GM313", "RuntimeError: no")
     assert [key.half for key in resolution.held["east"]] == ["routing"]
+
+
+# --- the balancer that passes through: the client chooses here, too
+
+
+@pytest.mark.parametrize(
+    ("fields", "lost"),
+    [
+        pytest.param({"split": "canary"}, "subsets", id="subsets"),
+        pytest.param({"outlierDetection": RESTING}, "outlierDetection", id="ejected pods"),
+        pytest.param({"timeout": "2s"}, "", id="fields of the route itself"),
+        pytest.param({}, "", id="nothing else"),
+    ],
+)
+def test_what_passing_through_leaves_without_effect_is_told(fields: dict[str, Any], lost: str) -> None:
+    parts = [{"weight": 1, "destination": {"name": "reviews", "subset": {"app": "reviews"}}}]
+    more = {"split": parts} if "split" in fields else fields
+    found = outcome(traffic("through", "reviews", loadBalancing={"algorithm": "Passthrough"}, **more))
+    assert found.codes() == ([("GM303", "spec.loadBalancing")] if lost else [])
+    assert all(lost in one.message for one in found.findings)
+
+
+@pytest.mark.parametrize("algorithm", ["Random", "LeastRequest"])
+def test_other_balancers_choose_among_the_pods_that_are_left(algorithm: str) -> None:
+    balancing = {"algorithm": algorithm}
+    found = outcome(traffic("chosen", "reviews", loadBalancing=balancing, outlierDetection=RESTING))
+    assert found.codes() == []

@@ -79,3 +79,29 @@ def test_another_wish_of_git_is_no_fight(world: Folders) -> None:
             {**ROUTE, "spec": {**ROUTE["spec"], "timeout": f"{turn + 1}s"}}, allow("api", "api", "web")
         )
         assert not said(spoil(world, VIRTUAL_SERVICE), "GM404")
+
+
+@pytest.mark.parametrize("how", ["deleted", "changed"])
+def test_another_wish_of_git_ends_a_fight_at_once(world: Folders, how: str) -> None:
+    def fought() -> Report:
+        if how == "changed":
+            return spoil(world, VIRTUAL_SERVICE)
+        (world.root / "east" / VIRTUAL_SERVICE).unlink(missing_ok=True)
+        return world.run()
+
+    for _ in range(FIGHT + 2):
+        report = fought()
+    assert said(report, "GM404")
+    world.commit({**ROUTE, "spec": {**ROUTE["spec"], "timeout": "7s"}}, allow("api", "api", "web"))
+    report = fought()
+    assert not said(report, "GM404")
+    assert "timeout: 7s" in world.live("east")[VIRTUAL_SERVICE]
+
+
+def test_deleting_an_object_again_and_again_is_a_fight_as_well(world: Folders) -> None:
+    for _ in range(FIGHT + 1):
+        (world.root / "east" / VIRTUAL_SERVICE).unlink(missing_ok=True)
+        report = world.run()
+    [told] = said(report, "GM404")
+    assert "VirtualService shop/web" in told.message
+    assert VIRTUAL_SERVICE not in world.live("east")

@@ -182,3 +182,17 @@ def test_whether_pods_that_are_still_to_come_get_a_proxy_is_not_known(shop: Fold
     shop.put("east", "job", thing("Deployment", "job", "shop", "apps/v1", spec={"template": template}))
     shop.commit(mark({"labels": {"app": "job"}}))
     assert not shop.settle().diagnostics
+
+
+def test_gateways_beside_a_control_plane_are_no_clients_by_their_namespace(shop: Folders) -> None:
+    """The control plane there gets no proxy, though nothing is seen of its pods."""
+    shop.commit(mark({"namespaces": ["istio-system"]}))
+    (told,) = said(shop.run(), "GM303")
+    assert "gateways have routes of their own" in told.message
+    assert told.field == "spec.sources[0]"
+
+
+def test_a_client_with_a_sidecar_beside_a_gateway_is_one(shop: Folders) -> None:
+    shop.put("east", "near", app("near", "istio-system"), thing("ServiceAccount", "near", "istio-system"))
+    shop.commit(mark({"namespaces": ["istio-system"]}))
+    assert not said(shop.run(), "GM303")

@@ -5,9 +5,11 @@ written.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Severity
@@ -25,6 +27,7 @@ from gitmesh.render.summary import summarise
 from gitmesh.status.states import policy_states
 from tests.closing_mesh import CLOSED, OPEN, ClosingMesh
 from tests.fake_mesh import FakeMesh, rule
+from tests.folders import AUTHORIZATION, Folders, allow, deny
 from tests.unit.plans import CLUSTER, INSTANCE, actions, is_live, plan, said, want
 from tests.unit.test_pipeline import PipelineWorld, codes, one, slow
 
@@ -208,3 +211,47 @@ def test_an_unwanted_object_that_leaves_keeps_its_cluster_pending() -> None:
     del world.east.objects[rule("ratings")]
     report = world.run()
     assert (codes(report), report.clusters["east"].state) == ([], State.SYNCED)
+
+
+def terminating(world: Folders, path: str, **spec: Any) -> Path:
+    """Somebody asks for the deletion of an object that another controller's finalizer keeps."""
+    file = world.root / "east" / path
+    body = yaml.safe_load(file.read_text(encoding="utf-8"))
+    body["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/backup"]}
+    body["spec"] |= spec
+    file.write_text(yaml.safe_dump(body), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("spec", [{}, {"rules": [{}]}])
+def test_a_wanted_object_that_goes_leaves_policy_and_cluster_pending(
+    tmp_path: Path, spec: dict[str, Any]
+) -> None:
+    world = Folders(tmp_path)
+    world.commit(allow("api", "api", "web"))
+    world.settle()
+    file = terminating(world, f"shop/{AUTHORIZATION}/api-allow.yaml", **spec)
+    report = world.run()
+    [told] = report.diagnostics
+    assert (told.code, told.is_error) == ("GM514", bool(spec))
+    assert {name: one.state for name, one in report.clusters.items()} == {
+        "east": State.PENDING,
+        "west": State.SYNCED,
+    }
+    assert policy_states(report)["AccessPolicy/shop/api"] is State.PENDING
+    file.unlink()
+    assert world.run().clusters["east"].state is State.SYNCED
+
+
+def test_a_deny_that_nobody_wants_and_that_stays_is_an_error_and_pending(tmp_path: Path) -> None:
+    world = Folders(tmp_path)
+    world.commit(deny("no-web", "api", "web"), allow("db", "db", "api"))
+    world.settle()
+    file = terminating(world, f"shop/{AUTHORIZATION}/api-deny.yaml")
+    world.commit(allow("db", "db", "api"))
+    for _ in range(2):
+        report = world.run()
+        assert [(one.code, one.severity) for one in report.diagnostics] == [("GM505", "error")]
+        assert report.clusters["east"].state is State.PENDING
+    file.unlink()
+    assert world.run().clusters["east"].state is State.SYNCED

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gitmesh.model import origins
 from gitmesh.model.origins import UNRELATED, lookalike, stranger
 from gitmesh.model.requests import OriginMatch
 from gitmesh.resolution.check import check
@@ -65,6 +66,18 @@ def found(*origins: dict[str, str], **cors: Any) -> list[tuple[str, str]]:
                 "n.ll",
                 "[^x]*|.*x.*",
                 "https://[^e].*",
+                r".*\.dev",
+                r"https://.*\.de",
+                r"https://.*\.io(:\d+)?",
+                r"https://x[a-z]*\.net",
+                r"https://shop-[a-z]+\.app",
+                r"https://.*\.(?:xyz|travel)",
+                r"https://[a-z]{3}\.[a-z]{2}",
+                r"https://[a-z]{20}\.[a-z]{3}",
+                r"https?://.*:9443",
+                r"http://.+:443",
+                r"moz-extension://[a-z0-9-]+",
+                r"http://\[.*\]",
             )
         ],
     ],
@@ -114,6 +127,9 @@ def test_origins_that_a_stranger_can_imitate_are_a_warning(origin: dict[str, str
         {"regex": r"https://(shop|pay)\.example\.(com|org)"},
         {"regex": r"http://localhost(:\d+)?"},
         {"regex": r"https://pr-\d+\.preview\.example\.com"},
+        {"regex": r"https://.*\.internal"},
+        {"regex": r"https://[a-z0-9-]+\.corp\.example\.de:8443"},
+        {"regex": r"https://shop\.example\.de:(3000|9443)"},
         {"regex": "never"},
     ],
 )
@@ -138,6 +154,16 @@ def test_fields_that_are_off_are_nothing_to_report() -> None:
 
 def test_the_unrelated_sites_are_many_shapes_and_few_enough_to_ask_each() -> None:
     assert 100 < len(set(UNRELATED)) == len(UNRELATED) < 200
+
+
+def test_what_an_expression_spells_makes_few_questions() -> None:
+    asked: list[str] = []
+    many = OriginMatch(regex="|".join(f"https://a[.]{word}:{n}" for n, word in enumerate(["de", "com"] * 5)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(origins, "_admits", lambda _: asked.append)
+        stranger.__wrapped__(many)
+    assert len(asked) < 600
+
     hosts = [site.partition("://")[2] for site in UNRELATED]
     assert {host[:1] for host in hosts} >= set("abcdefghijklmnopqrstuvwxyz0123456789")
     assert len({host.partition(":")[0].rpartition(".")[2] for host in hosts}) > 9

@@ -527,6 +527,22 @@ def test_a_cookie_cannot_say_more_than_its_name_and_path(cookie: str) -> None:
     assert "cookie" in one.field
 
 
+@pytest.mark.parametrize("number", ["1", "1.0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  destinations: [{{all: {}}}]\n  timeout: 1s\n",
+        "  destinations: [{{name: a}}]\n  timeout: {{disabled: {}}}\n",
+        "  destinations: [{{name: a}}]\n  timeout: 1s\n  matches: [{{headers: [{{name: x, present: {}}}]}}]"
+        "\n",
+        "  destinations: [{{name: a}}]\n  loadBalancing: {{consistentHash: {{sourceIp: {}}}}}\n",
+    ],
+)
+def test_a_number_is_not_true(text: str, number: str) -> None:
+    finding = only(HEAD.format(kind="TrafficPolicy") + text.format(number))
+    assert (finding.code, finding.message.partition(" ")[2]) == ("GM203", f"must be true, not {number}")
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [

@@ -212,3 +212,17 @@ def test_a_port_of_no_service_that_an_allow_for_others_closes_is_told(
     meter(shop, {"httpGet": {"path": "/", "port": 9999}})
     found = refused(shop, allow("meter", "meter", "web"))
     assert [one.policy for one in found] == (["AccessPolicy/shop/meter"] if told else [])
+
+
+@pytest.mark.parametrize("hook", ["postStart", "preStop"])
+def test_hooks_that_the_kubelet_calls_are_refused_as_probes_are(shop: Folders, hook: str) -> None:
+    meter(shop, {hook: HTTP}, field="lifecycle")
+    assert fields(refused(shop, virtual_mesh(**STRICT))) == {("VirtualMesh", "spec.mtls.mode")}
+
+
+@pytest.mark.parametrize(
+    ("said", "left"), [("0", True), ("F", True), ("False", True), ("1", False), ("T", False), ("no", False)]
+)
+def test_the_annotation_says_what_istiod_reads_in_it(shop: Folders, said: str, left: bool) -> None:
+    meter(shop, annotations={"sidecar.istio.io/rewriteAppHTTPProbers": said})
+    assert bool(refused(shop, virtual_mesh(**STRICT))) is left

@@ -143,7 +143,13 @@ def test_a_filter_counts_what_it_hides_and_never_hides_errors() -> None:
     assert [one.key.name for one in plan.changes] == ["reviews"]
     assert part.hidden == "hidden by --policy: 1 object, 1 finding"
     assert narrowed(whole, []).report is whole
-    assert unmatched(whole, ["reviews", "nope", "no*"]) == ("nope", "no*")
+    assert unmatched(whole, ["reviews", "nope", "no*"]) == {"nope": "", "no*": ""}
+    near = unmatched(whole, ["review", "shop/wib", "access-policy/shop/web"])
+    assert near == {
+        "review": "did you mean reviews?",
+        "shop/wib": "did you mean shop/web?",
+        "access-policy/shop/web": "did you mean AccessPolicy/shop/web?",
+    }
 
 
 def test_checks_say_the_word_the_hint_and_the_totals() -> None:

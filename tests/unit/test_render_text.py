@@ -399,3 +399,15 @@ def test_the_revision_is_named_in_every_answer_of_diff_and_sync(source: SourceRe
     assert "revision" not in report_text(Report(instance="shop", until=Stage.PARSE, sources={"a": source})), (
         "only files were checked"
     )
+
+
+def test_where_no_source_could_be_read_nothing_was_checked() -> None:
+    gone = SourceResult(name="a", unavailable=True)
+    told = Report(instance="shop", until=Stage.PARSE, sources={"a": gone})
+    assert report_text(told).splitlines()[-1] == (
+        "checked nothing, as source a could not be read: 0 errors, 0 warnings"
+    )
+    known = replace(gone, accepted="a" * 40)
+    both = replace(told, sources={"a": gone, "b": replace(gone, name="b"), "c": known})
+    assert "checked nothing, as sources a, b could not be read" in report_text(both)
+    assert "checked 0 policies" in report_text(replace(told, sources={"c": known}))

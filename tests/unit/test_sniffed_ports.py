@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from gitmesh.model.facts import ClusterFacts
@@ -169,3 +170,38 @@ def test_a_policy_that_names_the_destination_among_others_names_it() -> None:
 def test_what_becomes_of_the_rest_is_said_by_a_deny_of_requests_alone(action: str, rule: Any) -> None:
     with pytest.raises(ValidationError, match="nonHTTP goes with"):
         access("p", action=action, rules=[{**rule, "nonHTTP": "Ignore"}])
+
+
+# --- another Service over the same pods says otherwise what their port carries
+
+
+HTTP = ServicePort(number=80, name="http", target=5672, protocol="http")
+
+
+def beside(port: ServicePort) -> ClusterFacts:
+    other = service("other", ports=(port,), selector={"app": "post"})
+    return facts("east", service("post", ports=(HTTP,)), other, workload("post"))
+
+
+@pytest.mark.parametrize("action", ["Allow", "Deny"])
+@pytest.mark.parametrize(
+    ("port", "told"),
+    [
+        pytest.param(AMQP, True, id="a protocol that is sniffed"),
+        pytest.param(replace(RAW, target=5672), True, id="TCP"),
+        pytest.param(replace(HTTP, number=81), False, id="HTTP, too"),
+        pytest.param(RAW, False, id="of another port of the pods"),
+        pytest.param(replace(UDP, target=5672), False, id="UDP, which proxies never see"),
+    ],
+)
+def test_what_may_count_as_no_http_by_another_service_is_told(
+    port: ServicePort, told: bool, action: str
+) -> None:
+    policy = access("writes", "post", action=action, rules=[NO_WRITES])
+    found = [one for one in outcome(beside(port), policy).findings if one.code == "GM304"]
+    assert [("shop/other" in one.message, one.field) for one in found] == [(True, "spec.rules[0]")] * told
+
+
+def test_rules_that_ask_for_nothing_that_is_http_are_told_nothing() -> None:
+    found = outcome(beside(AMQP), access("writes", "post", action="Deny"))
+    assert "GM304" not in [code for code, _ in found.codes()]

@@ -68,6 +68,11 @@ _TABLE: tuple[tuple[str, Reason, str], ...] = (
         "the server's host key is not the one in knownHostsFile",
     ),
     (
+        r"unexpected TLS packet|wrong version number|packet length too long|record layer failure",
+        Reason.UNREACHABLE,
+        "the host does not speak TLS at this port; is it one for http?",
+    ),
+    (
         (
             r"SSL (?:certificate|connect|peer|routines|_ERROR)|server certificate|gnutls_|TLS"
             r" (?:connect|handshake)|certificate verif|CAfile"
@@ -93,7 +98,7 @@ _TABLE: tuple[tuple[str, Reason, str], ...] = (
     (r"Disk quota exceeded", Reason.DISK, "Disk quota exceeded"),
     (r"Input/output error", Reason.DISK, "Input/output error"),
     (
-        r"not found|error: 404|does not appear to be a git repository|does not exist",
+        r"not found|error: 404|does not appear to be a git repository|does not exist|invalid gitfile format",
         Reason.NOT_FOUND,
         "the repository was not found",
     ),
@@ -166,7 +171,8 @@ def failure(output: str, secrets: Iterable[str], *, host: str = "", store: Path 
     reason, text = _classed(own) or _classed(output, but=_LOCAL) or (Reason.OTHER, "git failed")
     if reason is Reason.DISK and store is not None:
         return unwritable(store, text, redact(output, secrets))
-    status = _STATUS.search(own)
+    # A server that fails answers 502 now and 503 then: one lasting fault must not have a text for each.
+    status = _STATUS.search(own) if reason is not Reason.UNREACHABLE else None
     known = [host] if host and reason not in _LOCAL else []
     known += [f"HTTP {status[1]}"] if status else []
     return GitError(f"{text} ({', '.join(known)})" if known else text, reason, detail=redact(output, secrets))

@@ -203,13 +203,14 @@ class GitSource:
     def _without_branch(self) -> NoReturn:
         """Say why the branch has no tip."""
         # An error in any case: a branch that is not there must never read as one without policies.
-        name, tag = self.branch, f"refs/tags/{self.branch}"
+        name = self.branch
+        tag = f"refs/tags/{name.removeprefix('refs/').removeprefix('tags/')}"
         refs = self.repository.refs("refs/heads/*", tag)
         others = sorted(ref.removeprefix("refs/heads/") for ref in refs if ref.startswith("refs/heads/"))
         if tag in refs:
             raise GitError(f"{name} is a tag, not a branch", Reason.NOT_FOUND, hint=_BRANCH_HINT)
-        if is_object_id(name) or (
-            is_abbreviation(name) and any(commit.startswith(name) for commit in refs.values())
+        if is_object_id(name.lower()) or (
+            is_abbreviation(name.lower()) and any(commit.startswith(name.lower()) for commit in refs.values())
         ):
             raise GitError(f"{name} is the id of a commit, not a branch", Reason.NOT_FOUND, hint=_BRANCH_HINT)
         if not others:

@@ -16,7 +16,7 @@ from gitmesh.render.escape import printable
 from gitmesh.render.values import ago
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from gitmesh.model.ledger import Hold
     from gitmesh.ports import Cluster
@@ -71,9 +71,19 @@ def command(
             " them"
         )
     if hold is not None:
-        # The status branch says what stood at the last cycle, so `gitmesh status` shows the hold until then.
-        console.note("next: it ends at the agent's next cycle, or with: gitmesh sync")
+        # Of what a source says every cluster must agree, and those that were not asked may still hold it.
+        others = frozenset(fleet.clusters) - answers.keys()
+        left = fleet.each(_lister(setup.config.instance), others) if others else {}
+        _next(hold, [name for name, one in left.items() if not isinstance(one, ClusterError) and hold in one])
     return 3 if failed else 0
+
+
+def _next(hold: str, waiting: Sequence[str]) -> None:
+    if waiting:
+        console.note(printable(f"next: it is held in {', '.join(waiting)}, too: gitmesh approve {hold}"))
+        return
+    # The status branch says what stood at the last cycle, so `gitmesh status` shows the hold until then.
+    console.note("next: it ends at the agent's next cycle, or with: gitmesh sync")
 
 
 def _lister(instance: str) -> Callable[[Cluster], Mapping[str, Hold]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -81,12 +82,14 @@ def command(
     # The status tells of all clusters, and with --cluster only some of them are planned.
     report = shown_clusters(execute(replace(job, publishers=()) if dry_run or only else job, stage), only)
     code = answer(report, View(form=form, color=color, fail_on=fail_on))
-    _next(report)
+    _next(report, approve)
     return code
 
 
-def _next(report: Report) -> None:
-    """What to do about deletions and later steps that wait."""
+def _next(report: Report, approved: Sequence[str]) -> None:
+    """What to do about deletions and later steps that wait. `approved` commits are approved in this run
+    alone.
+    """
     waiting = sum(len(result.plan.prune_held) for result in report.clusters.values() if result.plan)
     commits = [source.accepted for source in report.sources.values() if source.accepted]
     if waiting:
@@ -100,4 +103,6 @@ def _next(report: Report) -> None:
             f" {meant or 'where its deletions are meant, `gitmesh approve` lists what to approve'}"
         )
     if report.until is Stage.APPLY and any(one.code == "GM406" for one in report.diagnostics):
-        console.note("next: some changes take another step in a safe order: gitmesh sync")
+        step = "next: some changes take another step in a safe order:"
+        meant = " --approve-prune ".join(approved)
+        console.note(f"{step} gitmesh sync --approve-prune {meant}" if meant else f"{step} gitmesh sync")

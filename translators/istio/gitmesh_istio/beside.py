@@ -19,16 +19,19 @@ from gitmesh.model.workloads import Workload
 from gitmesh.ports import Aside
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY
 from gitmesh_istio.meshwide import GATEWAY_SUFFIX, root_of
+from gitmesh_istio.readers import readers
 from gitmesh_istio.reading import is_enforced_allow, rules_of, selector_of, spec_of, targets_of
 
 Rule = Mapping[str, Any]
 
 
 class _Closing(Struct, frozen=True):
-    """An ALLOW object of somebody else, and the labels of the pods that it selects."""
+    """An ALLOW object of somebody else, the labels of the pods that it selects, and the meshes that read it
+    (none named = all)."""
 
     key: ObjectKey
     selector: Mapping[str, str]
+    meshes: tuple[str, ...]
 
 
 def beside(
@@ -37,7 +40,7 @@ def beside(
     """Ours without what they admit beyond grants, where an ALLOW object of somebody else selects the same
     pods.
     """
-    closing = _closing(others)
+    closing = _closing(others, meshes)
     roots = frozenset(root_of(mesh) for mesh in meshes)
     if not closing:
         return {}
@@ -59,12 +62,14 @@ def _is_allow(key: ObjectKey) -> bool:
     )
 
 
-def _closing(others: Iterable[Live]) -> Mapping[str, list[_Closing]]:
+def _closing(others: Iterable[Live], meshes: Sequence[Mesh]) -> Mapping[str, list[_Closing]]:
     """Namespace -> the ALLOW objects in it that are enforced."""
     found: dict[str, list[_Closing]] = defaultdict(list)
     for live in others:
         if live.key.kind == AUTHORIZATION_POLICY.kind and is_enforced_allow(live):
-            found[live.key.namespace].append(_Closing(live.key, selector_of(spec_of(decode(live.body)))))
+            selector = selector_of(spec_of(decode(live.body)))
+            closing = _Closing(live.key, selector, readers(live.labels, meshes))
+            found[live.key.namespace].append(closing)
     return found
 
 
@@ -79,7 +84,7 @@ def _aside(key: ObjectKey, body: Body, near: Sequence[_Closing], facts: ClusterF
     selector = selector_of(spec)
     pods = [w for w in facts.workloads_by_namespace.get(key.namespace, ()) if w.may_carry(selector)]
     by = next(
-        (one.key for one in sorted(near, key=lambda one: one.key) if _meet(one.selector, selector, pods)),
+        (one.key for one in sorted(near, key=lambda one: one.key) if _meet(one, selector, pods)),
         None,
     )
     if by is None:
@@ -98,11 +103,12 @@ def _aside(key: ObjectKey, body: Body, near: Sequence[_Closing], facts: ClusterF
     return Aside(by=by, spec=narrowed, text="ports that no policy of ours guards stay as it leaves them")
 
 
-def _meet(theirs: Mapping[str, str], ours: Mapping[str, str], pods: Sequence[Workload]) -> bool:
+def _meet(theirs: _Closing, ours: Mapping[str, str], pods: Sequence[Workload]) -> bool:
     """Whether some pod may be selected by both. Where there is no pod yet, one may come that is."""
     if pods:
-        return any(pod.may_carry(theirs) for pod in pods)
-    return all(ours.get(key, value) == value for key, value in theirs.items())
+        read = (pod for pod in pods if not theirs.meshes or pod.mesh in theirs.meshes)
+        return any(pod.may_carry(theirs.selector) for pod in read)
+    return all(ours.get(key, value) == value for key, value in theirs.selector.items())
 
 
 def is_rest(rule: Rule) -> bool:

@@ -26,6 +26,7 @@ from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
 from gitmesh.model.routes import Decided
 from gitmesh.model.units import RoutingUnit
+from gitmesh_istio.effects import note_passed_through
 from gitmesh_istio.kinds import DESTINATION_RULE
 from gitmesh_istio.names import host, sorted_unique, subset_name
 from gitmesh_istio.scope import Notes, Part, Spelling, below, fragment, part_origins
@@ -95,6 +96,7 @@ def destination_rule(unit: RoutingUnit, version: str, notes: Notes) -> Fragment 
     service = unit.service
     spec: dict[str, object] = {"host": host(service.namespace, service.name, notes.scope.domain)}
     origins: dict[str, Origin] = {}
+    note_passed_through(unit, notes)
     traffic = mutual(_traffic_policy(unit, notes), unit, notes)
     if traffic.value:
         spec["trafficPolicy"] = traffic.value

@@ -116,6 +116,8 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
     ambient = ztunnel or environment.get("PILOT_ENABLE_AMBIENT") == "true"
     if ambient:
         settings |= waypoint_settings(objects.gateways, objects.namespaces)
+        # Waypoints are Gateways: without a list of them every Service would seem to have none.
+        unread = unread or ("Gateways may not be listed" if "Gateway" in objects.unread else "")
     return Mesh(
         translator=TRANSLATOR,
         name=name,

@@ -7,6 +7,7 @@
   of the Service that it names (upgrade notes of 1.21; buildOutboundClusters). Where a route leads to it,
   istiod puts that Service in its place once, and only where it declares the port that the client asked for
   (pilot/pkg/networking/core/route, GetDestinationCluster; istio/istio#54310).
+- With the balancer that passes through any Service is such a cluster of type ORIGINAL_DST.
 - Routes are read on HTTP ports alone, and on a Service without a TCP port proxies see nothing.
 """
 
@@ -16,13 +17,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from gitmesh.model.connections import LoadBalancing
+from gitmesh.model.connections import LoadBalancing, OutlierDetection
 from gitmesh.model.facts import ClusterFacts, Mesh
-from gitmesh.model.routes import Laid, Target
+from gitmesh.model.routes import Decided, Laid, Target
 from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS
-from gitmesh_istio.kinds import TRUE
+from gitmesh.model.units import RoutingUnit
+from gitmesh_istio.kinds import FALSE, TRUE
 from gitmesh_istio.names import cluster_domain, version_of
+from gitmesh_istio.scope import Notes
 
 BALANCED = "headlessIsBalanced"
 """Mesh.settings: "true" where istiod sends the endpoints of headless Services, too; else absent."""
@@ -30,7 +33,7 @@ OWN_CLUSTER = "externalNameHasCluster"
 """Mesh.settings: "true" where istiod was told that an ExternalName Service is no alias; else absent."""
 _TOLD: Mapping[str, tuple[str, frozenset[str]]] = {
     BALANCED: ("PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES", TRUE),
-    OWN_CLUSTER: ("ENABLE_EXTERNAL_NAME_ALIAS", frozenset({"0", "f", "F", "FALSE", "false", "False"})),
+    OWN_CLUSTER: ("ENABLE_EXTERNAL_NAME_ALIAS", FALSE),
 }
 """The variable of istiod's environment, and the values that mean it (Go's strconv.ParseBool)."""
 # From the second one on istiod does not read the variable any more.
@@ -181,3 +184,25 @@ def _instead(service: Service, meshes: Sequence[Mesh], facts: ClusterFacts) -> s
     if found is None or found.type == "ExternalName":
         return "it names no Service of this cluster"
     return f"select Service {found.namespace}/{found.name}, which it names"
+
+
+def note_passed_through(unit: RoutingUnit, notes: Notes) -> None:
+    """Note what has no effect on a cluster of type ORIGINAL_DST, which this algorithm makes of a Service's
+    (cluster_traffic_policy.go, applyLoadBalancer)."""
+    for settings in unit.settings.values():
+        balancing = settings.get("load_balancing")
+        value = balancing.value if balancing else None
+        if balancing is None or not isinstance(value, LoadBalancing) or value.algorithm != "Passthrough":
+            continue
+        lost = [*(["subsets"] if unit.subsets else []), *(["outlierDetection"] if _ejects(settings) else [])]
+        if lost:
+            text = (
+                "with Passthrough a sidecar sends each request to the address that the client has chosen, so"
+                f" {' and '.join(lost)} can have no effect"
+            )
+            notes.add("GM303", text, balancing.origin)
+
+
+def _ejects(settings: Mapping[str, Decided]) -> bool:
+    outlier = settings.get("outlier_detection")
+    return outlier is not None and isinstance(outlier.value, OutlierDetection)

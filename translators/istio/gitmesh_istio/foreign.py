@@ -13,6 +13,7 @@ from gitmesh.model.plan import Live
 from gitmesh.ports import Claim
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, PEER_AUTHENTICATION
 from gitmesh_istio.meshwide import DEFAULT_DENY, GATEWAY_SUFFIX, root_of
+from gitmesh_istio.readers import readers, share_a_reader
 from gitmesh_istio.reading import (
     is_enforced_allow,
     is_enforced_at_waypoint,
@@ -30,7 +31,12 @@ def foreign(
 ) -> tuple[Claim, ...]:
     """What foreign live objects do to our desired ones: say the same, admit more, take identities away."""
     index = _Ours(ours, meshes)
-    found = [claim for live in lives for claim in index.claims(live)]
+    found = [
+        claim
+        for live in lives
+        for claim in index.claims(live)
+        if share_a_reader(readers(live.labels, meshes), index.read[claim.on])
+    ]
     return tuple(sorted(found))
 
 
@@ -39,6 +45,7 @@ class _Ours:
 
     def __init__(self, ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> None:
         self.roots = frozenset(root_of(mesh) for mesh in meshes)
+        self.read: dict[ObjectKey, tuple[str, ...]] = {}
         self.guards: dict[str, list[tuple[ObjectKey, Mapping[str, str]]]] = defaultdict(list)
         self.gateways: list[tuple[str, Mapping[str, str]]] = []
         self.peers: dict[ObjectKey, str] = {}
@@ -46,7 +53,9 @@ class _Ours:
         self.naming: dict[str, list[tuple[ObjectKey, Mapping[str, str]]]] = defaultdict(list)
         self.waypoints: dict[tuple[str, str], list[ObjectKey]] = defaultdict(list)
         for key, manifest in sorted(ours.items()):
-            self._add(key, spec_of(decode(manifest.body)))
+            body = decode(manifest.body)
+            self.read[key] = readers(mapping(mapping(body.get("metadata")).get("labels")), meshes)
+            self._add(key, spec_of(body))
 
     def _add(self, key: ObjectKey, spec: Mapping[str, Any]) -> None:
         if key.kind == PEER_AUTHENTICATION.kind:

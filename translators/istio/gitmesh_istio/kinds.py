@@ -50,6 +50,8 @@ DRY_RUN = "istio.io/dry-run"
 """Of an AuthorizationPolicy: where it is true, it is tried out and not enforced."""
 TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 """What istiod takes for true, in annotations and in its environment (Go's strconv.ParseBool)."""
+FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+"""What it takes for false; all else says nothing."""
 OPT_OUT_KEYS = frozenset({REVISION, DRY_RUN, "internal.istio.io/route-semantics"})
 """Only control planes of that revision read the object; it is tried out and not enforced; its routes are a
 gateway's.
@@ -58,9 +60,11 @@ gateway's.
 
 def writes(facts: ClusterFacts) -> Sequence[ApiKind]:
     """The kinds for such a cluster."""
-    # Routes of the Gateway API are for waypoints, which only ambient pods come by.
-    if not facts.is_ambient:
+    served = facts.kind_index.get((GRPC_ROUTE.group, GRPC_ROUTE.kind))
+    # Routes of the Gateway API are for waypoints, which only ambient pods come by. Sidecars follow those of
+    # others, too: these are read where no right is asked for, as in a folder, of whose kinds no schema is
+    # known.
+    if not facts.is_ambient and (served is None or served.fields):
         return RESOURCES
     # GRPCRoutes are only read and never written, so that a cluster need not serve them.
-    served = not facts.kinds or (GRPC_ROUTE.group, GRPC_ROUTE.kind) in facts.kind_index
-    return WRITTEN if served else (*RESOURCES, HTTP_ROUTE)
+    return WRITTEN if served or not facts.kinds else (*RESOURCES, HTTP_ROUTE)

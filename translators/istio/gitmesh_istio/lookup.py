@@ -87,7 +87,7 @@ class Lookup:
         return None
 
     def exactly(self, host: str, namespace: str) -> tuple[ObjectKey, ...]:
-        """The rules of a namespace for this very host."""
+        """The rules of a namespace for this very host that somebody follows."""
         place = self._by_host.get(host, {}).get(namespace)
         return place.rules if place else ()
 
@@ -108,7 +108,7 @@ def _place(rules: Sequence[Stranger], facts: ClusterFacts, *, is_root: bool) -> 
         if (rule.shown == (rule.namespace,) if is_root else rule.is_shown(rule.namespace))
     ]
     return _Place(
-        rules=tuple(rule.key for rule in rules),
+        rules=tuple(rule.key for rule in followed),
         own=_taken(own),
         # What is for its own namespace alone nobody else sees.
         exported=_taken([rule for rule in rules if rule.shown != (rule.namespace,)]),
@@ -116,13 +116,14 @@ def _place(rules: Sequence[Stranger], facts: ClusterFacts, *, is_root: bool) -> 
 
 
 def _followed(rules: Sequence[Stranger], facts: ClusterFacts) -> list[Stranger]:
-    """Without those for workloads of which the namespace has none in the mesh."""
+    """Without those for workloads of which the namespace has none in the mesh, or for another mesh than its
+    workloads are in."""
     workloads = [one for one in facts.workloads_by_namespace.get(rules[0].namespace, ()) if one.mesh]
-    selecting = [rule for rule in rules if rule.clients]
+    selecting = [rule for rule in rules if rule.clients or rule.meshes]
     idle = {
         rule.key
         for rule in selecting[:_MOST_SELECTORS]
-        if not any(one.may_carry(rule.clients) for one in workloads)
+        if not any(rule.is_read_by(one.mesh) and one.may_carry(rule.clients) for one in workloads)
     }
     return [rule for rule in rules if rule.key not in idle]
 

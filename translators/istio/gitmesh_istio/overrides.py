@@ -81,7 +81,7 @@ class _Surroundings:
         names = {mesh.name for mesh in meshes}
         members = [one for one in facts.workloads if one.mesh in names and one.dataplane == "sidecar"]
         self._meshes, self._facts = meshes, facts
-        self._callers = frozenset(one.namespace for one in members if not one.router)
+        self._callers = frozenset((one.mesh, one.namespace) for one in members if not one.router)
         self._domain = cluster_domain(meshes)
         self._roots = tuple(sorted({root_of(mesh) for mesh in meshes}))
         self._services: dict[str, list[Stranger]] = defaultdict(list)
@@ -113,6 +113,10 @@ class _Surroundings:
     def _name(self, place: _Place) -> str:
         return host(*place, self._domain)
 
+    def _reading(self, one: Stranger) -> frozenset[str]:
+        """The namespaces with clients whose mesh reads an object."""
+        return frozenset(namespace for mesh, namespace in self._callers if one.is_read_by(mesh))
+
     def _way(self, unit: DestinationUnit) -> str | None:
         """The namespace of the waypoint that requests for the destination go through."""
         bound = binding(unit.service, self._meshes) if is_ambient(unit) else None
@@ -142,10 +146,10 @@ class _Surroundings:
             shown = _shown(one, place)
             # Clients of its own namespace take it before ours whatever ours says; whether ours may be
             # written at all hangs on whom else it is shown to.
-            elsewhere = shown - {one.namespace}
-            if EVERYBODY in elsewhere or way in shown or not self._callers.isdisjoint(elsewhere):
+            elsewhere, callers = shown - {one.namespace}, self._reading(one)
+            if EVERYBODY in elsewhere or way in shown or not callers.isdisjoint(elsewhere):
                 contender = contender or Contender(of="routes", by=one.key, host=name)
-            elif one.namespace in shown and one.namespace in self._callers:
+            elif one.namespace in shown and one.namespace in callers:
                 taken = Override(of="routes", service=place, namespace=one.namespace, by=one.key)
                 private.setdefault(one.namespace, taken)
         yield from private.values()

@@ -14,6 +14,7 @@ from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import mapping, text
 from gitmesh.model.workloads import Probe
 from gitmesh.ports import PodFact
+from gitmesh_istio.kinds import FALSE, TRUE
 from gitmesh_istio.names import version_of
 from gitmesh_istio.reading import settings_of
 
@@ -51,10 +52,10 @@ def _rewritten(probe: Probe, pod: PodFact, mesh: Mesh) -> bool:
     """Whether the pod shows a probe that the injector changes. What it has changed leads to the agent's
     port; so where it was at work, a probe that leads elsewhere was left as it is.
     """
-    asked = text(pod.annotations.get(_ANNOTATION)).lower()
-    if asked == "false" or _INJECTED in pod.annotations:
+    asked = text(pod.annotations.get(_ANNOTATION))
+    if asked in FALSE or _INJECTED in pod.annotations:
         return False
     if probe.grpc and (version_of(mesh.version) or _GRPC_SINCE) < _GRPC_SINCE:
         return False
     # No sidecar was injected yet: what the injector will do is all that is known.
-    return asked == "true" or _LEFT not in mesh.settings
+    return asked in TRUE or _LEFT not in mesh.settings

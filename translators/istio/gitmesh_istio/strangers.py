@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE, parents_of
+from msgspec.structs import replace
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body, ObjectKey, listed, mapping, text
@@ -16,6 +17,7 @@ from gitmesh.model.strangers import (
     ForeignOperation,
     ForeignRule,
     ForeignSource,
+    GuardAhead,
     NamedSubset,
     Stranger,
 )
@@ -24,7 +26,8 @@ from gitmesh_istio.exports import shown_to
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.meshwide import root_of
 from gitmesh_istio.names import DEFAULT_DOMAIN, cluster_domain, full_host, host
-from gitmesh_istio.reading import is_on_trial, mode_of, selector_of, spec_of
+from gitmesh_istio.readers import readers
+from gitmesh_istio.reading import is_on_trial, mode_of, selector_of, spec_of, targets_of
 
 _ACTIONS = {"ALLOW": "Allow", "DENY": "Deny", "CUSTOM": "Ask"}
 _MODES = {"STRICT": "Strict", "PERMISSIVE": "Permissive", "DISABLE": "Disabled"}
@@ -36,6 +39,13 @@ _PARTS = 4
 
 def reduced(key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | None:
     """An object as facts keep it; None where it does nothing to anybody's clients or pods in the mesh."""
+    read = readers(mapping(mapping(body.get("metadata")).get("labels")), meshes)
+    found = _read(key, body, [mesh for mesh in meshes if not read or mesh.name in read])
+    return replace(found, meshes=read) if found and read else found
+
+
+def _read(key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | None:
+    """What the meshes read in it that do."""
     spec = spec_of(body)
     match key.kind:
         case VIRTUAL_SERVICE.kind:
@@ -45,7 +55,9 @@ def reduced(key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | No
         case HTTP_ROUTE.kind | GRPC_ROUTE.kind:
             return _gateway_route(key, spec, meshes)
         case AUTHORIZATION_POLICY.kind:
-            return _guarding(key, _authorization(body, spec, meshes), meshes)
+            guard = _authorization(body, spec, meshes)
+            targets = targets_of(spec)
+            return _guarding_ahead(key, guard, targets) if targets else _guarding(key, guard, meshes)
         case PEER_AUTHENTICATION.kind:
             return _guarding(key, _authentication(spec), meshes)
         case _:
@@ -134,6 +146,21 @@ def _guarding(key: ObjectKey, guard: ForeignGuard | None, meshes: Sequence[Mesh]
     return Stranger(**key._asdict(), guards=(placed,))
 
 
+def _guarding_ahead(
+    key: ObjectKey, guard: ForeignGuard | None, targets: Sequence[Mapping[str, object]]
+) -> Stranger | None:
+    """What it says at waypoints, by the Services that it names. Which ones a Gateway or a GatewayClass serves
+    hangs on labels, so that these may mean any."""
+    if guard is None:
+        return None
+    named = {(key.namespace, text(one.get("name"))) for one in targets if one.get("kind") == "Service"}
+    broad = any(one.get("kind") in ("Gateway", "GatewayClass") for one in targets)
+    if not named and not broad:
+        return None
+    services = () if broad else tuple(sorted(named))
+    return Stranger(**key._asdict(), ahead=(GuardAhead(guard=guard, services=services),))
+
+
 def _authentication(spec: Mapping[str, object]) -> ForeignGuard | None:
     ports = {str(port): mode_of(part) for port, part in mapping(spec.get("portLevelMtls")).items()}
     known = {port: _MODES[mode] for port, mode in sorted(ports.items()) if mode in _MODES}
@@ -146,12 +173,10 @@ def _authentication(spec: Mapping[str, object]) -> ForeignGuard | None:
 
 
 def _authorization(body: Body, spec: Mapping[str, object], meshes: Sequence[Mesh]) -> ForeignGuard | None:
-    """None for one that is on trial, only logs, or is for a waypoint."""
+    """None for one that is on trial, or only logs."""
     annotations = mapping(mapping(body.get("metadata")).get("annotations"))
     action = _ACTIONS.get(text(spec.get("action")) or "ALLOW")
     if action is None or is_on_trial(annotations):
-        return None
-    if spec.get("targetRefs") or spec.get("targetRef"):
         return None
     names = _Names(meshes)
     rules = tuple(_rule(rule, names) for rule in listed(spec.get("rules")))

@@ -173,9 +173,9 @@ def waypoint_of(unit: DestinationUnit, notes: Notes) -> Binding | None:
 def lacking(unit: DestinationUnit, notes: Notes) -> str:
     """Why no request for the destination goes through a waypoint, for a finding."""
     bound = binding(unit.service, notes.scope.meshes)
-    return (
-        f"{shown(unit.service)} is bound to no waypoint" if bound is None else f"its {bound} {bound.trouble}"
-    )
+    if bound is None:
+        return f"{shown(unit.service)} is bound to no waypoint"
+    return f"the {bound} of {shown(unit.service)} {bound.trouble}"
 
 
 def shown(service: Service) -> str:
