@@ -93,7 +93,7 @@ def _guards(
         policy.id in behind and _may_mean(policy, live.key.namespace, facts) for policy in revisions.policies
     ):
         return False
-    labels = translator.guarded(live)
+    labels = translator.guarded(decode(live.body))
     if not labels:
         return False
     pods = [
