@@ -61,7 +61,7 @@ def guarded(
         f"{share} objects in cluster {cluster} would be {done}; the guard allows {limit} and never all of"
         " them"
     )
-    kept = [change for change in deletions if change not in doomed]
+    kept = [change for change in deletions if not change.withdraws or is_copy(change.key)]
     return kept, doomed, (finding("GM402", text, cluster=cluster, hold=hold),)
 
 
