@@ -598,6 +598,30 @@ def test_a_review_tells_whom_a_waypoint_that_is_shut_out_costs_his_access(world:
     assert (("shop", "twin"), ("shop/web",)) in lost
 
 
+def test_what_stands_at_waypoints_leaves_no_pods(world: Folders) -> None:
+    """Services swap their pods: at these others follow, and waypoints go on to decide by Service."""
+    bind(world)
+    world.commit(*(_callers(name) for name in ("api", "db")))
+    world.settle()
+    before = {path: text for path, text in world.live("east").items() if ".waypoint-" in path}
+    swapped = (service("api", selector={"app": "db"}), service("db", selector={"app": "api"}))
+    world.put("east", "services", service("web"), *swapped)
+    world.run()
+    copies = [path for path in written(world) if "left-" in path]
+    assert sorted(path.rpartition(".")[2] for path in copies) == [
+        "api-allow",
+        "db-allow",
+    ]
+    world.settle()
+    assert before == {path: text for path, text in world.live("east").items() if ".waypoint-" in path}
+    assert not [path for path in written(world) if "left-" in path]
+
+
+def _callers(name: str) -> Body:
+    sources = [{"serviceAccounts": [{"name": "web"}]}]
+    return document("AccessPolicy", f"callers-{name}", sources=sources, destinations=[{"name": name}])
+
+
 # --- what others say at waypoints
 
 

@@ -124,10 +124,6 @@ def is_rest(rule: Rule) -> bool:
     return False
 
 
-def guarded(live: Live) -> Mapping[str, str] | None:
+def guarded(body: Body) -> Mapping[str, str] | None:
     """The labels of the pods that an AuthorizationPolicy selects."""
-    return (
-        (selector_of(spec_of(decode(live.body))) or None)
-        if live.key.kind == AUTHORIZATION_POLICY.kind
-        else None
-    )
+    return (selector_of(spec_of(body)) or None) if body.get("kind") == AUTHORIZATION_POLICY.kind else None
