@@ -76,7 +76,7 @@ def masked_line(line: str) -> str:
 
 
 def _beside_name(line: str, keys: Sequence[re.Match[str]]) -> re.Match[str] | None:
-    """The first other key of a mapping in one line that names a credential: `{name: x-api-key, exact: ...}`."""
+    """The first other key of a mapping that names a credential: `exact` of `{name: x-key, exact: ...}`."""
     named = next((key for key in keys if key["key"] in ("name", "key") and _is_named(line, key)), None)
     if named is None:
         return None
