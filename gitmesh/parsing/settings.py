@@ -133,14 +133,16 @@ def _as_config(diagnostic: Diagnostic, overrides: Mapping[str, str]) -> Diagnost
 
 def _doubled(config: Config, positions: Positions) -> Iterator[Diagnostic]:
     """Names that are given again: the ledger and the status branch know both by them."""
-    for what, items in (("source", config.sources), ("cluster", config.clusters)):
-        seen: set[str] = set()
-        for index, item in enumerate(items):
-            if item.name in seen:
+    for what, names in (
+        ("source", [source.name for source in config.sources]),
+        ("cluster", [cluster.name for cluster in config.clusters]),
+    ):
+        first: dict[str, int] = {}
+        for index, name in enumerate(names):
+            if first.setdefault(name, index) != index:
                 place = (f"{what}s", index, "name")
-                text = f"two {what}s are named {item.name}"
+                text = f"two {what}s are named {name}"
                 yield finding("GM607", text, at=positions.at(place), field=dotted(place))
-            seen.add(item.name)
 
 
 def _urls(config: Config, positions: Positions) -> Iterator[Diagnostic]:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import finding
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.plan import Action
-from gitmesh.model.report import Report, SourceResult, Stage, Verdict
+from gitmesh.model.report import ClusterResult, Report, SourceResult, Stage, State, Verdict
 from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.workloads import Workload
 from gitmesh.render.document import plan_document
@@ -189,6 +189,11 @@ def test_a_cluster_that_did_not_answer_is_never_counted_as_clean() -> None:
     text = report_text(report(cluster("east"), unreachable("west")))
     assert "west: Unreachable" in text
     assert text.endswith("in 1 cluster; 1 cluster did not answer: west\n")
+
+
+def test_clusters_of_which_nothing_is_known_are_told_once() -> None:
+    pending = [ClusterResult(name=name, state=State.PENDING) for name in ("east", "west")]
+    assert report_text(report(*pending)).startswith("east, west: Pending, nothing is known of it\n")
 
 
 def test_what_was_done_is_told_in_the_past_and_failures_are_named() -> None:
