@@ -157,16 +157,18 @@ def without_excerpt(diagnostic: Diagnostic) -> Diagnostic:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """`did you mean X?`, or "" where nothing is near. Names that differ by case, `_` or `-` alone are always
-    near.
+    """`did you mean X?`, or `X or Y?` where both are equally near, or "" where nothing is. Names that differ
+    by case, `_` or `-` alone are always near.
     """
     import difflib  # imported late: only mistakes ask
 
     names = sorted(known)
     same = [name for name in names if _letters(name) == _letters(word)]
     # Cut, as comparing costs as much as both lengths multiplied.
-    near = same or difflib.get_close_matches(word[:64], names, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else ""
+    near = same[:1] or difflib.get_close_matches(word[:64], names, n=3, cutoff=0.6)
+    nearness = [difflib.SequenceMatcher(None, name, word[:64]).ratio() for name in near]
+    equal = [name for name, ratio in zip(near, nearness, strict=True) if ratio == nearness[0]]
+    return f"did you mean {' or '.join(sorted(equal))}?" if near else ""
 
 
 def _letters(name: str) -> str:

@@ -144,13 +144,16 @@ def parsed(file: Path, content: bytes) -> Config:
     return config
 
 
-def require(given: Path | None) -> Setup:
-    """The configuration; a clear failure without one."""
+def require(given: Path | None, policies: Path | None = None) -> Setup:
+    """The configuration; a clear failure without one, which points at that of the policies' folder."""
     setup = load(given)
     if setup is None:
+        # Only pointed at: it says which clusters are asked, and nobody said that it is meant.
+        theirs = find(policies) if policies else None
+        named = shlex.join(["--config", _shown(theirs)]) if theirs else ""
         raise click.UsageError(
             f"no configuration: give --config FILE, set GITMESH_CONFIG, or run below a folder with {FILE};"
-            f" {BEGIN}"
+            f" {printable(f'that of {policies} is named by `{named}`') if named else BEGIN}"
         )
     return setup
 

@@ -45,7 +45,7 @@ def review(
     """
     facts = saved_facts.read_facts(facts_path) if facts_path else None
     # With facts and a folder nothing is left that only a configuration could say.
-    setup = load(config_path) if facts is not None and path is not None else require(config_path)
+    setup = load(config_path) if facts is not None and path is not None else require(config_path, path)
     found: tuple[Source, ...]
     if setup:
         found = wiring.stand_in(setup, path, source_name, store)

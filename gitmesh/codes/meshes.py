@@ -61,7 +61,8 @@ MESHES: tuple[Code, ...] = (
         ),
         fix=(
             "Bind the Service or its namespace: a Gateway of class istio-waypoint, and the label"
-            " istio.io/use-waypoint; give a headless Service an address. Or ask for what connections show."
+            " istio.io/use-waypoint (`istioctl waypoint apply --enroll-namespace -n NAMESPACE` makes both);"
+            " give a headless Service an address. Or ask for what connections show."
         ),
     ),
     Code(
@@ -161,8 +162,9 @@ MESHES: tuple[Code, ...] = (
             " of their own trust domain and its aliases alone, so that an Allow of others admits nobody."
         ),
         fix=(
-            "Change the object, or set `tls` of mode MeshMutual in a TrafficPolicy for the destination;"
-            " set the VirtualMesh to Permissive until then. For callers of another trust domain: give both"
+            "Change the object. Where it is for more hosts than this, or the mesh's settings do it: set `tls`"
+            " of mode MeshMutual in a TrafficPolicy for the destination. Set the VirtualMesh to Permissive"
+            " until then. For callers of another trust domain: give both"
             " meshes a common root of trust, and name theirs in trustDomainAliases of MeshConfig."
         ),
     ),

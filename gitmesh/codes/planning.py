@@ -16,7 +16,10 @@ PLANNING: tuple[Code, ...] = (
             " is not enforced. Objects with our marks are told together: they bear another name of the"
             " cluster or instance, or were restored from a backup."
         ),
-        fix="Annotate the object with gitmesh.io/adopt: <instance>, name it in an Adoption, or remove it.",
+        fix=(
+            "Annotate the object with gitmesh.io/adopt: <instance>, name it in an Adoption, or remove it. One"
+            " of another name, for the same host, can only be changed or removed."
+        ),
     ),
     Code(
         code="GM402",
@@ -25,8 +28,8 @@ PLANNING: tuple[Code, ...] = (
         summary="Deletions are held until somebody approves them.",
         cause="The revision would delete more than the guard allows.",
         fix=(
-            "Review the plan, then `gitmesh sync --approve-prune SHA` or list the commit under"
-            " prune.approved."
+            "Review the plan, then `gitmesh approve ID` for a cluster, `gitmesh sync --approve-prune SHA` for"
+            " all, or list the commit under prune.approved."
         ),
     ),
     Code(

@@ -61,7 +61,7 @@ POLICIES: tuple[Code, ...] = (
         name="UnknownCluster",
         severity="error",
         summary="A cluster name that the configuration does not have.",
-        cause="Usually a typing error.",
+        cause="Usually a typing error. A warning in an Adoption, which then consents to nothing there.",
         fix="Use a name from `clusters` in gitmesh.yaml.",
     ),
     Code(

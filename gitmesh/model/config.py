@@ -84,15 +84,7 @@ class Config(Model):
     )
 
     @model_validator(mode="after")
-    def _unique(self) -> Self:
-        # The ledger and the status branch tell sources and clusters apart by these names.
-        for what, names in (
-            ("source", [s.name for s in self.sources]),
-            ("cluster", [c.name for c in self.clusters]),
-        ):
-            doubled = sorted({name for name in names if names.count(name) > 1})
-            if doubled:
-                raise ValueError(f"two {what}s are named {doubled[0]}")
+    def _own_branch(self) -> Self:
         # Each status commit would be a new revision of the policies, which makes the next status commit.
         if self.write_back.enabled and self.write_back.status_branch in {
             s.branch for s in self.sources if s.url is not None

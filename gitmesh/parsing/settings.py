@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from gitmesh.diagnostics import Diagnostic, finding, in_order, without_excerpt
 from gitmesh.model.config import Config
 from gitmesh.model.config_sources import SourceConfig
-from gitmesh.model.policies import Positions
+from gitmesh.model.policies import Positions, dotted
 from gitmesh.parsing.faults import findings_of
 from gitmesh.parsing.nodes import Document
 from gitmesh.parsing.reading import Parsed, read
@@ -118,7 +118,7 @@ def _validate(document: Document, env: Mapping[str, str]) -> tuple[Config | None
             _as_config(d, overrides) for d in findings_of(error, Config, positions) if d.at not in places
         ]
         return None, (*document.findings, *found, *_raw_urls(data, positions))
-    return config, (*document.findings, *_urls(config, positions))
+    return config, (*document.findings, *_doubled(config, positions), *_urls(config, positions))
 
 
 def _as_config(diagnostic: Diagnostic, overrides: Mapping[str, str]) -> Diagnostic:
@@ -129,6 +129,20 @@ def _as_config(diagnostic: Diagnostic, overrides: Mapping[str, str]) -> Diagnost
             "GM607", f"{variable}: {diagnostic.message}", field=diagnostic.field, hint=diagnostic.hint
         )
     return replace(diagnostic, code="GM607")
+
+
+def _doubled(config: Config, positions: Positions) -> Iterator[Diagnostic]:
+    """Names that are given again: the ledger and the status branch know both by them."""
+    for what, names in (
+        ("source", [source.name for source in config.sources]),
+        ("cluster", [cluster.name for cluster in config.clusters]),
+    ):
+        first: dict[str, int] = {}
+        for index, name in enumerate(names):
+            if first.setdefault(name, index) != index:
+                place = (f"{what}s", index, "name")
+                text = f"two {what}s are named {name}"
+                yield finding("GM607", text, at=positions.at(place), field=dotted(place))
 
 
 def _urls(config: Config, positions: Positions) -> Iterator[Diagnostic]:

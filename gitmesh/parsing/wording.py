@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gitmesh.confidential import MASK, is_credential
 from gitmesh.diagnostics import suggest
 from gitmesh.model.kinds import FUTURE_FIELDS, FUTURE_VALUES
 from gitmesh.model.policies import YamlPath, dotted
@@ -44,6 +45,8 @@ def words_for(error: PydanticError, spot: Spot) -> tuple[str, str, str]:
         return "GM203", str(context["error"]), ""
     say = _MESSAGES.get(kind)
     message, hint = say(error["input"], context) if say else (str(error["msg"]), "")
+    if is_credential(spot.name) and isinstance(error["input"], (str, int, float)):
+        message = message.replace(echo(error["input"]), MASK)
     return "GM203", f"{spot.name or 'the document'} {message}", hint
 
 

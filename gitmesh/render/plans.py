@@ -30,15 +30,16 @@ def plan_text(report: Report, *, paint: Paint = plain, done: bool = False) -> st
         )
         blocks.setdefault(told, []).append(_named(result))
     return "".join(
-        f"{paint('strong', ', '.join(names))}: {total}{' each' if len(names) > 1 else ''}{notice}\n{body}"
+        f"{paint('strong', ', '.join(names))}: {total}{' each' if total and len(names) > 1 else ''}{notice}\n"
+        f"{body}"
         for (total, notice, body), names in blocks.items()
     )
 
 
 def _title(result: ClusterResult, paint: Paint, *, done: bool) -> tuple[str, str]:
-    """The numbers of a cluster, and what is to be said of them."""
+    """The numbers of a cluster, if there are any, and what is to be said of them."""
     if result.plan is None:
-        return f"{paint('error', result.state.value)}, nothing is known of it", ""
+        return "", f"{paint('error', result.state.value)}, nothing is known of it"
     failures = len(failed(result.outcomes))
     notice = (
         ", mode Observe: nothing is written"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -17,9 +17,10 @@ _PARTS = re.compile(r"[^.\[\]]+")
 _CONDITION = re.compile(r"request\.headers\[(.+)\]\Z")
 _PLAIN = re.compile(r"(?!(?:true|false|null)\Z|[0-9.eE+-]*\Z)[A-Za-z0-9/*][A-Za-z0-9 ._/:*+=-]*\Z")
 """Text that needs no quotes to be told from numbers, booleans and null."""
-_LINE = re.compile(
-    r"""^(.*?)(?<![A-Za-z0-9_-])(?P<key>[A-Za-z0-9_-]+)(?P<rest>["']?\s*:\s*)(?P<value>[^\s{\[].*)$"""
-)
+_KEY = re.compile(r"""(?<![A-Za-z0-9_-])(?P<key>[A-Za-z0-9_-]+)["']?\s*:\s*""")
+_TO_VALUE = re.compile(r"""(?:\[\s*|\{\s*(?:["']?[A-Za-z0-9_-]+["']?\s*:\s+)?)*(?=[^\s\[{])""")
+"""What stands between a key and the first value below it: brackets, and the keys that begin a mapping."""
+_NAMED = re.compile(r"""["']?(?:request\.headers\[)?(?P<name>[A-Za-z0-9_-]+)""")
 
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
@@ -65,12 +66,27 @@ def _hide(value: Any) -> object:
 
 
 def masked_line(line: str) -> str:
-    """A line of a YAML file, without the value of a key that looks like a credential's."""
-    found = _LINE.match(line)
-    if found is None or not is_credential(found["key"]):
-        return line
+    """A line of a YAML file up to the first value that looks like a credential."""
+    keys = list(_KEY.finditer(line))
+    secret = next((key for key in keys if is_credential(key["key"])), None)
+    values = (_TO_VALUE.match(line, key.end()) for key in (secret, _beside_name(line, keys)) if key)
+    ends = [value.end() for value in values if value]
     # The rest of the line goes with it: a value may hold blanks, and a comment may repeat it.
-    return line[: found.start("value")] + MASK
+    return line[: min(ends)] + MASK if ends else line
+
+
+def _beside_name(line: str, keys: Sequence[re.Match[str]]) -> re.Match[str] | None:
+    """The first other key of a mapping that names a credential: `exact` of `{name: x-key, exact: ...}`."""
+    named = next((key for key in keys if key["key"] in ("name", "key") and _is_named(line, key)), None)
+    if named is None:
+        return None
+    start = line.rfind("{", 0, named.start())
+    return next((key for key in keys if key.start() > start and key is not named), None)
+
+
+def _is_named(line: str, key: re.Match[str]) -> bool:
+    name = _NAMED.match(line, key.end())
+    return name is not None and is_credential(name["name"])
 
 
 def shown(path: str, value: Any) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from gitmesh.diagnostics import Diagnostic, finding, in_order, suggest
+from gitmesh.diagnostics import Diagnostic, Severity, finding, in_order, suggest
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.matches import Match
 from gitmesh.model.origins import lookalike, stranger
@@ -14,7 +14,7 @@ from gitmesh.model.policies import Policy, YamlPath
 from gitmesh.model.requests import Cors
 from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import CONNECTION_FIELDS, TrafficPolicySpec
-from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.model.virtualmesh import AdoptionSpec, VirtualMeshSpec
 from gitmesh.resolution.comparing import MOST_COMPARISONS, comparisons, conflict_findings, extent, too_many
 from gitmesh.resolution.membership import two_virtual_meshes
 from gitmesh.resolution.routes import replaces_prefix
@@ -54,9 +54,12 @@ def _finding(code: str, text: str, policy: Policy, path: YamlPath, hint: str = "
 
 
 def _unknown_clusters(policy: Policy, clusters: Mapping[str, Mapping[str, str]]) -> Iterator[Diagnostic]:
+    # An Adoption only consents: one that means no cluster holds nothing up.
+    severity = Severity.WARNING if isinstance(policy.spec, AdoptionSpec) else None
     for path, name in cluster_names(policy):
         if name not in clusters:
-            yield _finding("GM207", f"no cluster is called {name}", policy, path, suggest(name, clusters))
+            hint, text = suggest(name, clusters), f"no cluster is called {name}"
+            yield policy.origin(*path).finding("GM207", text, hint=hint, severity=severity)
 
 
 def cluster_names(policy: Policy) -> Iterator[tuple[YamlPath, str]]:
@@ -79,6 +82,8 @@ def cluster_names(policy: Policy) -> Iterator[tuple[YamlPath, str]]:
                 yield ("meshes", number, "cluster"), mesh.cluster
             named = (mesh.selector.clusters if mesh.selector else None) or ()
             yield from ((("meshes", number, "selector", "clusters", i), name) for i, name in enumerate(named))
+    if isinstance(spec, AdoptionSpec):
+        yield from ((("objects", i), text.partition("/")[0]) for i, text in enumerate(spec.objects))
 
 
 def _connection_fields(policy: Policy) -> Iterator[Diagnostic]:

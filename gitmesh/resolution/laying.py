@@ -186,7 +186,7 @@ class Targets:
         if service is None:
             world = KnownClusters({self.cluster: self.index})
             hint = near_service(world, (namespace,), reference.name)
-            text = f"Service {namespace}/{reference.name} does not exist in cluster {self.cluster}"
+            text = f"Service {namespace}/{reference.name} does not exist"
             self.laid.tell("GM208", text, policy, *path, "name", hint=hint)
             return None
         port = self._target_port(row, policy, path, reference, service)

@@ -55,7 +55,7 @@ def holds_document(report: Report) -> dict[str, Any]:
 
 def held_objects(result: ClusterResult) -> int:
     """The live objects that are held, as the plan counts them."""
-    return sum(change.action is Action.HELD for change in result.plan.changes) if result.plan else 0
+    return result.plan.counts()[Action.HELD] if result.plan else 0
 
 
 def policy_path(policy: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from gitmesh.cli.demo import world
+from gitmesh.cli.wiring import store_name
 
 LONGEST = 120
 """Lines that a reader has patience for."""
@@ -35,6 +36,10 @@ def gitmesh(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder that `gitmesh demo --keep shop` was run in, and what it said."""
     folder = tmp_path_factory.mktemp("demo")
+    # As a demo in a folder of that name leaves it behind, that was played with and deleted.
+    former = folder / ".cache/gitmesh" / store_name("policies", f"file://{folder.resolve()}/shop/origin.git")
+    former.parent.mkdir(parents=True)
+    former.with_name(f"{former.name}.accepted").write_text(f"{'a' * 40}\n", encoding="ascii")
     done = gitmesh(folder, "demo", "--keep", "shop")
     assert (done.returncode, done.stderr) == (0, "")
     return folder, done.stdout
@@ -91,6 +96,7 @@ def test_the_status_branch_tells_it_again_and_the_end_says_what_to_type(told: tu
 def test_what_is_left_behind_can_be_played_with(told: tuple[Path, str]) -> None:
     shop = told[0] / "shop"
     assert {"repo", "origin.git", "clusters", "gitmesh.yaml"} <= {path.name for path in shop.iterdir()}
+    assert gitmesh(told[0], "sync", "--config", "shop/gitmesh.yaml").returncode == 0
     assert gitmesh(shop, "diff", "repo").returncode == 0
     assert gitmesh(shop, "check").returncode == 0
     world.edit(shop / "repo/policies/ratings.yaml", "timeout: 1s", "timeout: 2s")

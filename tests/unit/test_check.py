@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gitmesh.diagnostics import Severity
 from gitmesh.model.policies import Policy
 from gitmesh.resolution.check import check
 from tests.factories import access, policy, traffic
@@ -40,6 +41,24 @@ def found(*policies: Policy, clusters: dict[str, dict[str, str]] | None = None) 
 def test_unknown_cluster_names(wrong: Policy, field: str) -> None:
     [diagnostic] = check([wrong], CLUSTERS)
     assert (diagnostic.code, diagnostic.field, diagnostic.hint) == ("GM207", field, "did you mean east?")
+
+
+def test_all_that_are_equally_near_are_suggested() -> None:
+    [diagnostic] = check([traffic("t", [{"clusters": ["eest"]}], timeout="1s")], CLUSTERS)
+    assert diagnostic.hint == "did you mean east or west?"
+
+
+def test_an_adoption_that_names_no_cluster_is_told_and_refuses_nothing() -> None:
+    ids = [f"{name}/networking.istio.io/VirtualService/shop/reviews" for name in ("eats", "east")]
+    adoption = policy("Adoption", "a", objects=ids)
+    [diagnostic] = check([adoption], CLUSTERS)
+    assert (diagnostic.code, diagnostic.field, diagnostic.hint) == (
+        "GM207",
+        "spec.objects[0]",
+        "did you mean east?",
+    )
+    assert diagnostic.severity is Severity.WARNING
+    assert check([adoption], {}) == ()
 
 
 def test_without_configuration_cluster_names_are_not_checked() -> None:

@@ -97,6 +97,18 @@ def test_two_files_with_one_policy_name_both_places(run: Run, tmp_path: Path) ->
     assert "b.yaml" in out
 
 
+@pytest.mark.parametrize("words", [["diff"], ["render"], ["can", "a", "b"], ["who-can", "b"]])
+def test_the_configuration_beside_the_policies_is_pointed_at(
+    run: Run, tmp_path: Path, words: list[str]
+) -> None:
+    (tmp_path / "shop/policies").mkdir(parents=True)
+    (tmp_path / "shop/gitmesh.yaml").write_text("", encoding="utf-8")
+    for path in ("shop", "shop/policies"):
+        code, _, err = run(*words, path)
+        assert code == 3
+        assert err.rstrip().endswith(f"that of {path} is named by `--config shop/gitmesh.yaml`")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

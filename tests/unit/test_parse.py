@@ -362,6 +362,12 @@ def test_fields_and_values_of_later_versions_are_named_as_such(text: str, field:
     assert "not supported by this version" in problem.message
 
 
+def test_S12_a_message_does_not_repeat_the_value_of_a_credential() -> None:
+    text = GOOD + "  headers: {request: {set: {x-team: 9988776655}}}\n"
+    assert only(text.replace("x-team", "Authorization")).message == "Authorization must be text, not ***"
+    assert only(text).message == "x-team must be text, not 9988776655"
+
+
 def test_values_of_a_closed_set_are_listed() -> None:
     problem = only(ACCESS + "  action: allow\n  sources: [{all: true}]\n  destinations: [{all: true}]\n")
     assert problem.message == "action must be Allow or Deny, not 'allow'"

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import finding
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.plan import Action
-from gitmesh.model.report import Report, SourceResult, Stage, Verdict
+from gitmesh.model.report import ClusterResult, Report, SourceResult, Stage, State, Verdict
 from gitmesh.model.services import Service, ServicePort
 from gitmesh.model.workloads import Workload
 from gitmesh.render.document import plan_document
@@ -122,6 +122,40 @@ def test_S12_the_value_of_a_credential_is_not_shown_in_the_source_line() -> None
     assert "authorization: ***" in text
 
 
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        ('{set: {x-a: b, Authorization: "Bearer canary", bad: [x]}}', "{set: {x-a: b, Authorization: ***"),
+        ("set: {Authorization: [canary]}", "set: {Authorization: [***"),
+        ("headers: {authorization: {exact: canary}}", "headers: {authorization: {exact: ***"),
+        ("password: canary: 2", "password: ***"),
+        ("- headers: [{name: x-api-key, exact: canary, foo: 3}]", "- headers: [{name: x-api-key, exact: ***"),
+        ("- headers: [{exact: canary, name: x-api-key}]", "- headers: [{exact: ***"),
+        ('{key: "request.headers[x-key]", values: [canary]}', '{key: "request.headers[x-key]", values: [***'),
+    ],
+)
+def test_S12_a_credential_anywhere_in_a_source_line_is_not_shown(line: str, seen: str) -> None:
+    text = findings_text([replace(error(column=1), excerpt=line)])
+    assert "canary" not in text
+    assert text.splitlines()[1] == f"   14 | {seen}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "metadata: {name: reviews, namespace: shop}",
+        "destinations: [{name: reviews}, {labels: {key: value}}]",
+        "headers: {request: {remove: [authorization], set: {x-team: web}}}",
+        "password:",
+        "- name: x-api-key",
+        "cookie: {",
+    ],
+)
+def test_S12_a_source_line_without_a_credential_is_shown_whole(line: str) -> None:
+    text = findings_text([replace(error(column=1), excerpt=line)])
+    assert text.splitlines()[1] == f"   14 | {line}"
+
+
 def test_a_plan_names_objects_fields_and_lines() -> None:
     text = report_text(
         report(
@@ -155,6 +189,11 @@ def test_a_cluster_that_did_not_answer_is_never_counted_as_clean() -> None:
     text = report_text(report(cluster("east"), unreachable("west")))
     assert "west: Unreachable" in text
     assert text.endswith("in 1 cluster; 1 cluster did not answer: west\n")
+
+
+def test_clusters_of_which_nothing_is_known_are_told_once() -> None:
+    pending = [ClusterResult(name=name, state=State.PENDING) for name in ("east", "west")]
+    assert report_text(report(*pending)).startswith("east, west: Pending, nothing is known of it\n")
 
 
 def test_what_was_done_is_told_in_the_past_and_failures_are_named() -> None:

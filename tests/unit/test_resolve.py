@@ -219,6 +219,8 @@ def test_split_to_a_missing_service_holds_and_contributes_no_subset() -> None:
     resolution = resolved([traffic("s", split=[*SPLIT, {"destination": {"name": "ratigns"}}])])
     [missing] = said(resolution, "GM208")
     assert (missing.field, missing.hint) == ("spec.split[2].destination.name", "did you mean ratings?")
+    # The cluster stands beside the message, so that several are told at once.
+    assert (missing.message, missing.cluster) == ("Service shop/ratigns does not exist", "east")
     assert held(resolution) == ["reviews"]
     assert resolution.units["east"] == ()
 

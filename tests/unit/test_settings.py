@@ -100,7 +100,7 @@ def test_all_findings_at_their_lines() -> None:
         ("kind: Config", "kind: config", "kind"),
         ("v1alpha1", "v1", "apiVersion"),
         ("shop", "Shop", "instance"),
-        ("name: west", "name: east", ""),
+        ("name: west", "name: east", "clusters[1].name"),
         ("statusBranch: gitmesh-status", "statusBranch: main", ""),
         ("paths: [policies]", "paths: [../x]", "sources[0].paths[0]"),
         ("paths: [policies]", "paths: [/etc]", "sources[0].paths[0]"),
@@ -315,3 +315,18 @@ def test_credentials_in_the_address_of_a_forge_are_not_repeated(url: str) -> Non
     )
     assert [(d.code, "tokenFile" in d.message) for d in findings] == [("GM607", True)]
     assert "secretpw" not in repr(findings)
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "field"),
+    [
+        (GOOD.replace("name: west", "name: east"), "13:10", "clusters[1].name"),
+        (
+            GOOD.replace("clusters:\n", "- {name: policies, url: https://git.example/b.git}\nclusters:\n"),
+            "11:10",
+            "sources[1].name",
+        ),
+    ],
+)
+def test_a_name_that_is_given_twice_stands_where_it_is_repeated(text: str, at: str, field: str) -> None:
+    assert problems(text) == [("GM607", at, field)]

@@ -169,6 +169,10 @@ class TestTree:
             "findings": {"error": 0, "warning": 0, "info": 0},
         }
 
+    def test_deletions_that_wait_for_consent_are_held(self) -> None:
+        held = cluster(plan=Plan(cluster="east", prune_held=(change(Action.DELETE),)))
+        assert read(report(held), "status.yaml")["clusters"]["east"]["counts"]["held"] == 1
+
     def test_drift_that_was_not_healed(self) -> None:
         field = FieldChange(path="spec.http[0].timeout", want="5s", live="9s", manager="kubectl")
         seen = cluster(

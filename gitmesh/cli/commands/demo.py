@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gitmesh.cli import console, options
+
+if TYPE_CHECKING:
+    from gitmesh.cli.demo.world import DemoFolder
 
 HELP = """See GitMesh work in a few seconds: no cluster, no network, no questions.
 
@@ -47,6 +51,7 @@ def command(keep: Path | None, color: bool | None) -> int:
         world = build(root)
         if keep:
             _trust(world.config)
+            _forget(world)
         # The copies of the repository lie in the scratch folder also with --keep: the demo writes nothing to
         # the store of the user's own sources.
         Story(world, scratch / "store", lambda line: console.data(f"{line}\n", paint), paint).tell()
@@ -72,6 +77,17 @@ def _trust(config: Path) -> None:
             f"cannot write {trust.state_file(os.environ)}: {error.strerror}; name the configuration with"
             " --config"
         )
+
+
+def _forget(world: DemoFolder) -> None:
+    """Drop what the user's store accepted of a repository that was in this place before."""
+    from gitmesh.cli.demo.world import SOURCE
+    from gitmesh.cli.wiring import default_store, store_name
+
+    # Its folder was empty, so that repository is gone: the new one would count as a rewritten branch.
+    former = default_store(os.environ) / store_name(SOURCE, world.url)
+    with suppress(OSError):
+        former.with_name(f"{former.name}.accepted").unlink()
 
 
 def _next(kept: Path | None) -> str:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from gitmesh.parsing.settings import url_problem
 
 STATUS_BRANCH = "gitmesh-status"
+SOURCE = "policies"
 _AUTHOR = {"GIT_AUTHOR_NAME": "Bookshop team", "GIT_AUTHOR_EMAIL": "team@bookshop.example"}
 _COMMITTER = {"GIT_COMMITTER_NAME": "Bookshop team", "GIT_COMMITTER_EMAIL": "team@bookshop.example"}
 # The user's own hooks, signing and templates have no part in the demo.
@@ -27,7 +28,7 @@ apiVersion: gitmesh.io/v1alpha1
 kind: Config
 instance: demo
 sources:
-- name: policies
+- name: {source}
   url: {url}
   allowInsecure: true      # a repository on this disk
   branch: main
@@ -60,6 +61,11 @@ class DemoFolder(Struct, frozen=True):
         """The repository that GitMesh reads."""
         return self.root / "origin.git"
 
+    @property
+    def url(self) -> str:
+        """Where that is, as git is told."""
+        return f"file://{self.origin}"
+
     def policy(self, name: str) -> Path:
         """A policy file in the clone."""
         return self.repo / "policies" / name
@@ -86,13 +92,12 @@ def build(root: Path) -> DemoFolder:
     URL.
     """
     world = DemoFolder(root.resolve())
-    url = f"file://{world.origin}"
-    if problem := url_problem(url, allow_insecure=True):
+    if problem := url_problem(world.url, allow_insecure=True):
         raise click.UsageError(f"{world.root}: {problem}")
     with as_file(example()) as source:
         _copy(source / "clusters", world.root / "clusters")
         _copy(source / "policies", world.repo / "policies")
-    world.config.write_text(_CONFIG.format(url=url), encoding="utf-8")
+    world.config.write_text(_CONFIG.format(source=SOURCE, url=world.url), encoding="utf-8")
     _repositories(world)
     world.commit("The bookshop's policies")
     return world
