@@ -21,12 +21,18 @@ from gitmesh.reasoning.population import population
 from gitmesh.reasoning.questions import Client, Known, Question
 from gitmesh.reasoning.routing import Found, route
 from gitmesh.reasoning.table import callers_of
-from tests.folders import Body, Folders, authorization, codes, istiod, said, service, thing
+from tests.folders import Body, Folders, authorization, codes, istiod, mesh_config, said, service, thing
 from tests.properties.history import document
 
 ACCESS = "authorizationpolicy.security.istio.io"
 ROUTES = "httproute.gateway.networking.k8s.io"
 MODE, USE = "istio.io/dataplane-mode", "istio.io/use-waypoint"
+CALLERS = document(
+    "AccessPolicy",
+    "callers",
+    sources=[{"serviceAccounts": [{"name": "web"}]}],
+    destinations=[{"name": "api"}],
+)
 READ = document(
     "AccessPolicy",
     "readers",
@@ -88,14 +94,7 @@ def written(world: Folders) -> list[str]:
 
 
 def test_connections_are_decided_without_a_finding(world: Folders) -> None:
-    world.commit(
-        document(
-            "AccessPolicy",
-            "callers",
-            sources=[{"serviceAccounts": [{"name": "web"}]}],
-            destinations=[{"name": "api"}],
-        )
-    )
+    world.commit(CALLERS)
     assert codes(world.settle()) == []
     assert written(world) == [f"{ACCESS}/api-allow"]
 
@@ -598,7 +597,43 @@ def test_a_review_tells_whom_a_waypoint_that_is_shut_out_costs_his_access(world:
     assert (("shop", "twin"), ("shop/web",)) in lost
 
 
-# --- what others say at waypoints
+# --- what others say at pods and waypoints
+
+
+def of_a_mesh_of_many_names(world: Folders, domain: str, **spec: Any) -> None:
+    world.put("east", "mesh", mesh_config(trustDomain="east.example", trustDomainAliases=["old.example"]))
+    rule = {"from": [{"source": {"principals": [f"{domain}/ns/shop/sa/web"]}}]}
+    world.put("east", "theirs", authorization("theirs", "shop", {"rules": [rule], **spec}))
+
+
+@pytest.mark.parametrize(
+    ("domain", "denied", "allowed"),
+    [
+        ("cluster.local", "Unknown", "Unknown"),
+        ("old.example", "Unknown", "Unknown"),
+        ("east.example", "Denied", "Allowed"),
+        ("far.example", "Allowed", "Denied"),
+    ],
+)
+def test_ztunnels_take_a_principal_as_it_is_written(
+    world: Folders, domain: str, denied: str, allowed: str
+) -> None:
+    """Sidecars take every name of the mesh's for all of them (istio/ztunnel#1260)."""
+    of_a_mesh_of_many_names(world, domain, action="DENY")
+    world.commit(CALLERS)
+    assert answer(world.settle())[0] == denied
+    of_a_mesh_of_many_names(world, domain)
+    world.commit(SLOW)
+    assert answer(world.settle())[0] == allowed
+
+
+@pytest.mark.parametrize(("domain", "expected"), [("cluster.local", "Allowed"), ("far.example", "Unknown")])
+def test_waypoints_take_every_name_of_the_mesh(world: Folders, domain: str, expected: str) -> None:
+    bind(world)
+    named = {"group": "", "kind": "Service", "name": "api"}
+    of_a_mesh_of_many_names(world, domain, targetRefs=[named])
+    world.commit(SLOW)
+    assert answer(world.settle())[0] == expected
 
 
 def at_waypoint(world: Folders, *targets: Body, **spec: Any) -> None:
