@@ -600,6 +600,60 @@ def test_a_review_tells_whom_a_waypoint_that_is_shut_out_costs_his_access(world:
 # --- what others say at pods and waypoints
 
 
+def from_account(name: str) -> Body:
+    return {"from": [{"source": {"principals": [f"east.example/ns/shop/sa/{name}"]}}]}
+
+
+WAYPOINT = "waypoint"
+
+
+@pytest.mark.parametrize(
+    ("spec", "db", "beside_ours"),
+    [
+        pytest.param({"rules": [from_account("db")]}, "Denied", "Denied", id="closes the waypoint"),
+        pytest.param({"rules": [from_account(WAYPOINT)]}, "Allowed", "Denied", id="admits it"),
+        pytest.param(
+            {"action": "DENY", "rules": [from_account("db")]}, "Allowed", "Denied", id="does not meet it"
+        ),
+        pytest.param(
+            {"action": "DENY", "rules": [from_account(WAYPOINT)]}, "Denied", "Denied", id="refuses it"
+        ),
+    ],
+)
+def test_pods_see_the_waypoint_in_place_of_who_comes_by_it(
+    world: Folders, spec: Body, db: str, beside_ours: str
+) -> None:
+    """So what others say of callers at pods is not said of them (istio/istio#44671)."""
+    bind(world)
+    world.put("east", "theirs", authorization("theirs", "shop", spec))
+    world.commit(SLOW)
+    assert answer(world.settle(), "db")[0] == db
+    world.commit(SLOW, CALLERS)
+    assert answer(world.settle(), "db")[0] == beside_ours
+
+
+@pytest.mark.parametrize(
+    ("rule", "unknown", "nobody"),
+    [
+        pytest.param(from_account(WAYPOINT), "Unknown", "Denied", id="only who comes by it"),
+        pytest.param({}, "Allowed", "Allowed", id="everybody"),
+        pytest.param(from_account("web"), "Denied", "Denied", id="neither"),
+    ],
+)
+def test_who_comes_past_the_waypoint_is_seen_himself(
+    world: Folders, rule: Body, unknown: str, nobody: str
+) -> None:
+    """Some pods of `db` have a proxy of their own, so that its way is not known; who is in no mesh has one
+    way."""
+    bind(world)
+    world.put("east", "pods", pod("web"), pod("api"), pod("db", sidecar=True))
+    world.put("east", "theirs", authorization("theirs", "shop", {"rules": [rule]}))
+    world.commit(SLOW)
+    report = world.settle()
+    assert answer(report, "db")[0] == unknown
+    assert answer(report, "db", mesh="")[0] == nobody
+
+
 def of_a_mesh_of_many_names(world: Folders, domain: str, **spec: Any) -> None:
     world.put("east", "mesh", mesh_config(trustDomain="east.example", trustDomainAliases=["old.example"]))
     rule = {"from": [{"source": {"principals": [f"{domain}/ns/shop/sa/web"]}}]}
@@ -639,10 +693,6 @@ def test_waypoints_take_every_name_of_the_mesh(world: Folders, domain: str, expe
 def at_waypoint(world: Folders, *targets: Body, **spec: Any) -> None:
     refs = list(targets) or [{"group": "", "kind": "Service", "name": "api"}]
     world.put("east", "theirs", authorization("theirs", "shop", {"targetRefs": refs, **spec}))
-
-
-def from_account(name: str) -> Body:
-    return {"from": [{"source": {"principals": [f"east.example/ns/shop/sa/{name}"]}}]}
 
 
 GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "waypoint"}
