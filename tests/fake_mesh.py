@@ -151,7 +151,7 @@ class FakeMesh:
     ) -> Mapping[str, Any] | None:
         return None
 
-    def guarded(self, live: Live) -> Mapping[str, str] | None:
+    def guarded(self, body: Body) -> Mapping[str, str] | None:
         return None
 
     def verdict(self, live: Live, meshes: Sequence[Mesh]) -> MeshStatus:

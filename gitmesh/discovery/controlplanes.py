@@ -125,6 +125,7 @@ def _common(rows: Rows, unread: Collection[str]) -> ControlObjects:
         namespaces={row.name: dict(row.labels) for row in sorted(rows.namespaces, key=lambda row: row.name)},
         validators=tuple(row.body for row in sorted(rows.validators, key=lambda row: row.name)),
         gateways=tuple(row.body for row in sorted(rows.gateways, key=lambda row: (row.namespace, row.name))),
+        injectors=tuple(row.body for row in sorted(rows.injectors, key=_name)),
     )
 
 

@@ -122,6 +122,15 @@ class Narrowing(Struct, frozen=True, kw_only=True):
     withheld: frozenset[str]
 
 
+class Relief(Struct, frozen=True, kw_only=True):
+    """Of a live object of ours that leaves pods which others are to guard: `by` are the objects that must be
+    as they are wanted before that is safe. Where it is wanted for other pods, its `copy` stays there, else it
+    stays itself."""
+
+    by: frozenset[ObjectKey]
+    copy: ObjectKey | None = None
+
+
 class Build(Struct, frozen=True, kw_only=True):
     """What one cluster should hold. `units` are what was decided, `held_units` those of which nothing new
     could be decided or said, `waiting` the policies that are not in force for that. `held` are objects that
@@ -140,7 +149,8 @@ class Build(Struct, frozen=True, kw_only=True):
     object may, with the policies whose part of them is withheld. `rivals`: what several translators want of
     one object, of which the first is among the manifests. `client_tls`: by Service (namespace, name), with
     which TLS clients connect where no policy says it; a Service that is not there has clients that the mesh
-    chooses for.
+    chooses for. `relieved` are live objects that others follow at pods; `joining` come only to pods that
+    grants of ours close already, where somebody else's object is in the place of one of ours.
     """
 
     cluster: str
@@ -162,6 +172,13 @@ class Build(Struct, frozen=True, kw_only=True):
     rivals: Mapping[ObjectKey, tuple[Manifest, ...]] = {}
     sound: Mapping[UnitKey, frozenset[str]] = {}
     client_tls: Mapping[tuple[str, str], tuple[ClientTls, ...]] = {}
+    relieved: Mapping[ObjectKey, Relief] = {}
+    joining: frozenset[ObjectKey] = frozenset()
+
+    @property
+    def copies(self) -> frozenset[ObjectKey]:
+        """Objects that stay at pods for a while in place of those that leave them."""
+        return frozenset(one.copy for one in self.relieved.values() if one.copy)
 
     def mesh_of(self, manifest: Manifest) -> str:
         """How findings on one of its objects name the mesh that the object is for."""

@@ -47,20 +47,22 @@ class Turn(IntEnum):
     less than before, last. What comes in one turn may come at once.
     """
 
-    PREPARES = 0
+    STAYS = 0
+    """What others are to follow at pods leaves a copy of itself there."""
+    PREPARES = 1
     """What closes by existing, in a form that keeps the access in force."""
-    REFUSES = 1
-    GRANTS = 2
-    ROUTES = 3
-    CLOSES = 4
-    LEAVES = 5
+    REFUSES = 2
+    GRANTS = 3
+    ROUTES = 4
+    CLOSES = 5
+    LEAVES = 6
     """Routes and destinations go."""
-    OPENS = 6
-    WITHDRAWS = 7
+    OPENS = 7
+    WITHDRAWS = 8
     """Grants go."""
-    RELEASES = 8
+    RELEASES = 9
     """What refused refuses less, or goes."""
-    ENDS = 9
+    ENDS = 10
     """What nothing hangs on any more goes; mTLS takes more."""
 
 

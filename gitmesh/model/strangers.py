@@ -125,8 +125,8 @@ class Stranger(Struct, frozen=True, kw_only=True):
         return EVERYBODY in self.shown or namespace in self.shown
 
     def is_read_by(self, mesh: str) -> bool:
-        """Whether it does anything to pods of the mesh."""
-        return not self.meshes or mesh in self.meshes
+        """Whether it does anything to pods of the mesh, or may to pods that are in none ("") yet."""
+        return not self.meshes or not mesh or mesh in self.meshes
 
 
 Subject: TypeAlias = Literal["routes", "settings"]

@@ -28,8 +28,9 @@ def adapted_to(
     memo: MutableMapping[Any, Any],
 ) -> Adapted:
     """The build as it must be beside what is live: without what a policy would withdraw that names something
-    absent, with what absent sources said and what guards pods whose Service is missing, and no wider than
-    strangers' objects leave it. The same value again while nothing moved."""
+    absent, with what absent sources said and what guards pods whose Service is missing, no wider than
+    strangers' objects leave it, and with what stays at pods until others guard them. The same value again
+    while nothing moved."""
     ledger, absent = stored.ledger, cycle.revisions.absent
     unwanted = ledger.entries.keys() - built.manifests.keys() - built.held
     hangs = absent or built.held_units or built.settled or _hangs_on_entries(built)
@@ -83,5 +84,7 @@ def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored
 
         made = made.then(narrow(made.built, observed, ledger, revisions, translators))
     from gitmesh.planning.beside import beside
+    from gitmesh.planning.relieving import relieve
 
-    return made.then(beside(made.built, observed, facts, ledger, translators))
+    made = made.then(beside(made.built, observed, facts, ledger, translators))
+    return made.then(relieve(made.built, observed, facts, ledger, translators))

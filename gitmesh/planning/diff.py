@@ -33,6 +33,7 @@ from gitmesh.planning.elsewhere import ALONE, Asking
 from gitmesh.planning.fights import without_fights
 from gitmesh.planning.guard import Consent, guarded
 from gitmesh.planning.ordering import Ordering
+from gitmesh.planning.relieving import is_copy
 from gitmesh.planning.relying import relied
 from gitmesh.planning.rows import held_row, wanted_row
 from gitmesh.planning.scenery import Scenery
@@ -119,7 +120,9 @@ def _guarded(
     """Deletions that may be made, those that wait for consent, and what is said of these."""
     ledger, live = scenery.ledger, scenery.observed.live
     # The share is of what still stands: objects that are on their way out would make the rest look small.
-    standing = [key for key in ledger.entries if (found := live.get(key)) and not found.deleting]
+    standing = [
+        key for key in ledger.entries if (found := live.get(key)) and not found.deleting and not is_copy(key)
+    ]
     return guarded(deletions, len(standing), scenery.cluster, scenery.consent, ledger.approved)
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from gitmesh.diagnostics import Diagnostic, finding, hold_id
 from gitmesh.model.plan import Action, Change, Observed
 from gitmesh.model.virtualmesh import AdoptionSpec
+from gitmesh.planning.relieving import is_copy
 from gitmesh.planning.revisions import Terms
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def guarded(
     """Hold deletions that are too many, or all of more than one (design law 4), unless they are approved: by
     the revision, or by the id of the hold, which stands for just these objects (`approved`). What takes our
     fields off others' objects counts as a deletion: its effect ends all the same."""
-    doomed = [change for change in deletions if change.withdraws]
+    doomed = [change for change in deletions if change.withdraws and not is_copy(change.key)]
     # A share alone would ask for consent in every small cluster, where one object is half of them.
     limit = max(ALWAYS_ALLOWED, total * consent.max_percent // 100)
     # All at once is what a wrong path or an empty source looks like, so the allowance by number does not
@@ -60,7 +61,7 @@ def guarded(
         f"{share} objects in cluster {cluster} would be {done}; the guard allows {limit} and never all of"
         " them"
     )
-    kept = [change for change in deletions if not change.withdraws]
+    kept = [change for change in deletions if not change.withdraws or is_copy(change.key)]
     return kept, doomed, (finding("GM402", text, cluster=cluster, hold=hold),)
 
 

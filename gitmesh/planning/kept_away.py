@@ -17,8 +17,29 @@ from gitmesh.model.plan import Action, Change
 from gitmesh.planning.moves import body_in
 
 if TYPE_CHECKING:
+    from gitmesh.model.manifests import Build
+    from gitmesh.model.plan import Live
     from gitmesh.model.units import UnitKey
+    from gitmesh.planning.electing import Writers
     from gitmesh.planning.scenery import Scenery
+
+
+def _roots(built: Build) -> frozenset[str]:
+    return frozenset(mesh.root_namespace for mesh in built.meshes) - {""}
+
+
+def closes_all(
+    built: Build, live: Mapping[ObjectKey, Live], writers: Writers, moving: Collection[ObjectKey]
+) -> bool:
+    """Whether every mesh has what closes all of it by existing, and keeps it: it is not `moving`."""
+    roots = _roots(built)
+    there = (key for key in built.manifests if key.namespace in roots and key in live)
+    closed = {
+        key.namespace
+        for key in there
+        if key not in moving and writers[key].effect(None, decode(live[key].body)) is Effect.CLOSES
+    }
+    return bool(closed) and closed == roots
 
 
 class KeptAway:
@@ -28,7 +49,7 @@ class KeptAway:
     def __init__(self, rows: Sequence[Change], moving: Collection[ObjectKey], scenery: Scenery) -> None:
         self._scenery = scenery
         self._moving = moving
-        self._roots = {mesh.root_namespace for mesh in scenery.built.meshes} - {""}
+        self._roots = _roots(scenery.built)
         kept = [row for row in rows if self._is_kept_away(row)]
         wanted = [row.key for row in kept]
         self._taken = {
@@ -49,17 +70,18 @@ class KeptAway:
         """What is to refuse for one of these destinations, and has somebody else's object in its place."""
         return next((self._taken[unit] for unit in units if unit in self._taken), None)
 
-    def missed(self, namespace: str) -> ObjectKey | None:
+    def missed(self, namespace: str, *, by_pods: bool) -> ObjectKey | None:
         """What is to close or to refuse there when a grant has gone, and is kept away.
 
         A refusal may be missed by whom the grant alone kept out, so the grant stays, with those whom it
         admitted until now; where all is closed anyway nobody comes in, and it goes. What keeps a refusal away
-        may be a tenant's: it is missed in that namespace alone.
+        may be a tenant's: it is missed in that namespace alone; of what is about pods they tell whether it is
+        missed there (planning/relieving).
         """
         everywhere = self._wanted.get("")
         if everywhere is not None and self._alone(everywhere) is Effect.CLOSES:
             return everywhere
-        return None if self.stays_closed else self._wanted.get(namespace)
+        return None if self.stays_closed or by_pods else self._wanted.get(namespace)
 
     def _by_place(self, keys: Iterable[ObjectKey]) -> Mapping[str, ObjectKey]:
         """By namespace one of them, "" for one that is about all."""
@@ -109,15 +131,8 @@ class KeptAway:
     @cached_property
     def stays_closed(self) -> bool:
         """Whether every mesh has what closes all of it by existing, and keeps it."""
-        live = self._scenery.observed.live
-        there = (key for key in self._scenery.built.manifests if key.namespace in self._roots and key in live)
-        closed = {
-            key.namespace
-            for key in there
-            if key not in self._moving
-            and self._scenery.writers[key].effect(None, decode(live[key].body)) is Effect.CLOSES
-        }
-        return bool(closed) and closed == self._roots
+        scenery = self._scenery
+        return closes_all(scenery.built, scenery.observed.live, scenery.writers, self._moving)
 
     def _alone(self, key: ObjectKey) -> Effect:
         """What a wanted object does by coming where nothing is."""

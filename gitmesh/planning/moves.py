@@ -15,6 +15,8 @@ from gitmesh.planning.rows import in_state
 
 if TYPE_CHECKING:
     from gitmesh.model.objects import Body
+    from gitmesh.planning.scenery import Scenery
+    from gitmesh.ports import Translator
 
 
 class Move(NamedTuple):
@@ -38,6 +40,31 @@ class Move(NamedTuple):
     def narrows(self) -> bool:
         """Whether some who were admitted may not be any more."""
         return self.effect in NARROWING
+
+
+def move_of(row: Change, scenery: Scenery) -> Move:
+    """What a row that is written does, and by which way."""
+    writer = scenery.writers[row.key]
+    before, after = body_in(row.before), body_in(row.body)
+    between = writer.between(before, after, frozenset())
+    passes = between is not None and _widens(row, before, between, writer)
+    # A proxy may still work by one of these, so the state between is needed for the step from there, too.
+    for earlier in () if passes else scenery.before.get(row.key, ()):
+        version = body_in(earlier.body) if earlier else None
+        state = writer.between(version, after, frozenset()) if version or after else None
+        if state is not None and _widens(row, version, state, writer):
+            between, passes = state, True
+    return Move(
+        row=row,
+        effect=writer.effect(before, after),
+        refuses=any(writer.effect(None, body) is Effect.NARROWS for body in (before, after) if body),
+        between=between,
+        passes=passes,
+    )
+
+
+def _widens(row: Change, before: Body | None, state: Mapping[str, Any], writer: Translator) -> bool:
+    return writer.effect(before, decode(in_state(row, state))) is Effect.WIDENS
 
 
 def state_between(move: Move, turn: Turn, note: str) -> Change:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -22,12 +22,12 @@ from gitmesh.model.admission import GUARDING, Effect
 from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Change, Turn
 from gitmesh.planning.kept_away import KeptAway
-from gitmesh.planning.moves import Move, body_in, staged, state_between
-from gitmesh.planning.rows import in_state, is_same
+from gitmesh.planning.moves import Move, move_of, staged, state_between
+from gitmesh.planning.relief import STAYS, Changeover
+from gitmesh.planning.rows import is_same
 from gitmesh.planning.same_pods import same_pods
 
 if TYPE_CHECKING:
-    from gitmesh.model.objects import Body
     from gitmesh.model.units import UnitKey
     from gitmesh.planning.scenery import Scenery
 
@@ -44,7 +44,12 @@ class Ordering:
         self.scenery = scenery
         self.diagnostics: list[Diagnostic] = []
         self.rows = [row for row in rows if row.writes]
-        self.moves = {row.key: self._move(row) for row in self.rows if row.decides in GUARDING}
+        self.changeover = Changeover(rows, scenery.built)
+        # A copy changes nothing for anybody, as what it is of is still there.
+        apart = self.changeover.copies
+        guarding = (row for row in self.rows if row.decides in GUARDING and row.key not in apart)
+        self.moves = {row.key: move_of(row, scenery) for row in guarding}
+        self.bereft = self.changeover.bereft(self.moves.values())
         self.kept = KeptAway(rows, self.moves.keys(), scenery)
         # A mode of mTLS that widens waits for these: whoever is told by identity must be told apart until
         # then.
@@ -69,7 +74,8 @@ class Ordering:
     def steps(self) -> list[Change]:
         """The writes in the order in which they are carried out, and what waits."""
         found = [step for row in self.rows for step in self._steps(row)]
-        return sorted(found, key=lambda step: (step.turn, step.level, step.key))
+        in_turn = self.changeover.in_turn(found, self._waits)
+        return sorted(in_turn, key=lambda step: (step.turn, step.level, step.key))
 
     def turn(self, row: Change, body: bytes) -> Turn:
         """When an object would be made anew that is wanted and not there."""
@@ -87,40 +93,19 @@ class Ordering:
         """Whether it may be about pods of every namespace: mTLS is, and what closes by existing may be."""
         return move.row.decides == "trust" or move.effect is Effect.CLOSES
 
-    # --- what a change does
-
-    def _move(self, row: Change) -> Move:
-        writer = self.scenery.writers[row.key]
-        before, after = body_in(row.before), body_in(row.body)
-        between = writer.between(before, after, frozenset())
-        passes = between is not None and self._widens(row, before, between)
-        # A proxy may still work by one of these, so the state between is needed for the step from there,
-        # too.
-        for earlier in () if passes else self.scenery.before.get(row.key, ()):
-            version = body_in(earlier.body) if earlier else None
-            state = writer.between(version, after, frozenset()) if version or after else None
-            if state is not None and self._widens(row, version, state):
-                between, passes = state, True
-        return Move(
-            row=row,
-            effect=writer.effect(before, after),
-            refuses=any(writer.effect(None, body) is Effect.NARROWS for body in (before, after) if body),
-            between=between,
-            passes=passes,
-        )
-
-    def _widens(self, row: Change, before: Body | None, state: Mapping[str, Any]) -> bool:
-        effect = self.scenery.writers[row.key].effect
-        return effect(before, decode(in_state(row, state))) is Effect.WIDENS
-
     # --- when it is made
 
     def _steps(self, row: Change) -> Iterator[Change]:
         move = self.moves.get(row.key)
-        if move is None:
+        if row.key in self.changeover.copies:
+            self._say(row, STAYS)
+            yield replace(row, turn=Turn.STAYS, note=STAYS, staged=True)
+        elif move is None:
             yield replace(row, turn=Turn.LEAVES if row.withdraws else Turn.ROUTES)
         elif row.decides == "trust":
             yield self._of_trust(move)
+        elif lacking := self.changeover.lacking(row):
+            yield self._waits(row, f"{STAYS}, as {lacking} cannot stay in its place")
         elif self.passing and move.effect is not Effect.NEITHER and not self._only_refuses(move):
             yield self._while_passing(move)
         else:
@@ -155,11 +140,7 @@ class Ordering:
         away = f"refuses what it refused until {other} is as it is wanted" if other else ""
         match move.effect:
             case Effect.CLOSES:
-                # It waits for no grant: one that cannot be written would keep all others' pods open. And
-                # no grant waits for it: one that follows a Service to other pods leaves the old ones open
-                # until this is written, but so does the revision before, now that no Service selects them,
-                # and by waiting the new ones would be closed to callers whom both revisions admit. No one
-                # object can select old and new: the labels they share may be on pods that others guard.
+                # It waits for no grant: one that cannot be written would keep all others' pods open.
                 if move.between is not None and row.key.namespace in self.granting:
                     yield state_between(move, Turn.PREPARES, "keeps who may call until all grants are there")
                 yield replace(row, turn=Turn.CLOSES)
@@ -175,15 +156,17 @@ class Ordering:
             # Deleting the last grant may open the pods, where the first one closed them to all others.
             case Effect.BOTH if deletes and not move.refuses:
                 yield self._withdrawn(row)
-            # A grant to callers whom a refusal beside it would keep out, and cannot. One that also loses some
-            # is written: a withdrawal waits for nothing that a tenant could put in the way.
+            # A grant to callers whom a refusal beside it would keep out, and cannot.
             case Effect.WIDENS | Effect.BOTH if not move.refuses and (missed := self._unrefused(move)):
-                yield self._waits(row, f"grants no more than before until {missed} is as it is wanted")
+                yield self._granting_less(move, missed)
             case _ if not move.refuses:
                 if move.effect is Effect.BOTH and move.between is not None and self._is_refused(row):
                     yield state_between(move, Turn.PREPARES, _NOBODY)
                 turn = Turn.WITHDRAWS if deletes else Turn.GRANTS
                 yield _behind(row, turn, self._refusals_of_others(move))
+            # At the pods of before nobody misses it: where somebody would, a copy stays.
+            case Effect.BOTH if move.between is None and self._is_elsewhere(row):
+                yield replace(row, turn=Turn.REFUSES)
             # Both old and new are refused for as long as something that should refuse is kept from its
             # place.
             case Effect.BOTH if away and move.between is not None:
@@ -199,10 +182,16 @@ class Ordering:
             case _:
                 yield replace(row, turn=Turn.REFUSES)
 
+    def _is_elsewhere(self, row: Change) -> bool:
+        """Whether an object goes to other pods."""
+        labels = self.scenery.writers[row.key].guarded
+        return labels(decode(row.before)) != labels(decode(row.body or row.before))
+
     def _withdrawn(self, row: Change) -> Change:
         """A grant that goes and may leave its pods open to all, as the first of its kind closed them: not
         before there is what is to close them, or to refuse."""
-        missing = self.kept.missed(row.key.namespace)
+        by_pods = self.scenery.writers[row.key].guarded(decode(row.before)) is not None
+        missing = self.kept.missed(row.key.namespace, by_pods=by_pods)
         if missing is not None:
             return self._waits(row, f"closes what it grants until {missing} is as it is wanted")
         near = (self.moves[key] for key in self._near(row))
@@ -225,16 +214,25 @@ class Ordering:
     def _hangs_together(self, row: Change) -> bool:
         return any(key != row.key for key in self._near(row))
 
-    def _only_admits(self, move: Move) -> bool:
-        """Whether nobody is kept out by writing a grant. A heal brings back what was admitted; and the first
-        grant closes as it comes, unless all is closed already.
+    def _granting_less(self, move: Move, missed: ObjectKey) -> Change:
+        """A grant without what it gains: a withdrawal waits for nothing that a tenant could put in the
+        way."""
+        note = f"grants no more than before until {missed} is as it is wanted"
+        if move.effect is Effect.WIDENS or move.between is None:
+            return self._waits(move.row, note)
+        return self._halfway(move, Turn.PREPARES, note)
+
+    def _admits_more(self, move: Move) -> bool:
+        """Whether somebody comes in by writing a grant who did not. A heal brings back what was admitted; and
+        the first grant closes as it comes, unless all is closed already, or its pods are.
         """
-        creates = move.row.action is Action.CREATE
-        return not move.row.drift and (self.kept.stays_closed if creates else move.effect is Effect.WIDENS)
+        row = move.row
+        closes = row.action is Action.CREATE and row.key not in self.scenery.built.joining
+        return not row.drift and (self.kept.stays_closed or not closes)
 
     def _unrefused(self, move: Move) -> ObjectKey | None:
         """What is to refuse at the pods of a grant that admits more, and is somebody else's."""
-        if not self._only_admits(move):
+        if not self._admits_more(move):
             return None
         return self.kept.refusal(sorted({*move.row.units, *self._sharing(move.row.units)}))
 
@@ -264,10 +262,10 @@ class Ordering:
         return found
 
     def _is_refused(self, row: Change) -> bool:
-        """Whether something comes to refuse at the pods of a grant, perhaps. What closes them or grants
-        otherwise is no reason for it to rest, in which nobody is let in whom both revisions do."""
-        near = (self.moves[key] for key in self._near(row))
-        return any(one.refuses and one.row.decides == "access" for one in near)
+        """Whether a refusal leaves the pods of a grant with it, and no copy of that stays. What closes them,
+        comes there or grants otherwise is no reason for it to rest, in which nobody is let in whom both
+        revisions do."""
+        return row.key in self.bereft
 
     def _released(self, row: Change) -> Change:
         return _behind(row, Turn.RELEASES, self._near(row))

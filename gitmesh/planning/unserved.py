@@ -1,8 +1,9 @@
 """What decides who may call pods stays while they run, though no Service is for them any more (design law 3).
 
-A destination is a Service, and a list may come back without one. Its pods can be called all the same, by
-their addresses; so what a policy in force that selects by labels, namespaces or all says of them is not
-withdrawn because the Service is missing, but when they are gone too, or when somebody agrees.
+A destination is a Service, and a list may come back without one, or with one that leads to no pods any more.
+They can be called all the same, by their addresses; so what a policy in force says of them is not withdrawn
+because the Service is missing or has no selector, but when they are gone too, or when somebody agrees. Of a
+Service that is missing and named, the policy itself tells.
 """
 
 from __future__ import annotations
@@ -89,11 +90,10 @@ def _guards(
     is `behind` it.
     """
     if translator.decides(decode(live.body)) not in GUARDING or not any(
-        policy.id in behind and _may_mean(policy, live.key.namespace, facts.cluster)
-        for policy in revisions.policies
+        policy.id in behind and _may_mean(policy, live.key.namespace, facts) for policy in revisions.policies
     ):
         return False
-    labels = translator.guarded(live)
+    labels = translator.guarded(decode(live.body))
     if not labels:
         return False
     pods = [
@@ -110,16 +110,27 @@ def _guards(
     return any(not any(pod.may_carry(selector) for selector in selectors) for pod in pods)
 
 
-def _may_mean(policy: Policy, namespace: str, cluster: str) -> bool:
-    """Whether the policy selects destinations there otherwise than by name; of a name that is missing the
-    policy itself tells.
+def _may_mean(policy: Policy, namespace: str, facts: ClusterFacts) -> bool:
+    """Whether the policy selects destinations there otherwise than by name, or names a Service that is there
+    and leads to no pods.
     """
     spec = policy.spec
     return isinstance(spec, AccessPolicySpec) and any(
-        not item.name
-        and (not item.clusters or cluster in item.clusters)
-        and (not item.namespaces or namespace in item.namespaces)
+        (not item.clusters or facts.cluster in item.clusters)
+        and (
+            namespace in (item.namespaces or (policy.namespace,))
+            and _leads_nowhere(facts, namespace, item.name)
+            if item.name
+            else not item.namespaces or namespace in item.namespaces
+        )
         for item in spec.destinations
+    )
+
+
+def _leads_nowhere(facts: ClusterFacts, namespace: str, name: str) -> bool:
+    return any(
+        service.name == name and not service.selector
+        for service in facts.services_by_namespace.get(namespace, ())
     )
 
 

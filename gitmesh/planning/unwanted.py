@@ -16,6 +16,7 @@ from gitmesh.model.ownership import WHOLE
 from gitmesh.model.plan import Action
 from gitmesh.planning.leaving import held_still, unwanted_still, waits
 from gitmesh.planning.ownership import PRUNE, RECONCILE
+from gitmesh.planning.relieving import is_copy
 from gitmesh.planning.rows import held_row, live_row, released_row
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gitmesh.model.plan import Change, Live
     from gitmesh.planning.scenery import Scenery
 
+NO_MORE_MISSED = "what is to guard its pods is there"
 NOT_ENFORCED = "what the policies say may not be enforced there"
 """Said where an object that decides who may call is not as we want it (security law)."""
 
@@ -133,6 +135,8 @@ class Unwanted:
         return unwanted
 
     def _delete(self, live: Live) -> Change:
+        if is_copy(live.key):
+            return live_row(Action.DELETE, live, self.built, NO_MORE_MISSED, self.decides(live))
         guards = self.decides(live) in GUARDING
         if any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect):
             return self._not_pruned(live, "prune.protect lists it", Severity.ERROR if guards else None)

@@ -40,8 +40,8 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known, nor of
     objects of `unread` kinds. `validators` are the ValidatingWebhookConfigurations that name a group of a
     kind that a translator writes, `gateways` the Gateways of the Gateway API with what they ask for, and
-    whether they are programmed and have addresses. `homes` are the namespaces where a control plane of the
-    mesh counts.
+    whether they are programmed and have addresses, `injectors` the MutatingWebhookConfigurations that are
+    asked about pods. `homes` are the namespaces where a control plane of the mesh counts.
     """
 
     deployments: tuple[Body, ...] = ()
@@ -52,6 +52,7 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     namespaces: Mapping[str, Mapping[str, str]] = {}
     validators: tuple[Body, ...] = ()
     gateways: tuple[Body, ...] = ()
+    injectors: tuple[Body, ...] = ()
     homes: tuple[str, ...] = ()
 
 

@@ -147,8 +147,8 @@ class Translator(Protocol):
         those; None where there is none, so that the object stays as it is until nobody uses them.
 
         Without, and where both decide who may call, it is safe where one write is not (design law 2): what
-        refuses admits in it at most what it admits before and after; what grants may grant nobody, where it
-        goes over to others; what closes by existing admits what is admitted without it; a mode of mTLS may
+        refuses admits in it at most what it admits before and after; what grants does so to whom both do, at
+        pods that both are for; what closes by existing admits what is admitted without it; a mode of mTLS may
         admit more, and is then passed a step a tick. None: one write is enough.
         """
 
@@ -186,9 +186,9 @@ class Translator(Protocol):
         (digests of list items; None = they cannot be told apart). `live` None: it is not there, and comes
         only to close. None = it stays as it is."""
 
-    def guarded(self, live: Live) -> Mapping[str, str] | None:
-        """The labels of the pods of its namespace about which a live object of ours decides who may call
-        them; None for any other object, and for one that is about all pods."""
+    def guarded(self, body: Body) -> Mapping[str, str] | None:
+        """The labels of the pods of its namespace about which an object of ours, live or wanted, decides who
+        may call them; None for any other object, and for one that is about all pods."""
 
     def verdict(self, live: Live, meshes: Sequence[Mesh]) -> MeshStatus:
         """What the mesh itself says of a live object, given the cluster's meshes of every kind. Status is

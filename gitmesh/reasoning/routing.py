@@ -79,8 +79,10 @@ def route(question: Question, known: Known) -> Routing:
     if unit and not is_routed(question, unit, known):
         return Routing(found=Found.UNROUTED)
     overrides = _overrides(unit, question) if unit else ()
-    contenders = [one.by for one in unit.around.contenders if one.of == "routes"] if unit else []
-    follows = tuple(sorted({*contenders, *(one.by for one in overrides)}))
+    around = unit.around.contenders if unit else ()
+    contenders = [one.by for one in around if one.of == "routes"]
+    # One for connections may be what clients take, or be merged with ours: which, hangs on what was first.
+    follows = tuple(sorted({*(one.by for one in around), *(one.by for one in overrides)}))
     connection = _connection(unit, question) if unit else {}
     # The proxy of a gateway has routes of its own, but makes its connections as policies say.
     if question.client.router:
@@ -94,18 +96,40 @@ def route(question: Question, known: Known) -> Routing:
         return Routing(found=Found.NOT_HTTP, connection=connection, ended=ended, follows=follows)
     if taken is None:
         return Routing(found=Found.DECIDED, connection=connection, ended=ended, follows=follows)
-    return Routing(
-        found=Found.DECIDED,
-        request=taken.fields,
-        connection=connection,
-        targets=tuple(_found(target, overrides) for target in taken.targets),
-        mirrors=taken.mirrors,
-        match=taken.match,
-        rules=taken.origins,
-        headers=taken.header_origins,
-        items={name: tuple(item[""] for item in items) for name, items in taken.item_origins.items()},
-        ended=ended,
-        follows=follows,
+    return _copied(
+        Routing(
+            found=Found.DECIDED,
+            request=taken.fields,
+            connection=connection,
+            targets=tuple(_found(target, overrides) for target in taken.targets),
+            mirrors=taken.mirrors,
+            match=taken.match,
+            rules=taken.origins,
+            headers=taken.header_origins,
+            items={name: tuple(item[""] for item in items) for name, items in taken.item_origins.items()},
+            ended=ended,
+            follows=follows,
+        ),
+        overrides,
+    )
+
+
+def _copied(found: Routing, overrides: Iterable[Override]) -> Routing:
+    """Without the copies to subsets that the client does not find: the whole Service has the request
+    already."""
+    kept = [n for n, target in enumerate(found.mirrors) if _found(target, overrides) == target]
+    if len(kept) == len(found.mirrors):
+        return found
+    decided = found.request["mirror"]
+    left = {name: value for name, value in found.request.items() if name != "mirror"}
+    if kept:
+        left["mirror"] = replace(decided, value=tuple(decided.value[n] for n in kept))
+    places = found.items.get("mirror", ())
+    return replace(
+        found,
+        request=left,
+        mirrors=tuple(found.mirrors[n] for n in kept),
+        items={**found.items, "mirror": tuple(places[n] for n in kept if n < len(places))},
     )
 
 

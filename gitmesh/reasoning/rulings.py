@@ -50,6 +50,9 @@ class AtPair:
 
     def ruling(self) -> Ruling:
         """Deny beats Allow; what no Allow admits is denied where an Allow governs; else the default."""
+        if not self.pair.workload.mesh and not self.pair.workload.pods:
+            text = "no pods are there yet, and whether they get a proxy is not known"
+            return Ruling(answer=Answer.UNKNOWN, basis=Basis.NO_PODS, text=text)
         if not self.pair.workload.mesh:
             return Ruling(
                 answer=Answer.ALLOWED,
@@ -146,7 +149,9 @@ class AtPair:
     def _allowed(self, said: Sequence[_Said], basis: Basis, otherwise: str) -> Ruling | None:
         """What these Allows admit, and that they close the port for others; what other pods have for another
         port is opened on none."""
-        opened = [(frozenset() if self.pair.number in one.mixed else ports, one) for ports, one in said]
+        # Ahead of the pods their numbers do not count: each Service is decided by its own ports.
+        mixed = self.pair.number if not self.ahead else None
+        opened = [(frozenset() if mixed in one.mixed else ports, one) for ports, one in said]
         grants = [(ports, one) for ports, access in opened for one in access.allows]
         asked = [(meets, origin) for ports, one in grants for meets, origin in self._asked(one, ports, False)]
         found = _origins(origin for meets, origin in asked if meets)
@@ -185,7 +190,7 @@ class AtPair:
     def _is_opened(self, operation: Operation) -> bool:
         """Whether an Allow of these requests opens the pods' port."""
         # Not where other pods have the number for another port: meshes name pods and numbers, but no pairs.
-        return not operation.ports or self.pair.number in operation.targets
+        return self.ahead or not operation.ports or self.pair.number in operation.targets
 
     def _means(self, callers: Iterable[Caller], deny: bool) -> bool | None:
         if self.ahead:

@@ -79,6 +79,7 @@ def _mesh(cluster: bookshop.LabCluster) -> Mesh:
         namespace=SYSTEM,
         root_namespace=SYSTEM,
         trust_domain=cluster.trust_domain,
+        takes=(cluster.trust_domain,),
         ambient=cluster.dataplane == "ambient",
         settings={"clusterDomain": "cluster.local", **_waypoints(cluster)},
     )

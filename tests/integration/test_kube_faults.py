@@ -105,7 +105,9 @@ def test_K06_harmless_requests_are_tried_again_others_never(reply: Reply) -> Non
 
 def test_K06_attempts_are_bounded() -> None:
     with facing(says(503, b"still starting")) as (client, server):
-        assert "503 (GET /api/v1/namespaces: still starting)" in failure(client).in_full
+        assert (
+            "the API server failed (503: GET /api/v1/namespaces: still starting)" in failure(client).in_full
+        )
         assert len(server.seen) == 4
 
 

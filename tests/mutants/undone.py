@@ -14,12 +14,14 @@ from gitmesh_istio import ambient, destination, leading_waypoints, meshwide, str
 
 from gitmesh import pipeline
 from gitmesh.discovery import shapes
+from gitmesh.model.admission import Effect
 from gitmesh.model.links import UNLINKED
 from gitmesh.model.plan import Action
 from gitmesh.model.services import ServicePort
 from gitmesh.model.strangers import ALONE, EVERYBODY
 from gitmesh.model.workloads import Workload
-from gitmesh.planning import diff, rows
+from gitmesh.planning import diff, relieving, rows
+from gitmesh.planning.ordering import Ordering
 from gitmesh.reasoning import questions, together
 from gitmesh.resolution import access, grants, guards
 from gitmesh.resolution import index as pods
@@ -211,5 +213,15 @@ MUTANTS: tuple[Mutant, ...] = (
         "by-address",
         "a waypoint that also takes what is for the addresses of pods is not let in (GM318)",
         ((leading_waypoints, "_by_address", _nothing),),
+    ),
+    Mutant(
+        "left-pods",
+        "pods that others guard from now on are guarded until then",
+        ((relieving, "leaves", _none),),
+    ),
+    Mutant(
+        "gains-unrefused",
+        "a grant that gains and loses gains nothing while its refusal is somebody else's",
+        ((Ordering, "_admits_more", lambda _self, move: move.effect is Effect.WIDENS),),
     ),
 )

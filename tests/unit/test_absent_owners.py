@@ -188,3 +188,16 @@ def test_a_grant_that_somebody_put_into_an_allow_goes_and_what_it_took_the_place
         assert "/sa/evil" not in str(teams.spec("east", "api-allow"))
         assert "/sa/web" in str(teams.spec("east", "api-allow"))
         assert any(one.is_error and "api-allow" in one.message for one in said(report, "GM609"))
+
+
+def test_a_default_of_a_source_that_is_away_is_not_taken_over_either(tmp_path: Path) -> None:
+    world = Folders(tmp_path, sources=[History("team-a"), History("team-b")])
+    world.commit(NO_WEB)
+    world.commit(virtual_mesh(mtls={"mode": "Strict"}, accessDefault="Deny"), source=1)
+    world.settle()
+    before = put_right(world.live("east"))
+    lost(world)
+    world.commit(NO_WEB, virtual_mesh(mtls={"mode": "Permissive"}, accessDefault="Allow"))
+    for _ in range(3):
+        world.run()
+        assert put_right(world.live("east")) == before

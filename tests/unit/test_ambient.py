@@ -597,6 +597,30 @@ def test_a_review_tells_whom_a_waypoint_that_is_shut_out_costs_his_access(world:
     assert (("shop", "twin"), ("shop/web",)) in lost
 
 
+def test_what_stands_at_waypoints_leaves_no_pods(world: Folders) -> None:
+    """Services swap their pods: at these others follow, and waypoints go on to decide by Service."""
+    bind(world)
+    world.commit(*(_callers(name) for name in ("api", "db")))
+    world.settle()
+    before = {path: text for path, text in world.live("east").items() if ".waypoint-" in path}
+    swapped = (service("api", selector={"app": "db"}), service("db", selector={"app": "api"}))
+    world.put("east", "services", service("web"), *swapped)
+    world.run()
+    copies = [path for path in written(world) if "left-" in path]
+    assert sorted(path.rpartition(".")[2] for path in copies) == [
+        "api-allow",
+        "db-allow",
+    ]
+    world.settle()
+    assert before == {path: text for path, text in world.live("east").items() if ".waypoint-" in path}
+    assert not [path for path in written(world) if "left-" in path]
+
+
+def _callers(name: str) -> Body:
+    sources = [{"serviceAccounts": [{"name": "web"}]}]
+    return document("AccessPolicy", f"callers-{name}", sources=sources, destinations=[{"name": name}])
+
+
 # --- what others say at pods and waypoints
 
 
@@ -747,3 +771,21 @@ def test_facts_keep_what_others_say_at_waypoints(world: Folders) -> None:
     facts = side(world.settle()).index.facts
     loaded = load_facts(dump_facts({"east": facts}))
     assert loaded["east"].strangers == facts.strangers
+
+
+def test_at_a_waypoint_numbers_that_pods_swap_do_not_count(world: Folders) -> None:
+    """It decides by the Service's ports; ztunnels see numbers, which mean another port on the other pod."""
+    bind(world)
+    swapped = [{"http": 8080, "admin": 8081}, {"http": 8081, "admin": 8080}]
+    pods = [pod(name) for name in ("web", "db")]
+    for number, named in enumerate(swapped):
+        one = pod("api")
+        one["metadata"]["name"] = f"api-{number}"
+        one["spec"]["containers"][0]["ports"] = [{"name": k, "containerPort": v} for k, v in named.items()]
+        pods.append(one)
+    world.put("east", "pods", *pods)
+    ports = [{"name": name, "port": port, "targetPort": name} for name, port in (("http", 80), ("admin", 81))]
+    world.put("east", "services", service("api", ports=ports), service("web"), service("db"))
+    world.commit({**READ, "spec": {**READ["spec"], "rules": [{"methods": ["GET"], "ports": ["http"]}]}})
+    report = world.settle()
+    assert [answer(report, who)[0] for who in ("web", "db")] == ["Allowed", "Denied"]

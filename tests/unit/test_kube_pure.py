@@ -322,7 +322,7 @@ def test_who_refuses_is_told_from_who_cannot_answer(
             ("took 3 ms", "took 5 ms"),
             "v.example.com",
         ),
-        (503, "ServiceUnavailable", "upstream request id {}", ("1f", "2e"), "503 ServiceUnavailable"),
+        (503, "ServiceUnavailable", "upstream request id {}", ("1f", "2e"), "the API server failed"),
         (409, "Conflict", "the object has been modified; it is at {}", ("17", "18"), "409 Conflict"),
         (401, "Unauthorized", "token expired {} ago", ("3s", "4s"), "401 Unauthorized"),
         (422, "id {}", "bad", ("1", "2"), "422"),
@@ -343,6 +343,15 @@ def test_which_of_many_requests_a_weak_server_failed_is_no_part_of_the_cause() -
     assert str(first) == str(second)
     assert "GET /b" in second.detail
     assert "GET /a" in str(api_error("GET /a", 404, b"{}")), "of what is refused, the request is"
+
+
+@pytest.mark.parametrize(
+    "body", [b"upstream", b"<html>bad gateway</html>", b'{"kind": "Status", "reason": "X"}']
+)
+def test_a_server_that_fails_now_so_and_then_so_has_one_cause(body: bytes) -> None:
+    found = [api_error("GET /a", status, body) for status in (500, 502, 503, 504)]
+    assert len({str(one) for one in found}) == 1
+    assert all(one.retryable and str(one.status) in one.detail for one in found)
 
 
 def test_the_failure_of_many_at_once_is_that_of_the_first_in_order_not_in_time() -> None:

@@ -740,3 +740,12 @@ def test_a_selector_that_old_facts_can_answer_is_answered() -> None:
     facts = saved({"app": "log"}, differing=["role"], ports={"client": 9092}, mesh="istio", pods=2)
     assert not codes(written([PACKER], facts))
     assert says([PACKER], facts, "clerk", "log-0") == "Denied"
+
+
+def test_of_a_controller_without_pods_it_is_not_known_whether_they_will_be_guarded() -> None:
+    template = {"metadata": {"labels": {"app": "log"}}, "spec": {"containers": [{"name": "app"}]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": {"app": "log"}}, "template": template}
+    facts = world(
+        service("log", 9092, 9092, app="log"), thing("Deployment", "log", "shop", "apps/v1", spec=spec)
+    )
+    assert says([grant("packer-to-all", "log", "packer")], facts, "clerk", "log") == "Unknown"

@@ -11,7 +11,7 @@ from gitmesh.cli.asking import known_clusters
 from gitmesh.model.report import Report
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.questions import Client, Question
-from tests.folders import Body, Folders, allow, app, authorization, codes, istiod, service, thing
+from tests.folders import Body, Folders, allow, app, authorization, codes, istiod, service, thing, webhook
 from tests.properties.history import document
 
 REVISION = "istio.io/rev"
@@ -109,3 +109,34 @@ def test_clients_follow_what_their_own_control_plane_reads(
     hand(world, networking(kind, revision))
     world.commit(SUBSET)
     assert codes(world.settle()) == found
+
+
+def tag(name: str, revision: str) -> Body:
+    body = webhook(revision)
+    body["metadata"]["name"] = f"istio-revision-tag-{name}-istio-system"
+    body["metadata"]["labels"]["istio.io/tag"] = name
+    return body
+
+
+@pytest.mark.parametrize(("revision", "closes"), [("blue", False), ("green", True)])
+def test_a_tag_is_another_name_of_its_revision(world: Folders, revision: str, closes: bool) -> None:
+    """For the namespace whose pods it names, and for objects."""
+    world.put("east", "tags", tag("prod", revision), tag("stable", "green"))
+    spaces = [thing("Namespace", "shop", labels={REVISION: "stable"}), thing("Namespace", "old", labels=BLUE)]
+    world.put("east", "namespaces", thing("Namespace", "istio-system"), *spaces)
+    hand(world, authorization("allow-nothing", "istio-system", {}, labels={REVISION: "prod"}))
+    world.commit(allow("readers", "api", "web"))
+    report = world.settle()
+    assert codes(report) == (["GM410"] if closes else []), "and no pod is in no mesh"
+    assert (REST in rules(world)) is not closes
+
+
+@pytest.mark.parametrize("revision", ["blue", "green"])
+def test_pods_to_come_may_be_of_any(world: Folders, revision: str) -> None:
+    template = {"metadata": {"labels": {"app": "api"}}, "spec": {"containers": [{"name": "app"}]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": {"app": "api"}}, "template": template}
+    world.put("east", "pods", app("web"), thing("Deployment", "api", "shop", "apps/v1", spec=spec))
+    hand(world, authorization("allow-nothing", "istio-system", {}, labels={REVISION: revision}))
+    world.commit(allow("readers", "api", "web"))
+    world.settle()
+    assert REST not in rules(world)

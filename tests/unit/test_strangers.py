@@ -240,6 +240,19 @@ def test_copies_to_a_subset_that_is_not_found_are_left_out(shop: Folders) -> Non
     assert rest["mirrors"][0]["destination"]["subset"] == "version-v2"
 
 
+def test_route_names_the_copies_that_are_sent(shop: Folders) -> None:
+    shop.put("east", "theirs", rule("*"))
+    mirror = [{"destination": {"name": "api", "subset": {"version": "v2"}}, "percent": 5}]
+    more = [*mirror, {"destination": {"name": "db"}, "percent": 7}]
+    for copies, left in ((mirror, []), (more, [7])):
+        shop.commit(document("TrafficPolicy", "copies", destinations=[{"name": "api"}], mirror=copies))
+        shop.settle()
+        desk, yard = routed(shop, "desk"), routed(shop, "yard")
+        assert [one.percent for one in desk.request["mirror"].value] == left if left else not desk.mirrors
+        assert len(desk.mirrors) == len(left)
+        assert len(yard.mirrors) == len(copies)
+
+
 def test_rows_for_some_clients_stay_theirs(shop: Folders) -> None:
     shop.put("east", "theirs", rule("*"), rule("*", "yard"))
     shop.commit(canary(sources=[{"namespaces": ["yard", "shop"]}], matches=[{"path": {"exact": "/a"}}]))
@@ -268,6 +281,7 @@ def test_a_rule_for_the_host_in_the_services_namespace_is_merged_and_still_holds
     report = shop.settle()
     assert not written(shop, RULE)
     assert "claims the host" in told(report).message
+    assert [str(key) for key in routed(shop, "yard").follows] == ["DestinationRule shop/limits"]
 
 
 def test_settings_that_some_clients_do_not_get_are_told(shop: Folders) -> None:

@@ -62,6 +62,48 @@ def test_one_that_is_there_grants_no_more_than_it_did(world: Folders) -> None:
     assert granted(world) == before
 
 
+def test_one_that_gains_and_loses_loses_at_once_and_gains_with_the_refusal(world: Folders) -> None:
+    """In one write: a withdrawal waits for nothing that a tenant could put in the way. Who is granted before
+    and after is not kept out meanwhile."""
+    world.commit(CLOSED, allow("some", "api", "db", "api"))
+    world.settle()
+    world.commit(CLOSED, allow("some", "api", "db", "web"), NOT_WEB)
+    report = world.settle()
+    assert [f"sa/{who}" in str(granted(world)) for who in ("api", "db", "web")] == [False, True, False]
+    assert ["api-deny" in one.message for one in said(report, "GM406")] == [True]
+    world.drop("east", "theirs")
+    world.settle()
+    assert [f"sa/{who}" in str(granted(world)) for who in ("api", "db", "web")] == [False, True, True]
+
+
+def test_nor_does_it_gain_at_other_pods_to_which_it_goes(world: Folders) -> None:
+    """It leaves the pods of before all the same."""
+    world.put("east", "other", app("other"))
+    world.commit(CLOSED, allow("some", "api", "web", "db"))
+    world.settle()
+    world.put("east", "services", service("web"), service("db"), service("api", selector={"app": "other"}))
+    world.commit(CLOSED, allow("some", "api", "web", "db"), NOT_WEB)
+    world.settle()
+    assert granted(world)["selector"] == {"matchLabels": {"app": "other"}}
+    assert "rules" not in granted(world)
+    world.drop("east", "theirs")
+    world.settle()
+    assert "sa/web" in str(granted(world))
+
+
+def test_the_first_grant_waits_where_grants_of_others_close_its_pods(world: Folders) -> None:
+    """There it admits more by coming, though nothing closes the mesh."""
+    world.put("east", "twin", service("twin", selector={"app": "api"}))
+    world.commit(allow("beside", "twin", "db"))
+    world.settle()
+    world.commit(allow("beside", "twin", "db"), allow("some", "api", "web"), NOT_WEB)
+    world.settle()
+    assert granted(world) == {}
+    world.drop("east", "theirs")
+    world.settle()
+    assert "sa/web" in str(granted(world))
+
+
 def test_what_it_grants_less_comes_at_once(world: Folders) -> None:
     """And what was admitted is healed: both are no wider than before."""
     world.commit(CLOSED, allow("some", "api", "db", "web"))

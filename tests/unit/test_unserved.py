@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gitmesh.model.report import State
-from tests.folders import AUTHORIZATION, Folders, app, codes, deny, said, service
+from tests.folders import AUTHORIZATION, Folders, allow, app, codes, deny, said, service
 
 EVERYBODYS = {
     **deny("no-web", "db", "web"),
@@ -92,3 +92,54 @@ def test_somebody_may_agree_and_the_next_one_is_asked_about_again(world: Folders
     [again] = said(world.run(), "GM208")
     assert again.hold != told.hold
     assert guards(world) == ["api-deny", "web-deny"]
+
+
+LOST: dict[str, dict[str, Any]] = {
+    "no selector": {"selector": None},
+    "an empty selector": {"selector": {}},
+    "another host": {"type": "ExternalName", "externalName": "db.example", "selector": None},
+}
+
+
+@pytest.mark.parametrize("how", LOST)
+@pytest.mark.parametrize("named", [deny("named", "db", "web"), allow("named", "db", "api")])
+def test_a_service_that_is_named_and_leads_to_no_pods_any_more_opens_none(
+    tmp_path: Path, named: dict[str, Any], how: str
+) -> None:
+    world = Folders(tmp_path)
+    world.commit(named)
+    world.settle()
+    before = guarding(world)
+    world.put("east", "services", service("web"), service("api"), service("db", **LOST[how]))
+    for _ in range(3):
+        report = world.run()
+        assert guarding(world) == before
+        [told] = said(report, "GM208")
+        assert (told.severity, told.cluster, told.policy) == ("error", "east", "AccessPolicy/shop/named")
+    assert report.clusters["west"].state is State.SYNCED
+    world.put("east", "pods", app("web"), app("api"))
+    world.settle()
+    assert guarding(world) == {}, "nobody can call pods that are gone"
+
+
+def test_somebody_may_agree_that_a_named_service_leads_to_no_pods_any_more(tmp_path: Path) -> None:
+    world = Folders(tmp_path)
+    world.commit(deny("named", "db", "web"))
+    world.settle()
+    world.put("east", "services", service("web"), service("api"), service("db", selector=None))
+    [told] = said(world.run(), "GM208")
+    world.approve(told.hold, "east")
+    world.settle()
+    assert guarding(world) == {}
+
+
+def test_another_service_that_is_named_and_has_no_selector_keeps_nothing(world: Folders) -> None:
+    world.commit(deny("named", "db", "web"))
+    world.settle()
+    world.put("east", "services", service("web"), service("db"), service("api", selector=None))
+    world.settle()
+    assert guards(world) == ["db-deny"]
+
+
+def guarding(world: Folders) -> dict[str, str]:
+    return {path: text for path, text in world.live("east").items() if AUTHORIZATION in path}

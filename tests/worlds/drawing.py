@@ -88,6 +88,8 @@ class World:
     policies: tuple[Object, ...]
     story: str = "as it began"
     manner: Manner = SIDECARS
+    refused: str = ""
+    """The name of an object that the cluster does not take at first."""
 
 
 def plain(random: Random) -> World:

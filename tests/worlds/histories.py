@@ -8,16 +8,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
+from tests.worlds.crossings import crossing
 from tests.worlds.dataplanes import ambient, moved, revisions
 from tests.worlds.drawing import APPS, World, controller, drawn_policies, drawn_service, plain, stranger
 from tests.worlds.objects import Object
 
+_CROSSING = 20
+"""Each such seed draws Services that take over each other's pods."""
 _KINDS: tuple[Callable[[Random], World], ...] = (plain, plain, plain, plain, ambient, revisions)
 
 
 def history(seed: int, steps: int = 2) -> list[World]:
     """The worlds of a seed, one after the other."""
     random = Random(seed)
+    if seed % _CROSSING == 0:
+        return crossing(random)
     found = [random.choice(_KINDS)(random)]
     for _ in range(random.randint(0, steps)):
         events = (*_EVENTS, *(moved,) * len(_EVENTS)) if found[-1].manner.revisions else _EVENTS

@@ -20,7 +20,7 @@ from tests.soundness.unified import Document, Unified, behind, pairs, selects
 from tests.worlds.arrivals import Arrivals
 from tests.worlds.drawing import CLUSTER
 from tests.worlds.objects import Object
-from tests.worlds.playing import Moment
+from tests.worlds.playing import Moment, place
 from tests.worlds.truth import PORTS, clients, spoken, truth
 from tests.worlds.waypoints import TakenWay, Waypoints
 
@@ -165,10 +165,10 @@ class JudgedMoment:
         wants."""
         name, built = name_of(policy), self.moment.result.build
         yield from (one.message for one in self.said_of(policy) if one.is_error or one.hold)
-        live = {_place(one): one for one in self.moment.live}
+        live = {place(one): one for one in self.moment.live}
         for wanted in built.manifests.values() if built else ():
             body = decode(wanted.body)
-            there = live.get(_place(body))
+            there = live.get(place(body))
             if name in wanted.policies and (there is None or there.get("spec") != body.get("spec")):
                 yield f"{wanted.key} is {'not there' if there is None else 'otherwise'}"
 
@@ -190,9 +190,11 @@ class JudgedMoment:
         return governed and self.unified.admitted(call)
 
 
-def _place(body: Object) -> tuple[str, str, str]:
-    metadata = body["metadata"]
-    return body["kind"], metadata.get("namespace", ""), metadata["name"]
+def shown(call: ArrivingCall) -> str:
+    """A call in a line."""
+    who = call.client.principal or "nobody"
+    what = f"{call.request.method} {call.request.path}" if call.request.http else "TCP"
+    return f"{who} -> {call.workload.namespace}/{call.workload.name}:{call.port} {what}"
 
 
 def is_held(finding: Diagnostic) -> bool:

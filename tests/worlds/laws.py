@@ -22,9 +22,10 @@ from tests.worlds.case_laws import (
     what_is_not_http_is_said,
 )
 from tests.worlds.drawing import CLUSTER
-from tests.worlds.judge import JudgedMoment, is_held, name_of
+from tests.worlds.judge import JudgedMoment, is_held, name_of, shown
 from tests.worlds.routing_laws import routes_lead_somewhere, treated_as_decided
 from tests.worlds.truth import PORTS, spoken_at
+from tests.worlds.way_laws import never_wider_on_the_way
 
 Law = Callable[["JudgedMoment"], Iterator[str]]
 
@@ -35,12 +36,16 @@ connections are refused in TLS, of which no object of ours decides.
 """
 
 
+_ON_ITS_WAY = "GM406"
+"""The finding on what waits: in a world at rest, for an object of somebody else."""
+
+
 def never_wider(judge: JudgedMoment) -> Iterator[str]:
     """Nobody is admitted whom neither the policies nor strangers admit, by whatever way; where only strangers
     do, or a policy could not be put in force, an error or a warning says so.
     """
     for pod in judge.guarded:
-        told = any(map(is_held, judge.about(pod)))
+        told = any(is_held(one) or one.code == _ON_ITS_WAY for one in judge.about(pod))
         for call in judge.calls(pod) if not told else ():
             # What pods keep from their own proxies nobody guards; where a policy means it, another law asks.
             if not pod.guards(call.port):
@@ -145,15 +150,9 @@ _ANSWERS = {
 }
 
 
-def shown(call: ArrivingCall) -> str:
-    """A call in a line."""
-    who = call.client.principal or "nobody"
-    what = f"{call.request.method} {call.request.path}" if call.request.http else "TCP"
-    return f"{who} -> {call.workload.namespace}/{call.workload.name}:{call.port} {what}"
-
-
 LAWS: tuple[Law, ...] = (
     never_wider,
+    never_wider_on_the_way,
     never_narrower,
     open_pods_are_told,
     routes_lead_somewhere,

@@ -86,6 +86,8 @@ class ApiError(ClusterError):
         # of the finding.
         text = known.text if passes and not known.webhook else f"{what}: {known.text}"
         detail = f"{what}: {message}" if message and passes else message
+        # Which status it is differs as well where several servers, or a proxy before them, answer in turn.
+        detail = f"{_said(status, reason)}: {detail or what}" if status >= 500 else detail
         super().__init__(text, retryable=known.retryable, code=known.code, hint=known.hint, detail=detail)
         self.status = status
         self.reason = reason
@@ -160,7 +162,7 @@ def _known(status: int, reason: str, message: str, causes: tuple[Cause, ...]) ->
     if status == 500 and any(sign in message for sign in _SCHEMA_ERRORS):
         return _Known("the cluster's schema does not have a field of it", "GM505", False)
     if _WEB_PAGE.match(message):
-        return _Known(f"{status}: a web page came, and no answer of an API server", "GM501", True, _PROXY)
+        return _Known("a web page came, and no answer of an API server", "GM501", True, _PROXY)
     return _by_status(status, reason, causes)
 
 
@@ -187,13 +189,19 @@ def _forbidden(message: str) -> _Known:
 
 
 def _by_status(status: int, reason: str, causes: tuple[Cause, ...]) -> _Known:
-    said = f"{status} {reason}".strip() if _REASON.match(reason) else str(status)
+    if status >= 500:
+        return _Known("the API server failed", _CODES.get(status, "GM501"), True)
+    said = _said(status, reason)
     fields = sorted(
         {cause.field.lstrip(".") for cause in causes if cause.field and cause.field.isprintable()}
     )
     text = f"{said}: {', '.join(fields[:5])}" if status in (409, 422) and fields else said
-    retryable = status in (401, 409, 429) or status >= 500
+    retryable = status in (401, 409, 429)
     return _Known(text, _CODES.get(status, "GM501"), retryable, _REFUSED if status == 401 else "")
+
+
+def _said(status: int, reason: str) -> str:
+    return f"{status} {reason}".strip() if _REASON.match(reason) else str(status)
 
 
 def _cause(raw: Mapping[str, Any]) -> Cause:

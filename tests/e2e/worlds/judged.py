@@ -10,8 +10,7 @@ from tests.e2e.worlds.cluster import StandingWorld
 from tests.e2e.worlds.dialling import Asked, Dialled
 from tests.soundness.requests import ArrivingCall, CallingPod
 from tests.worlds.drawing import CLUSTER
-from tests.worlds.judge import JudgedMoment
-from tests.worlds.laws import shown
+from tests.worlds.judge import JudgedMoment, shown
 from tests.worlds.playing import Moment
 from tests.worlds.truth import PORTS, clients, spoken, trust_domain
 from tests.worlds.waypoints import STRAIGHT

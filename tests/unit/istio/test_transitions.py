@@ -106,14 +106,36 @@ def test_what_moves_to_other_pods_is_for_both_in_between(
     """One that some other tool took the selector from is for all pods, and so for both."""
     between = gitmesh_istio.between(about(deny(OLD), **old), about(deny(NEW), **new), NONE)
     assert between == {"action": "DENY", "rules": [NEW, OLD], **both}
-    assert gitmesh_istio.between(about(allow(OLD), **old), about(allow(NEW), **new), NONE) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shared"),
+    [
+        ({"app": "a"}, {"app": "a", "color": "green"}, {"app": "a", "color": "green"}),
+        ({"app": "a", "color": "green"}, {"app": "a"}, {"app": "a", "color": "green"}),
+        ({"app": "a"}, {"color": "green"}, {"app": "a", "color": "green"}),
+        ({"app": "a"}, {"app": "a"}, {"app": "a"}),
+        ({}, {"app": "a"}, {"app": "a"}),
+    ],
+)
+def test_a_grant_to_whom_both_admit_at_pods_of_both_is_between_them(
+    old: dict[str, str], new: dict[str, str], shared: dict[str, str]
+) -> None:
+    before, after = (allow(of(*names), REST) for names in (("a", "b", "c"), ("b", "c", "d")))
+    between = gitmesh_istio.between(about(before, **old), about(after, **new), NONE)
+    assert between is not None
+    assert between["selector"] == {"matchLabels": shared}
+    assert between["rules"] == [of("b", "c"), REST]
+
+
+REST: Body = {"to": [{"operation": {"notPorts": ["8080"]}}]}
 
 
 WAYPOINT = {"kind": "Service", "name": "reviews"}
 
 
 @pytest.mark.parametrize("targets", [(), (WAYPOINT,)])
-def test_where_pods_have_nothing_in_common_it_is_the_grant_that_rests(targets: tuple[Body, ...]) -> None:
+def test_where_pods_have_nothing_in_common_the_grant_is_for_nobody(targets: tuple[Body, ...]) -> None:
     """No Deny is for both and for nobody else; so nobody is let in before it has changed."""
     allowed, denied = (about(one, *targets, app="other") for one in (allow(OLD), deny(OLD)))
     assert gitmesh_istio.between(deny(OLD), denied, NONE) is None
@@ -138,7 +160,7 @@ def test_more_rules_than_an_object_takes_deny_everything_in_between() -> None:
         (deny(OLD), None),
         (deny(OLD), deny(OLD, NEW)),
         (deny(OLD, NEW), deny(NEW)),
-        (allow(OLD), allow(NEW)),
+        (allow(OLD), allow(OLD, NEW)),
         (allow(OLD), deny(NEW)),
     ],
 )

@@ -106,7 +106,8 @@ def _aside(key: ObjectKey, body: Body, near: Sequence[_Closing], facts: ClusterF
 def _meet(theirs: _Closing, ours: Mapping[str, str], pods: Sequence[Workload]) -> bool:
     """Whether some pod may be selected by both. Where there is no pod yet, one may come that is."""
     if pods:
-        read = (pod for pod in pods if not theirs.meshes or pod.mesh in theirs.meshes)
+        # Pods that are in no mesh yet may come to be in that one.
+        read = (pod for pod in pods if not theirs.meshes or pod.mesh in ("", *theirs.meshes))
         return any(pod.may_carry(theirs.selector) for pod in read)
     return all(ours.get(key, value) == value for key, value in theirs.selector.items())
 
@@ -123,10 +124,6 @@ def is_rest(rule: Rule) -> bool:
     return False
 
 
-def guarded(live: Live) -> Mapping[str, str] | None:
+def guarded(body: Body) -> Mapping[str, str] | None:
     """The labels of the pods that an AuthorizationPolicy selects."""
-    return (
-        (selector_of(spec_of(decode(live.body))) or None)
-        if live.key.kind == AUTHORIZATION_POLICY.kind
-        else None
-    )
+    return (selector_of(spec_of(body)) or None) if body.get("kind") == AUTHORIZATION_POLICY.kind else None

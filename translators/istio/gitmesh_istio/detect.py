@@ -19,6 +19,7 @@ from gitmesh_istio.ignored import ignored_namespaces, is_scoped
 from gitmesh_istio.kinds import AUTO_MTLS, DEFAULT_REVISION, EXPORTS, REVISION, TRUE
 from gitmesh_istio.names import DEFAULT_DOMAIN
 from gitmesh_istio.probes import INJECTOR, probe_settings
+from gitmesh_istio.readers import tags
 from gitmesh_istio.reading import settings_of
 from gitmesh_istio.verdict import analysis, validation
 from gitmesh_istio.waypoints import waypoint_settings
@@ -108,6 +109,7 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
         **told(environment),
         **analysis(environment),
         **validation(objects.validators),
+        **tags(objects.injectors, revision),
     }
     settings |= probe_settings(objects.configmaps, namespace, name)
     if is_scoped(version, environment):

@@ -44,6 +44,11 @@ DestinationRule says so.
 
 REVISION = "istio.io/rev"
 """Of an object: the revision that alone reads it; of a control plane, pod or namespace: whose it is."""
+TAG = "istio.io/tag"
+"""Of an injector: another name of the revision that its label REVISION says (istio.io, 'Stable revision
+labels')."""
+TAGS = "tags"
+"""The tags of a revision in Mesh.settings, where it has some."""
 DEFAULT_REVISION = "default"
 """What a revision without a name is called there."""
 DRY_RUN = "istio.io/dry-run"

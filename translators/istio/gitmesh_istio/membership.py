@@ -17,6 +17,7 @@ from gitmesh_istio.detect import TRANSLATOR
 from gitmesh_istio.ignored import ignores
 from gitmesh_istio.kinds import DEFAULT_REVISION, REVISION
 from gitmesh_istio.probes import PROXY, plain_probes
+from gitmesh_istio.readers import names_of
 
 # The init container that redirects to the proxy, or that checks what Istio's CNI plugin has redirected.
 _REDIRECTORS = ("istio-init", "istio-validation")
@@ -139,7 +140,9 @@ def _revisions(pod: PodFact, namespace_labels: Mapping[str, str]) -> Iterable[st
 
 def _mesh_of(revisions: Iterable[str], meshes: Sequence[Mesh]) -> Mesh | None:
     """The mesh of the first revision that exists; the only mesh there is, where none of them does."""
-    known = {mesh.revision or DEFAULT_REVISION: mesh for mesh in meshes}
+    # Of two that have a name, the one whose own it is.
+    tagged = {name: mesh for mesh in meshes for name in names_of(mesh)}
+    known = {**tagged, **{mesh.revision or DEFAULT_REVISION: mesh for mesh in meshes}}
     found = next((known[revision] for revision in revisions if revision in known), None)
     return found or (meshes[0] if len(meshes) == 1 else known.get(DEFAULT_REVISION))
 

@@ -30,8 +30,8 @@ def retain(live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Map
     there, new = rules_of(live), rules_of(wanted)
     kept = [rule for rule in there if parts is None or digest(canonical(rule)) in parts]
     # A DENY denies the more the more rules it has, so both together are as narrow as either.
-    rules = [*new, *kept] if denies else _allowed(there, new, kept, wanted)
-    return _with_rules(spec_of(wanted or live), rules)
+    rules = [*new, *kept] if denies else allowed(there, new, kept, wanted)
+    return with_rules(spec_of(wanted or live), rules)
 
 
 def narrowed(
@@ -50,11 +50,11 @@ def narrowed(
         rules = [*there, *new]
         unique = {canonical(rule) for rule in rules}
         # More rules than one object holds cannot all be said: only a DENY of everybody is surely as narrow.
-        return _with_rules(spec_of(live), [{}] if len(unique) > MAX_RULES else rules)
+        return with_rules(spec_of(live), [{}] if len(unique) > MAX_RULES else rules)
     if parts is None:
         return None
     kept = [rule for rule in there if digest(canonical(rule)) in parts]
-    return _with_rules(spec_of(live), _allowed(there, new, kept, wanted))
+    return with_rules(spec_of(live), allowed(there, new, kept, wanted))
 
 
 def _is_of_destination(body: Body) -> bool:
@@ -67,28 +67,48 @@ def _denies(body: Body | None) -> bool:
     return spec_of(body).get("action") == "DENY"
 
 
-def _with_rules(spec: Mapping[str, Any], rules: Sequence[Rule]) -> Mapping[str, object]:
+def with_rules(spec: Mapping[str, Any], rules: Sequence[Rule]) -> Mapping[str, object]:
     """The spec with these rules, once each, in the order in which rules are written."""
     unique = {canonical(rule): rule for rule in rules}
     others = {name: value for name, value in spec.items() if name != "rules"}
     return {**others, "rules": [unique[key] for key in sorted(unique)]} if unique else others
 
 
-def _allowed(
+def allowed(
     there: Sequence[Rule], new: Sequence[Rule], kept: Sequence[Rule], wanted: Body | None
 ) -> list[Rule]:
     """Of an ALLOW: known parts, grants that are live and wanted still, and the narrower of two rests."""
-    grants = [rule for rule in kept if not is_rest(rule)] + [
-        # Only what something live admits already: this is written while other objects cannot be, and what
-        # they would deny may not be open meanwhile.
-        rule
-        for rule in new
-        if not is_rest(rule) and any(covers(one, rule) for one in there)
-    ]
+    # Only what something live admits already: this is written while other objects cannot be, and what they
+    # would deny may not be open meanwhile.
+    stay = [part for rule in new if not is_rest(rule) and (part := _admitted_by(there, rule))]
+    grants = [rule for rule in kept if not is_rest(rule)] + stay
     rests = [rule for rule in there if is_rest(rule)]
     if wanted is not None:
         rests = [_narrower(one, two) for one in rests for two in new if is_rest(two)]
     return [*grants, *rests]
+
+
+def _admitted_by(there: Sequence[Rule], rule: Rule) -> Rule | None:
+    """What of a rule is for callers whom something there admits already."""
+    if any(covers(one, rule) for one in there):
+        return rule
+    sources = [mapping(item.get("source")) for item in listed(rule.get("from"))]
+    left = [
+        {"source": {**source, "principals": names}}
+        for source in sources
+        if (names := [name for name in _principals(source) if _admits(there, rule, source, name)])
+    ]
+    return {**rule, "from": left} if left else None
+
+
+def _principals(source: Mapping[str, Any]) -> list[str]:
+    names = source.get("principals")
+    return names if isinstance(names, list) else []
+
+
+def _admits(there: Sequence[Rule], rule: Rule, source: Mapping[str, Any], name: str) -> bool:
+    one = {**rule, "from": [{"source": {**source, "principals": [name]}}]}
+    return any(covers(admitting, one) for admitting in there)
 
 
 def _narrower(one: Rule, two: Rule) -> Rule:

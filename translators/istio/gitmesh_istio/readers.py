@@ -4,19 +4,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from gitmesh.model.facts import Mesh
-from gitmesh_istio.kinds import DEFAULT_REVISION, REVISION
+from gitmesh.model.objects import Body, mapping, text
+from gitmesh_istio.kinds import DEFAULT_REVISION, REVISION, TAG, TAGS
+
+
+def tags(injectors: Iterable[Body], revision: str) -> dict[str, str]:
+    """What Mesh.settings says of the tags of a revision."""
+    labels = [mapping(mapping(one.get("metadata")).get("labels")) for one in injectors]
+    found = {text(one.get(TAG)) for one in labels if one.get(REVISION) == revision} - {"", revision}
+    return {TAGS: ",".join(sorted(found))} if found else {}
+
+
+def names_of(mesh: Mesh) -> tuple[str, ...]:
+    """The revision of a mesh, and its tags."""
+    return (mesh.revision or DEFAULT_REVISION, *filter(None, mesh.settings.get(TAGS, "").split(",")))
 
 
 def readers(labels: Mapping[str, object], meshes: Sequence[Mesh]) -> tuple[str, ...]:
     """The names of the meshes that read an object with these labels, where these are not all of them; ()
     stands for all, as in `Stranger.meshes`."""
     asked = labels.get(REVISION)
-    found = tuple(mesh.name for mesh in meshes if (mesh.revision or DEFAULT_REVISION) == asked)
-    # A name that no control plane has may be a tag of any of them, which no fact tells: what may be read
-    # counts as read.
+    found = tuple(mesh.name for mesh in meshes if asked in names_of(mesh))
+    # A name that no control plane has may be a tag that no fact tells of: what may be read counts as read.
     return found if len(found) < len(meshes) else ()
 
 

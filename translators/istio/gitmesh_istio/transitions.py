@@ -18,6 +18,7 @@ from gitmesh.model.objects import Body, canonical, listed, mapping, text
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, REVISION
 from gitmesh_istio.links import with_subsets
 from gitmesh_istio.meshwide import DEFAULT_DENY
+from gitmesh_istio.narrowing import allowed, with_rules
 from gitmesh_istio.reading import is_on_trial, mode_of, rules_of, selector_of, spec_of
 from gitmesh_istio.security import MAX_RULES
 
@@ -45,13 +46,13 @@ def effect(before: Body | None, after: Body | None) -> Effect:
 
 def between(before: Body | None, after: Body | None, kept: frozenset[Ref]) -> Mapping[str, Any] | None:
     """A DestinationRule with the subsets that must stay; a DENY of the old and the new requests to both pods;
-    an ALLOW of nobody, where these have nothing in common; PERMISSIVE between the two other modes.
+    an ALLOW of what old and new have in common; PERMISSIVE between the two other modes.
     """
     match text(mapping(before or after).get("kind")):
         case DESTINATION_RULE.kind if kept and before is not None:
             return with_subsets(before, after, kept)
         case AUTHORIZATION_POLICY.kind if not kept and before is not None and after is not None:
-            return _refusing_both(before, after) or _granting_nobody(before, after)
+            return _refusing_both(before, after) or _granting_both(before, after)
         case PEER_AUTHENTICATION.kind if after is not None and _opposite(before, after):
             # A client keeps sending plaintext, or mTLS, until istiod has told it otherwise; only PERMISSIVE
             # takes both.
@@ -130,12 +131,29 @@ def _refusing_both(before: Body, after: Body) -> Mapping[str, Any] | None:
     return {**others, **about, "rules": rules}
 
 
-def _granting_nobody(before: Body, after: Body) -> Mapping[str, Any] | None:
-    """The ALLOW without rules, where it goes to pods that have nothing in common with those of before: so
-    long a DENY beside it can be for neither."""
-    if not _become_others(before, after, "ALLOW") or _about_both(before, after) is not None:
+def _granting_both(before: Body, after: Body) -> Mapping[str, Any] | None:
+    """The ALLOW with what both grant, at the pods that both are for; of nobody, where there are none, so that
+    a DENY beside it, which can then be for neither, is missed at neither."""
+    if not _become_others(before, after, "ALLOW"):
         return None
-    return {name: value for name, value in spec_of(after).items() if name != "rules"}
+    spec = {name: value for name, value in spec_of(after).items() if name != "rules"}
+    about = _about_each(before, after)
+    if about is None:
+        return spec
+    return with_rules({**spec, **about}, allowed(rules_of(before), rules_of(after), (), after))
+
+
+def _about_each(before: Body, after: Body) -> Mapping[str, Any] | None:
+    """What an object names that is for the pods that both are for; None where these are none."""
+    old, new = _about(before), _about(after)
+    if old == new:
+        return new
+    if not {*old, *new} <= {"selector"}:
+        return None
+    was, becomes = (selector_of(one) for one in (old, new))
+    if any(was.get(name, value) != value for name, value in becomes.items()):
+        return None
+    return {"selector": {"matchLabels": dict(sorted({**was, **becomes}.items()))}}
 
 
 def _become_others(before: Body, after: Body, action: str) -> bool:

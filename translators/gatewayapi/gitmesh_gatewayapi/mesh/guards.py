@@ -49,6 +49,6 @@ def narrowed(
     return None
 
 
-def guarded(live: Live) -> Mapping[str, str] | None:  # noqa: ARG001 - the port gives it
+def guarded(body: Body) -> Mapping[str, str] | None:  # noqa: ARG001 - the port gives it
     """None."""
     return None
