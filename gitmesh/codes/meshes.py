@@ -74,11 +74,15 @@ MESHES: tuple[Code, ...] = (
             "Proxies of pods, gateways that are not told to, and the waypoints of other Services send to pods"
             " directly. What only the waypoint of the destination could allow is refused there. A warning"
             " where a route leads to pods with a decision of their own, and where callers in no mesh may be"
-            " meant, who come directly as well: they get less than the policy says, never more."
+            " meant, who come directly as well: they get less than the policy says, never more. A waypoint"
+            " that also takes what is for the addresses of pods (istio.io/waypoint-for: all or workload) asks"
+            " no policy for a Service there, and pods see its identity on both ways, so they let it in on"
+            " neither."
         ),
         fix=(
             "Bring the clients into ambient, set istio.io/ingress-use-waypoint on the Service for gateways,"
-            " or grant without paths, methods, hosts and headers."
+            " or grant without paths, methods, hosts and headers. Set istio.io/waypoint-for: service on the"
+            " waypoint, or istio.io/use-waypoint: none on the pods."
         ),
     ),
     Code(

@@ -181,7 +181,9 @@ class Around(Struct, frozen=True, kw_only=True):
     requests, and not from which address. `shut` are those whose requests come through one that the pods
     refuse altogether, as it sends on what is decided otherwise. `direct`: no proxy is ahead of the
     destination, so nobody routes the requests of clients that have none of their own. `common`: how requests
-    go there is said in a form that clients of other meshes may follow, too."""
+    go there is said in a form that clients of other meshes may follow, too. `seen_as` (namespace,
+    ServiceAccount): so the pods see everybody who comes by the proxy ahead of the destination; None: there is
+    none."""
 
     overrides: tuple[Override, ...] = ()
     contenders: tuple[Contender, ...] = ()
@@ -191,6 +193,7 @@ class Around(Struct, frozen=True, kw_only=True):
     shut: tuple[tuple[str, str], ...] = ()
     direct: bool = False
     common: bool = False
+    seen_as: tuple[str, str] | None = None
 
 
 ALONE = Around()

@@ -90,6 +90,7 @@ def _surrounded(
         shut=tuple(sorted(one for each in found for one in each.shut)),
         direct=any(each.direct for each in found),
         common=any(each.common for each in found),
+        seen_as=next((each.seen_as for each in found if each.seen_as), None),
         plaintext=plaintext,
     )
     return unit if around == unit.around else replace(unit, around=around)

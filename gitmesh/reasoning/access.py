@@ -99,8 +99,8 @@ def _decided(question: Question, known: Known, pair: Pair) -> Ruling:
     if shut is None or by_proxy is False or found.answer is Answer.DENIED:
         return found
     text = (
-        f"the pods refuse the proxy ahead of Service {'/'.join(question.service)}, which sends on requests"
-        f" for other Services past what is decided for {shut.service.namespace}/{shut.service.name}"
+        f"the pods refuse the proxy that leads to Service {'/'.join(question.service)}, as it sends on other"
+        f" requests past what is decided for {shut.service.namespace}/{shut.service.name}"
     )
     # No policy's line: none of them denies it.
     if by_proxy:

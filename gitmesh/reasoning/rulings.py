@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from gitmesh.model.grants import Access, Caller, Exemption, Grant, Operation
 from gitmesh.model.policies import Origin
 from gitmesh.reasoning import foreign
@@ -15,6 +17,7 @@ from gitmesh.reasoning.foreign import ForeignWord
 from gitmesh.reasoning.handshake import Handshake
 from gitmesh.reasoning.operations import connects, holds
 from gitmesh.reasoning.questions import Known, Pair, Question
+from gitmesh.reasoning.ways import by_proxy_ahead, seen_as
 
 _CLOSED = "no policy selects it, but an Allow for other ports of these pods closes it as well"
 _UNKNOWN_PORT = frozenset({0})
@@ -34,6 +37,8 @@ class AtPair:
         self.mesh = known.meshes.get(pair.workload.mesh)
         self.handshake = Handshake(question, known, pair)
         self.client = self.handshake.client
+        self.proxy = seen_as(question, known, pair)
+        self.by_proxy = by_proxy_ahead(question, known) if self.proxy else False
         units = ((ports, known.access.get(service.key)) for service, ports in pair.reached)
         self.said: list[_Said] = [(ports, unit.access) for ports, unit in units if unit]
         self.closing: list[_Said] = [(ports, known.access[one.key].access) for one, ports in pair.closing]
@@ -76,7 +81,15 @@ class AtPair:
         )
 
     def _words(self, action: str) -> tuple[ForeignWord, ...]:
-        return foreign.words(action, self.pair, self.question, self.client)
+        """What others say at the pods, who see the proxy ahead of them in place of whoever comes by it."""
+        said = foreign.words(action, self.pair, self.question, self.client)
+        if self.proxy is None or self.by_proxy is False:
+            return said
+        otherwise = foreign.words(action, self.pair, self.question, self.proxy)
+        if self.by_proxy:
+            return otherwise
+        pairs = zip(said, otherwise, strict=True)
+        return tuple(one if one.meets is two.meets else replace(one, meets=None) for one, two in pairs)
 
     def _denied_by_others(self) -> Ruling | None:
         words = self._words("Deny")
@@ -90,7 +103,9 @@ class AtPair:
         # Allows of everybody add up, and anybody's closes what none admits: what others close stays open only
         # where an object of ours opens it.
         opened = own.answer is Answer.ALLOWED and own.basis is not Basis.DEFAULT
-        if opened or not (words := self._words("Allow")):
+        # What a proxy ahead of the pods has refused comes to none of them.
+        refused = bool(self.by_proxy) and own.basis is Basis.NO_ALLOW
+        if opened or refused or not (words := self._words("Allow")):
             return own
         if by := next((word.by for word in words if word.meets), None):
             text = f"{by}, which is not ours, admits it"

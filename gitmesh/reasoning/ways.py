@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 from gitmesh.model.grants import Access
 from gitmesh.model.units import AccessUnit
-from gitmesh.reasoning.questions import Known, Pair, Question, ServiceKey
+from gitmesh.reasoning.questions import Client, Known, Pair, Question, ServiceKey
 
 
 class Way(Enum):
@@ -42,6 +42,20 @@ def by_proxy_ahead(question: Question, known: Known) -> bool | None:
         return False
     _, without, own = known.approach.told(question.client)
     return True if without and not own else None
+
+
+def seen_as(question: Question, known: Known, pair: Pair) -> Client | None:
+    """As whom pods see the client where its request comes by the proxy ahead of the Service that was called;
+    None where there is none."""
+    units = (known.access.get(question.service), known.routing.get(question.service))
+    found = next((unit.around.seen_as for unit in units if unit and unit.around.seen_as), None)
+    mesh = known.index.facts.mesh(pair.workload.mesh)
+    if found is None or mesh is None:
+        return None
+    namespace, account = found
+    return Client(
+        namespace=namespace, service_account=account, trust_domain=mesh.trust_domain, mesh=mesh.name
+    )
 
 
 def shutting(known: Known, pair: Pair) -> Iterator[AccessUnit]:

@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import gitmesh_istio
-from gitmesh_istio import ambient, destination, meshwide, strangers
+from gitmesh_istio import ambient, destination, leading_waypoints, meshwide, strangers
 
 from gitmesh import pipeline
 from gitmesh.discovery import shapes
@@ -208,6 +208,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "past-waypoint",
         "who comes past the waypoint that could admit him is told (GM318)",
         ((ambient, "_note_past", _nothing),),
+    ),
+    Mutant(
+        "by-address",
+        "a waypoint that also takes what is for the addresses of pods is not let in (GM318)",
+        ((leading_waypoints, "_by_address", _nothing),),
     ),
     Mutant(
         "left-pods",

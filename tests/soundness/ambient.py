@@ -38,21 +38,28 @@ class Ambient:
 
     def through(self, call: ArrivingCall, service: Service, port: ServicePort) -> bool:
         """Whether it is taken by way of the Service's waypoint, which shows its own identity to the pods."""
-        named = (mesh for mesh in self.meshes if mesh.name == call.workload.mesh)
-        mesh = next(named, self.meshes[0])
+        mesh = self._mesh_of(call)
         request = BLIND if port.protocol == "tcp" else call.request
         # It sees no address (its listener is an internal one), and the Service's port.
         asked = replace(call, port=port.number, request=request, client=replace(call.client, ip="240.0.0.1"))
+        decided = decides(self._at(service), asked, call.client.principal, mesh)
+        return decided and self._sent_on(call, service.namespace, service.labels[USE])
+
+    def by_address(self, call: ArrivingCall, waypoint: str) -> bool:
+        """Whether it is taken by way of a waypoint that takes what is for the addresses of pods: it asks no
+        policy for a Service."""
+        return self._sent_on(call, call.workload.namespace, waypoint)
+
+    def _sent_on(self, call: ArrivingCall, namespace: str, waypoint: str) -> bool:
+        domain = self._mesh_of(call).trust_domain
         own = CallingPod(
-            cluster=call.cluster,
-            namespace=service.namespace,
-            account=service.labels[USE],
-            trust_domain=mesh.trust_domain,
-            ip="10.9.9.9",
+            cluster=call.cluster, namespace=namespace, account=waypoint, trust_domain=domain, ip="10.9.9.9"
         )
-        return decides(self._at(service), asked, call.client.principal, mesh) and self.pods.admitted(
-            _seen(replace(call, client=own))
-        )
+        return self.pods.admitted(_seen(replace(call, client=own)))
+
+    def _mesh_of(self, call: ArrivingCall) -> Mesh:
+        named = (mesh for mesh in self.meshes if mesh.name == call.workload.mesh)
+        return next(named, self.meshes[0])
 
     def _at(self, service: Service) -> list[Body]:
         return [

@@ -21,12 +21,18 @@ from gitmesh.reasoning.population import population
 from gitmesh.reasoning.questions import Client, Known, Question
 from gitmesh.reasoning.routing import Found, route
 from gitmesh.reasoning.table import callers_of
-from tests.folders import Body, Folders, authorization, codes, istiod, said, service, thing
+from tests.folders import Body, Folders, authorization, codes, istiod, mesh_config, said, service, thing
 from tests.properties.history import document
 
 ACCESS = "authorizationpolicy.security.istio.io"
 ROUTES = "httproute.gateway.networking.k8s.io"
 MODE, USE = "istio.io/dataplane-mode", "istio.io/use-waypoint"
+CALLERS = document(
+    "AccessPolicy",
+    "callers",
+    sources=[{"serviceAccounts": [{"name": "web"}]}],
+    destinations=[{"name": "api"}],
+)
 READ = document(
     "AccessPolicy",
     "readers",
@@ -88,14 +94,7 @@ def written(world: Folders) -> list[str]:
 
 
 def test_connections_are_decided_without_a_finding(world: Folders) -> None:
-    world.commit(
-        document(
-            "AccessPolicy",
-            "callers",
-            sources=[{"serviceAccounts": [{"name": "web"}]}],
-            destinations=[{"name": "api"}],
-        )
-    )
+    world.commit(CALLERS)
     assert codes(world.settle()) == []
     assert written(world) == [f"{ACCESS}/api-allow"]
 
@@ -622,16 +621,102 @@ def _callers(name: str) -> Body:
     return document("AccessPolicy", f"callers-{name}", sources=sources, destinations=[{"name": name}])
 
 
-# --- what others say at waypoints
+# --- what others say at pods and waypoints
+
+
+def from_account(name: str) -> Body:
+    return {"from": [{"source": {"principals": [f"east.example/ns/shop/sa/{name}"]}}]}
+
+
+WAYPOINT = "waypoint"
+
+
+@pytest.mark.parametrize(
+    ("spec", "db", "beside_ours"),
+    [
+        pytest.param({"rules": [from_account("db")]}, "Denied", "Denied", id="closes the waypoint"),
+        pytest.param({"rules": [from_account(WAYPOINT)]}, "Allowed", "Denied", id="admits it"),
+        pytest.param(
+            {"action": "DENY", "rules": [from_account("db")]}, "Allowed", "Denied", id="does not meet it"
+        ),
+        pytest.param(
+            {"action": "DENY", "rules": [from_account(WAYPOINT)]}, "Denied", "Denied", id="refuses it"
+        ),
+    ],
+)
+def test_pods_see_the_waypoint_in_place_of_who_comes_by_it(
+    world: Folders, spec: Body, db: str, beside_ours: str
+) -> None:
+    """So what others say of callers at pods is not said of them (istio/istio#44671)."""
+    bind(world)
+    world.put("east", "theirs", authorization("theirs", "shop", spec))
+    world.commit(SLOW)
+    assert answer(world.settle(), "db")[0] == db
+    world.commit(SLOW, CALLERS)
+    assert answer(world.settle(), "db")[0] == beside_ours
+
+
+@pytest.mark.parametrize(
+    ("rule", "unknown", "nobody"),
+    [
+        pytest.param(from_account(WAYPOINT), "Unknown", "Denied", id="only who comes by it"),
+        pytest.param({}, "Allowed", "Allowed", id="everybody"),
+        pytest.param(from_account("web"), "Denied", "Denied", id="neither"),
+    ],
+)
+def test_who_comes_past_the_waypoint_is_seen_himself(
+    world: Folders, rule: Body, unknown: str, nobody: str
+) -> None:
+    """Some pods of `db` have a proxy of their own, so that its way is not known; who is in no mesh has one
+    way."""
+    bind(world)
+    world.put("east", "pods", pod("web"), pod("api"), pod("db", sidecar=True))
+    world.put("east", "theirs", authorization("theirs", "shop", {"rules": [rule]}))
+    world.commit(SLOW)
+    report = world.settle()
+    assert answer(report, "db")[0] == unknown
+    assert answer(report, "db", mesh="")[0] == nobody
+
+
+def of_a_mesh_of_many_names(world: Folders, domain: str, **spec: Any) -> None:
+    world.put("east", "mesh", mesh_config(trustDomain="east.example", trustDomainAliases=["old.example"]))
+    rule = {"from": [{"source": {"principals": [f"{domain}/ns/shop/sa/web"]}}]}
+    world.put("east", "theirs", authorization("theirs", "shop", {"rules": [rule], **spec}))
+
+
+@pytest.mark.parametrize(
+    ("domain", "denied", "allowed"),
+    [
+        ("cluster.local", "Unknown", "Unknown"),
+        ("old.example", "Unknown", "Unknown"),
+        ("east.example", "Denied", "Allowed"),
+        ("far.example", "Allowed", "Denied"),
+    ],
+)
+def test_ztunnels_take_a_principal_as_it_is_written(
+    world: Folders, domain: str, denied: str, allowed: str
+) -> None:
+    """Sidecars take every name of the mesh's for all of them (istio/ztunnel#1260)."""
+    of_a_mesh_of_many_names(world, domain, action="DENY")
+    world.commit(CALLERS)
+    assert answer(world.settle())[0] == denied
+    of_a_mesh_of_many_names(world, domain)
+    world.commit(SLOW)
+    assert answer(world.settle())[0] == allowed
+
+
+@pytest.mark.parametrize(("domain", "expected"), [("cluster.local", "Allowed"), ("far.example", "Unknown")])
+def test_waypoints_take_every_name_of_the_mesh(world: Folders, domain: str, expected: str) -> None:
+    bind(world)
+    named = {"group": "", "kind": "Service", "name": "api"}
+    of_a_mesh_of_many_names(world, domain, targetRefs=[named])
+    world.commit(SLOW)
+    assert answer(world.settle())[0] == expected
 
 
 def at_waypoint(world: Folders, *targets: Body, **spec: Any) -> None:
     refs = list(targets) or [{"group": "", "kind": "Service", "name": "api"}]
     world.put("east", "theirs", authorization("theirs", "shop", {"targetRefs": refs, **spec}))
-
-
-def from_account(name: str) -> Body:
-    return {"from": [{"source": {"principals": [f"east.example/ns/shop/sa/{name}"]}}]}
 
 
 GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "waypoint"}

@@ -11,7 +11,7 @@ from tests.soundness.ambient import USE, Ambient
 from tests.soundness.istio import Istio
 from tests.soundness.requests import ArrivingCall
 from tests.worlds.objects import Object
-from tests.worlds.waypoints import TakenWay, Waypoints
+from tests.worlds.waypoints import STRAIGHT, TakenWay, Waypoints
 
 
 class Arrivals:
@@ -23,9 +23,11 @@ class Arrivals:
 
     def admitted(self, call: ArrivingCall, way: TakenWay) -> bool:
         """Whether a call is taken that comes by this way. Whoever shows no identity comes to no waypoint."""
-        if way.service is None or way.port is None:
+        if way == STRAIGHT:
             return self._mesh.direct(call)
         if call.client.trust_domain is None:
             return False
+        if way.service is None or way.port is None:
+            return self._mesh.by_address(call, way.address)
         bound = {**way.service.labels, USE: self._waypoints.of(way.service)}
         return self._mesh.through(call, replace(way.service, labels=bound), way.port)

@@ -1,6 +1,6 @@
 """By which ways a request comes to pods, as Istio documents them (istio.io, 'Configure waypoint proxies'):
-straight, or by the waypoint of the Service that it is for. Read from a world's objects, with nothing of the
-product.
+straight, by the waypoint of the Service that it is for, or by that of the pods whose address was called.
+Read from a world's objects, with nothing of the product.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ _FOR = "istio.io/waypoint-for"
 
 @dataclass(frozen=True)
 class TakenWay:
-    """`service` and `port`: by the waypoint of this Service; None: straight to the pods."""
+    """`service` and `port`: by the waypoint of this Service; `address`: by the waypoint of this name, to the
+    address of a pod; neither: straight to the pods."""
 
     service: Service | None = None
     port: ServicePort | None = None
+    address: str = ""
 
     def __str__(self) -> str:
+        if self.address:
+            return f" to its address by waypoint {self.address}"
         return f" by the waypoint of {self.service.key}" if self.service else ""
 
 
@@ -53,6 +57,8 @@ class Waypoints:
     def to(self, facts: ClusterFacts, pod: Workload, port: int) -> Iterator[TakenWay]:
         """Every way on which somebody may come to a port of a pod."""
         yield STRAIGHT
+        if taking := self._of_pods(pod.namespace):
+            yield TakenWay(address=taking)
         for service in facts.services:
             for each, workload, number in pairs(service, facts) if self.of(service) else ():
                 if (workload.name, number) == (pod.name, port) and each.seen:
@@ -63,11 +69,21 @@ class Waypoints:
         waypoints.
         """
         enrolled = self.enrols(client.namespace) and client.trust_domain is not None
-        return TakenWay(service, port) if enrolled and self.of(service) else STRAIGHT
+        if enrolled and self.of(service):
+            return TakenWay(service, port)
+        # Who calls a headless Service calls its pods.
+        return TakenWay(address=self._of_pods(service.namespace) if enrolled and service.headless else "")
 
     def enrols(self, namespace: str) -> bool:
         """Whether the namespace asks for ambient."""
         return self._labels(namespace).get(MODE) == "ambient"
+
+    def _of_pods(self, namespace: str) -> str:
+        """The waypoint that takes what is for the addresses of a namespace's pods, none of which has a label
+        of its own; "" where there is none."""
+        name = self._labels(namespace).get(USE, "")
+        gateway = self._gateways().get((namespace, name))
+        return name if gateway is not None and _takes(gateway, "workload") else ""
 
     def _labels(self, namespace: str) -> Mapping[str, str]:
         found: Mapping[str, str] = {}
@@ -81,6 +97,6 @@ class Waypoints:
         return {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in found}
 
 
-def _takes(gateway: Object) -> bool:
+def _takes(gateway: Object, what: str = "service") -> bool:
     ready = bool(gateway["status"].get("addresses"))
-    return ready and gateway["metadata"]["labels"].get(_FOR, "service") in ("service", "all")
+    return ready and gateway["metadata"]["labels"].get(_FOR, "service") in (what, "all")

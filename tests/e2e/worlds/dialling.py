@@ -74,6 +74,8 @@ class Dialled:
         """Why such a request does not tell who takes it, "" where it does."""
         if (call.workload.name, call.port) in self._contradictions:
             return "ports that Services declare by several protocols, of which the oldest counts"
+        if way.address:
+            return "addresses of pods by a waypoint, which the lab's ztunnel leads straight"
         if way.service is None or way.port is None:
             return ""
         if way.service.key not in self._standing.addresses:

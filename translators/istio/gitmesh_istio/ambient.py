@@ -62,7 +62,9 @@ def shut_out(unit: AccessUnit, meshes: Sequence[Mesh]) -> tuple[Service, ...]:
     return tuple(
         service
         for service, bound in every
-        if bound and not bound.trouble and not set(leading.shut).isdisjoint(bound.principals(meshes))
+        if (bound and not bound.trouble and not set(leading.shut).isdisjoint(bound.principals(meshes)))
+        # Who calls it calls its pods by their addresses.
+        or (service.headless and leading.by_address)
     )
 
 

@@ -43,19 +43,21 @@ def surroundings(facts: ClusterFacts, meshes: Sequence[Mesh]) -> Callable[[Desti
         made = found.of(unit) if found and isinstance(unit, RoutingUnit) else ALONE
         if not facts.is_ambient:
             return made
-        return replace(made, direct=_is_direct(unit, meshes), common=is_ambient(unit))
+        seen_as = _seen_as(unit, meshes)
+        return replace(made, direct=seen_as is None, common=is_ambient(unit), seen_as=seen_as)
 
     return around
 
 
-def _is_direct(unit: DestinationUnit, meshes: Sequence[Mesh]) -> bool:
+def _seen_as(unit: DestinationUnit, meshes: Sequence[Mesh]) -> tuple[str, str] | None:
+    """The identity of the waypoint that requests for the destination go through."""
     bound = binding(unit.service, meshes)
-    return bound is None or bool(bound.trouble)
+    return None if bound is None or bound.trouble else (bound.namespace, bound.name)
 
 
 def _ways(unit: AccessUnit, meshes: Sequence[Mesh]) -> Around:
     ways = decided_at(unit, meshes) if is_ambient(unit) else ()
-    return Around(ways=_keys(ways), shut=_keys(shut_out(unit, meshes)))
+    return Around(ways=_keys(ways), shut=_keys(shut_out(unit, meshes)), seen_as=_seen_as(unit, meshes))
 
 
 def _keys(services: Iterable[Service]) -> tuple[_Place, ...]:

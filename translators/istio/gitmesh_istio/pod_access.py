@@ -20,7 +20,7 @@ from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.operations import open_ports, unseen
 from gitmesh_istio.scope import Notes
 from gitmesh_istio.security import Rule, Ruleset, allowing, denying
-from gitmesh_istio.waypoints import is_ambient
+from gitmesh_istio.waypoints import is_ambient, shown, waypoint_of
 
 _MOST_NAMED = 8
 
@@ -69,7 +69,7 @@ def decided_at_pods(unit: AccessUnit, access: Access, leading: LeadingWaypoints,
     if deny is not None and leading.principals:
         deny = Ruleset([(_but(rule, leading.principals), its) for rule, its in deny.rules], deny.given)
     if leading.shut:
-        _note_held(unit, leading.held, origin, notes)
+        _note_shut(unit, leading, origin, notes)
         shut: Rule = ({"from": [{"source": {"principals": leading.shut}}], **to}, origin)
         deny = Ruleset([*(deny.rules if deny else ()), shut], deny.given if deny else [origin])
     # The waypoint has decided who called it; the pods see its identity alone. Without a known port the rule
@@ -94,6 +94,21 @@ def _but(rule: Mapping[str, Any], principals: Sequence[str]) -> dict[str, object
 
 def _left_out(already: Sequence[str], principals: Sequence[str]) -> dict[str, list[str]]:
     return {"notPrincipals": sorted_unique([*already, *principals])}
+
+
+def _note_shut(unit: AccessUnit, leading: LeadingWaypoints, origin: Origin, notes: Notes) -> None:
+    if leading.held:
+        _note_held(unit, leading.held, origin, notes)
+    own = waypoint_of(unit, notes)
+    for one in leading.by_address:
+        text = (
+            f"the {one} also takes what is for the addresses of pods, about which no policy for a Service"
+            f" decides, so the pods of {shown(unit.service)} do not let it in"
+        )
+        # Who calls the Service by another way, or by none, is not concerned.
+        severity = Severity.ERROR if one == own or unit.service.headless else Severity.WARNING
+        hint = "Label the Gateway istio.io/waypoint-for: service, or the pods istio.io/use-waypoint: none."
+        notes.add("GM318", text, origin, severity, hint)
 
 
 def _note_held(unit: AccessUnit, held: Sequence[Service], origin: Origin, notes: Notes) -> None:

@@ -178,7 +178,7 @@ def _authorization(body: Body, spec: Mapping[str, object], meshes: Sequence[Mesh
     action = _ACTIONS.get(text(spec.get("action")) or "ALLOW")
     if action is None or is_on_trial(annotations):
         return None
-    names = _Names(meshes)
+    names = _Names(meshes, at_nodes=not targets_of(spec) and any(mesh.ambient for mesh in meshes))
     rules = tuple(_rule(rule, names) for rule in listed(spec.get("rules")))
     return ForeignGuard(action=action, selector=_labels(selector_of(spec)), rules=rules)
 
@@ -186,21 +186,25 @@ def _authorization(body: Body, spec: Mapping[str, object], meshes: Sequence[Mesh
 class _Names:
     """The names under which the meshes know their own callers: a mesh takes a full principal of one of its
     own trust domains, or of `cluster.local`, for one of all of them (pilot/pkg/security/trustdomain).
+    Ztunnels take it as it is written; `at_nodes`: they may read it, too.
     """
 
-    def __init__(self, meshes: Sequence[Mesh]) -> None:
+    def __init__(self, meshes: Sequence[Mesh], *, at_nodes: bool) -> None:
         own = [trust_domains(mesh) for mesh in meshes]
         self._domains = tuple(dict.fromkeys(name for names in own for name in names))
         self._agree = len({frozenset(names) for names in own}) <= 1
+        # istio/ztunnel#1260: by another name than the pods' own, sidecars mean them and ztunnels do not.
+        shown = {mesh.trust_domain for mesh in meshes}
+        self._unshared = {*self._domains, DEFAULT_DOMAIN} - shown if at_nodes else set[str]()
 
     def meant(self, principals: Sequence[str]) -> tuple[tuple[str, ...], bool]:
-        """The principals that are meant, and whether every mesh means the same by them."""
+        """The principals that are meant, and whether everybody who reads them means the same."""
         found: dict[str, None] = {}
         agree = True
         for one in principals:
             domain, *rest = one.split("/")
             own = len(rest) == _PARTS and domain in (*self._domains, DEFAULT_DOMAIN)
-            agree = agree and (self._agree or not own)
+            agree = agree and (not own or (self._agree and domain not in self._unshared))
             found |= dict.fromkeys("/".join((name, *rest)) for name in (self._domains if own else (domain,)))
         return tuple(found), agree
 

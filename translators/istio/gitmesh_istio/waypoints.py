@@ -3,7 +3,8 @@ which (istio.io, 'Configure waypoint proxies').
 
 A Gateway of class istio-waypoint is one; a label on the Service, or else on its namespace, binds to it. What
 binds is a label, which admits nobody by itself: requests then come to the pods with the waypoint's identity,
-and the waypoint guards the Service.
+and the waypoint guards the Service. Pods are bound alike, to a waypoint that also takes what is for their
+addresses (`istio.io/waypoint-for`: workload or all).
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from gitmesh.model.units import DestinationUnit
 from gitmesh_istio.scope import Notes
 
 WAYPOINTS, BOUND, INGRESS = "waypoints", "waypointNamespaces", "ingressWaypointNamespaces"
-"""Mesh.settings: `namespace/name=state`, `namespace=namespace/name` and `namespace`, with commas between: the
-waypoints, the namespaces that are bound to one, and those whose Services gateways reach by theirs.
+FOR_PODS = "podWaypoints"
+"""Mesh.settings: `namespace/name=state`, `namespace=namespace/name`, `namespace` and `namespace/name`, with
+commas between: the waypoints, the namespaces that are bound to one, those whose Services gateways reach by
+theirs, and the waypoints that take what is for the addresses of pods.
 """
 _CLASS = "istio-waypoint"
 _FOR, _USE, _USE_NAMESPACE = (
@@ -35,6 +38,7 @@ _CONDITION = "istio.io/WaypointBound"
 _NO = "none"
 # Values of waypoint-for with which it takes requests to Services; the first is its absence.
 _SERVING = frozenset({"", "service", "all"})
+_FOR_PODS = frozenset({"workload", "all"})
 _NAMING = frozenset({"gateway.istio.io/name-override", "gateway.istio.io/service-account"})
 """Annotations by which its pods have another ServiceAccount than the Gateway's name."""
 _READY = "ready"
@@ -69,19 +73,22 @@ def waypoint_settings(
     gateways: Iterable[Body], namespaces: Mapping[str, Mapping[str, str]]
 ) -> dict[str, str]:
     """What of Mesh.settings is about waypoints."""
-    found = [
-        f"{text(meta.get('namespace'))}/{text(meta.get('name'))}={_state(gateway, meta)}"
-        for gateway in gateways
-        if (meta := mapping(gateway.get("metadata")))
-        and mapping(gateway.get("spec")).get("gatewayClassName") == _CLASS
-    ]
+    states: list[str] = []
+    for_pods: list[str] = []
+    for gateway in gateways:
+        meta = mapping(gateway.get("metadata"))
+        if meta and mapping(gateway.get("spec")).get("gatewayClassName") == _CLASS:
+            whole = f"{text(meta.get('namespace'))}/{text(meta.get('name'))}"
+            states.append(f"{whole}={_state(gateway, meta)}")
+            if _takes_pods(gateway, meta):
+                for_pods.append(whole)
     bound = [
         f"{name}={place[0]}/{place[1]}"
         for name, labels in namespaces.items()
         if (place := _asked(labels, name)) is not None
     ]
     ingress = [name for name, labels in namespaces.items() if labels.get(_INGRESS) == "true"]
-    settings = {WAYPOINTS: found, BOUND: bound, INGRESS: ingress}
+    settings = {WAYPOINTS: states, BOUND: bound, INGRESS: ingress, FOR_PODS: for_pods}
     return {key: ",".join(sorted(values)) for key, values in settings.items() if values}
 
 
@@ -96,6 +103,13 @@ def _state(gateway: Body, meta: Mapping[str, Any]) -> str:
     return _READY if mapping(gateway.get("status")).get("addresses") else "unready"
 
 
+def _takes_pods(gateway: Body, meta: Mapping[str, Any]) -> bool:
+    """Whether ztunnels send to it, under an identity that is known, what is for the addresses of pods."""
+    named = _NAMING & mapping(meta.get("annotations")).keys()
+    known = not named and bool(mapping(gateway.get("status")).get("addresses"))
+    return known and text(mapping(meta.get("labels")).get(_FOR)) in _FOR_PODS
+
+
 def _asked(labels: Mapping[str, str], namespace: str) -> Place | None:
     """What the labels of an object bind to; None where they do not."""
     name = labels.get(_USE, _NO)
@@ -104,12 +118,7 @@ def _asked(labels: Mapping[str, str], namespace: str) -> Place | None:
 
 def binding(service: Service, meshes: Sequence[Mesh]) -> Binding | None:
     """The waypoint that a Service is bound to; its own label counts before its namespace's."""
-    place = _asked(service.labels, service.namespace)
-    # `none` is a label, too: it takes the Service out of its namespace's binding (istio.io, 'Configure
-    # waypoint proxies').
-    if _USE not in service.labels:
-        bound = (_pairs(mesh.settings.get(BOUND, "")).get(service.namespace) for mesh in meshes)
-        place = next((_place(text) for text in bound if text), None)
+    place = _bound_to(service.labels, service.namespace, meshes)
     if place is None:
         return None
     states = (_pairs(mesh.settings.get(WAYPOINTS, "")).get("/".join(place)) for mesh in meshes)
@@ -127,6 +136,23 @@ def binding(service: Service, meshes: Sequence[Mesh]) -> Binding | None:
     if not trouble and place[0] != service.namespace and told != "True":
         trouble = f"is in another namespace and does not say that it takes it (condition {_CONDITION})"
     return Binding(namespace=place[0], name=place[1], trouble=trouble)
+
+
+def pod_binding(labels: Mapping[str, str], namespace: str, meshes: Sequence[Mesh]) -> Binding | None:
+    """The waypoint that takes what is for the addresses of pods with these labels; None where there is none.
+    Whether it takes them from another namespace is not known, and so it counts."""
+    place = _bound_to(labels, namespace, meshes)
+    taking = {one for mesh in meshes for one in mesh.settings.get(FOR_PODS, "").split(",")}
+    return Binding(namespace=place[0], name=place[1]) if place and "/".join(place) in taking else None
+
+
+def _bound_to(labels: Mapping[str, str], namespace: str, meshes: Sequence[Mesh]) -> Place | None:
+    # `none` is a label, too: it takes its object out of the namespace's binding (istio.io, 'Configure
+    # waypoint proxies').
+    if _USE in labels:
+        return _asked(labels, namespace)
+    bound = (_pairs(mesh.settings.get(BOUND, "")).get(namespace) for mesh in meshes)
+    return next((_place(text) for text in bound if text), None)
 
 
 def places(meshes: Sequence[Mesh]) -> set[Place]:
