@@ -34,6 +34,7 @@ SUFFIXES = (".yaml", ".yml")
 GROUP = API_VERSION.partition("/")[0]
 _GLOO_GROUP = "mesh.gloo.solo.io"
 _ENOUGH_STALE = 1000
+_AWAY = "move it out of the policy path"
 
 
 class FileResult(Struct, frozen=True):
@@ -244,17 +245,15 @@ def _wrong_kind(data: Mapping[str, object], positions: Positions) -> Diagnostic 
 def _unknown_kind(kind: str, group: str, data: Mapping[str, object], at: Location) -> Diagnostic:
     message, hint = f"{echo(kind)} is not a kind of policy", suggest(kind, [*ENVELOPES, *FUTURE_KINDS])
     if kind == "Config" and group == GROUP:
-        message, hint = (
-            "the configuration of GitMesh cannot lie among the policies",
-            "move it out of the policy path",
-        )
+        message, hint = "the configuration of GitMesh cannot lie among the policies", _AWAY
     elif kind.endswith("List") and (kind == "List" or "items" in data):
         message, hint = "lists of documents are not supported", "separate the documents by lines of `---`"
     elif group != GROUP:
-        message = f"{echo(_group_kind(data))} is not a kind of policy"
-        hint = (
-            f"move it out of the policy path, or list {_group_kind(data)[:80]} under `ignore` in gitmesh.yaml"
-        )
+        listed = _group_kind(data)
+        message = f"{echo(listed.removeprefix('/'))} is not a kind of policy"
+        # Whoever can read the repository has read it.
+        away = "take it out of Git and renew what it holds" if listed == "/Secret" else _AWAY
+        hint = f"{away}, or list {listed[:80]} under `ignore` in gitmesh.yaml"
     return finding("GM201", message, at=at, field="kind", hint=hint)
 
 

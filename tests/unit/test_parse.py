@@ -122,6 +122,15 @@ def test_apiversion_must_be_right() -> None:
     assert lines(GOOD.replace("kind: TrafficPolicy\n", "kind: 5\n")) == [("GM203", "2:7", "kind")]
 
 
+def test_a_secret_is_sent_out_of_git_and_core_kinds_are_named_as_they_are_written() -> None:
+    secret = only("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n")
+    assert secret.message == "'Secret' is not a kind of policy"
+    assert secret.hint.startswith("take it out of Git and renew what it holds, or")
+    other = only("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")
+    assert other.message == "'ConfigMap' is not a kind of policy"
+    assert other.hint.startswith("move it out of the policy path,")
+
+
 @pytest.mark.parametrize(
     ("version", "kind", "listed"),
     [
