@@ -131,6 +131,17 @@ def test_a_grant_to_whom_both_admit_at_pods_of_both_is_between_them(
 REST: Body = {"to": [{"operation": {"notPorts": ["8080"]}}]}
 
 
+@pytest.mark.parametrize(
+    "ports", ["*", None, [None], ["*"], [8080], ["9" * 5000], ["²"]], ids=lambda one: repr(one)[:9]
+)
+def test_what_somebody_made_of_the_other_ports_is_no_rest(ports: Any) -> None:
+    """What is live may be of any shape; what cannot be read grants nothing in between."""
+    spoilt = {"to": [{"operation": {"notPorts": ports}}]}
+    between = gitmesh_istio.between(allow(of("a", "b"), spoilt), allow(of("b", "c"), REST), NONE)
+    assert between is not None
+    assert between["rules"] == [of("b")]
+
+
 WAYPOINT = {"kind": "Service", "name": "reviews"}
 
 

@@ -23,6 +23,8 @@ from gitmesh_istio.readers import readers
 from gitmesh_istio.reading import is_enforced_allow, rules_of, selector_of, spec_of, targets_of
 
 Rule = Mapping[str, Any]
+_DIGITS = 5
+"""Of a port's number, at most."""
 
 
 class _Closing(Struct, frozen=True):
@@ -120,8 +122,17 @@ def is_rest(rule: Rule) -> bool:
         return True
     match rule:
         case {"to": [{"operation": operation}], **rest} if not rest:
-            return isinstance(operation, Mapping) and operation.keys() == {"notPorts"}
+            named = isinstance(operation, Mapping) and operation.keys() == {"notPorts"}
+            # A live one may have been changed to anything.
+            return named and _are_ports(operation["notPorts"])
     return False
+
+
+def _are_ports(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(port, str) and port.isascii() and port.isdecimal() and len(port) <= _DIGITS
+        for port in value
+    )
 
 
 def guarded(body: Body) -> Mapping[str, str] | None:
