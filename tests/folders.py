@@ -22,6 +22,7 @@ from gitmesh.model.report import Report, Stage
 from gitmesh.pipeline import run
 from gitmesh.planning.options import Memo, Options
 from gitmesh.plugins import load_translators
+from gitmesh.reasoning.questions import Known
 from tests.properties.history import History, document
 
 AUTHORIZATION = "authorizationpolicy.security.istio.io"
@@ -252,6 +253,14 @@ class Folders:
 def said(report: Report, code: str) -> list[Diagnostic]:
     """The findings of a code."""
     return [diagnostic for diagnostic in report.diagnostics if diagnostic.code == code]
+
+
+def calculator(report: Report, cluster: str = "east") -> Known:
+    """What the calculator knows of a cluster."""
+    result = report.clusters[cluster]
+    assert result.facts is not None
+    assert result.build is not None
+    return Known.of(result.facts, result.build)
 
 
 def codes(report: Report) -> list[str]:

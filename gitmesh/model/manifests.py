@@ -176,6 +176,11 @@ class Build(Struct, frozen=True, kw_only=True):
     joining: frozenset[ObjectKey] = frozenset()
 
     @property
+    def roots(self) -> frozenset[str]:
+        """The namespaces in which what counts for a whole mesh lives."""
+        return frozenset(mesh.root_namespace for mesh in self.meshes) - {""}
+
+    @property
     def copies(self) -> frozenset[ObjectKey]:
         """Objects that stay at pods for a while in place of those that leave them."""
         return frozenset(one.copy for one in self.relieved.values() if one.copy)

@@ -45,7 +45,7 @@ def guarded(
     """Hold deletions that are too many, or all of more than one (design law 4), unless they are approved: by
     the revision, or by the id of the hold, which stands for just these objects (`approved`). What takes our
     fields off others' objects counts as a deletion: its effect ends all the same."""
-    doomed = [change for change in deletions if change.withdraws and not is_copy(change.key)]
+    doomed = [change for change in deletions if _needs_consent(change)]
     # A share alone would ask for consent in every small cluster, where one object is half of them.
     limit = max(ALWAYS_ALLOWED, total * consent.max_percent // 100)
     # All at once is what a wrong path or an empty source looks like, so the allowance by number does not
@@ -61,8 +61,13 @@ def guarded(
         f"{share} objects in cluster {cluster} would be {done}; the guard allows {limit} and never all of"
         " them"
     )
-    kept = [change for change in deletions if not change.withdraws or is_copy(change.key)]
+    kept = [change for change in deletions if not _needs_consent(change)]
     return kept, doomed, (finding("GM402", text, cluster=cluster, hold=hold),)
+
+
+def _needs_consent(change: Change) -> bool:
+    # A copy goes when what it stayed for is there: no policy asks for it, so nobody could say that it may.
+    return change.withdraws and not is_copy(change.key)
 
 
 def vanished(observed: Observed, ledger: Ledger) -> bool:

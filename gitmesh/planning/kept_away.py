@@ -24,15 +24,11 @@ if TYPE_CHECKING:
     from gitmesh.planning.scenery import Scenery
 
 
-def _roots(built: Build) -> frozenset[str]:
-    return frozenset(mesh.root_namespace for mesh in built.meshes) - {""}
-
-
 def closes_all(
     built: Build, live: Mapping[ObjectKey, Live], writers: Writers, moving: Collection[ObjectKey]
 ) -> bool:
     """Whether every mesh has what closes all of it by existing, and keeps it: it is not `moving`."""
-    roots = _roots(built)
+    roots = built.roots
     there = (key for key in built.manifests if key.namespace in roots and key in live)
     closed = {
         key.namespace
@@ -49,7 +45,7 @@ class KeptAway:
     def __init__(self, rows: Sequence[Change], moving: Collection[ObjectKey], scenery: Scenery) -> None:
         self._scenery = scenery
         self._moving = moving
-        self._roots = _roots(scenery.built)
+        self._roots = scenery.built.roots
         kept = [row for row in rows if self._is_kept_away(row)]
         wanted = [row.key for row in kept]
         self._taken = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from gitmesh.model.plan import Action, Change, Turn
 from gitmesh.planning.rows import in_state
 
 if TYPE_CHECKING:
-    from gitmesh.model.objects import Body
+    from gitmesh.model.objects import Body, ObjectKey
     from gitmesh.planning.scenery import Scenery
     from gitmesh.ports import Translator
 
@@ -73,6 +73,11 @@ def state_between(move: Move, turn: Turn, note: str) -> Change:
     # On its way out it is first written once more, in a form that still refuses.
     action = Action.UPDATE if row.withdraws else row.action
     return replace(row, action=action, body=in_state(row, move.between or {}), turn=turn, note=note)
+
+
+def behind(row: Change, turn: Turn, keys: Iterable[ObjectKey]) -> Change:
+    """The step in its turn, and not where the write of one of these failed."""
+    return replace(row, turn=turn, relies_on=(*row.relies_on, *keys))
 
 
 def body_in(content: bytes | None) -> Body | None:

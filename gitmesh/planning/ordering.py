@@ -22,7 +22,7 @@ from gitmesh.model.admission import GUARDING, Effect
 from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Change, Turn
 from gitmesh.planning.kept_away import KeptAway
-from gitmesh.planning.moves import Move, move_of, staged, state_between
+from gitmesh.planning.moves import Move, behind, move_of, staged, state_between
 from gitmesh.planning.relief import STAYS, Changeover
 from gitmesh.planning.rows import is_same
 from gitmesh.planning.same_pods import same_pods
@@ -150,7 +150,7 @@ class Ordering:
                 # refuse. Only for one whose write fails, though, which is the server's word, and not for one
                 # that somebody else's object keeps away: a tenant could hold the whole mesh like that.
                 narrowing = tuple(key for keys in self.narrowing.values() for key in keys)
-                yield _behind(row, Turn.OPENS, narrowing)
+                yield behind(row, Turn.OPENS, narrowing)
             case Effect.NEITHER if deletes:
                 yield replace(row, turn=Turn.ENDS)
             # Deleting the last grant may open the pods, where the first one closed them to all others.
@@ -163,7 +163,7 @@ class Ordering:
                 if move.effect is Effect.BOTH and move.between is not None and self._is_refused(row):
                     yield state_between(move, Turn.PREPARES, _NOBODY)
                 turn = Turn.WITHDRAWS if deletes else Turn.GRANTS
-                yield _behind(row, turn, self._refusals_of_others(move))
+                yield behind(row, turn, self._refusals_of_others(move))
             # At the pods of before nobody misses it: where somebody would, a copy stays.
             case Effect.BOTH if move.between is None and self._is_elsewhere(row):
                 yield replace(row, turn=Turn.REFUSES)
@@ -203,7 +203,7 @@ class Ordering:
             for one in near
             if one.refuses or self._is_everywhere(one) or not others.isdisjoint(one.row.units)
         )
-        return _behind(row, Turn.WITHDRAWS, closing)
+        return behind(row, Turn.WITHDRAWS, closing)
 
     def _near(self, row: Change) -> tuple[ObjectKey, ...]:
         """What narrows who may call the same pods, perhaps: objects of its namespace, and what closes by
@@ -268,7 +268,7 @@ class Ordering:
         return row.key in self.bereft
 
     def _released(self, row: Change) -> Change:
-        return _behind(row, Turn.RELEASES, self._near(row))
+        return behind(row, Turn.RELEASES, self._near(row))
 
     def _halfway(self, move: Move, turn: Turn, note: str) -> Change:
         """The state between for this tick; what it is already stays."""
@@ -287,8 +287,3 @@ class Ordering:
 
     def _say(self, row: Change, note: str) -> None:
         self.diagnostics.append(staged(row, note, self.scenery.cluster))
-
-
-def _behind(row: Change, turn: Turn, keys: Iterable[ObjectKey]) -> Change:
-    """The step in its turn, and not where the write of one of these failed."""
-    return replace(row, turn=turn, relies_on=(*row.relies_on, *keys))

@@ -7,9 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from gitmesh.model.plan import Action, Change, Turn
+from gitmesh.planning.moves import behind
 
 if TYPE_CHECKING:
     from gitmesh.model.manifests import Build
@@ -66,13 +65,9 @@ class Changeover:
             elif step.turn is Turn.RELEASES and step.key.namespace in places:
                 yield waits(step, _BESIDE)
             else:
-                yield _behind(step, self._followers(step))
+                yield behind(step, step.turn, sorted(self._followers(step)))
 
     def _followers(self, step: Change) -> frozenset[ObjectKey]:
         """What is to come to the pods of an object that goes because nobody wants it any more."""
         relief = self._relieved.get(step.key)
         return relief.by if relief and step.withdraws else frozenset()
-
-
-def _behind(step: Change, keys: frozenset[ObjectKey]) -> Change:
-    return replace(step, relies_on=(*step.relies_on, *sorted(keys))) if keys else step

@@ -202,8 +202,8 @@ class _Relieving:
     @cached_property
     def _closing(self) -> frozenset[ObjectKey]:
         """What closes whole meshes and is not there yet."""
-        roots = {mesh.root_namespace for mesh in self._built.meshes} - {""}
-        wanted = ((key, self._built.manifests[key]) for root in roots for key in self._later.get(root, ()))
+        built = self._built
+        wanted = ((key, built.manifests[key]) for root in built.roots for key in self._later.get(root, ()))
         return frozenset(
             key
             for key, one in wanted

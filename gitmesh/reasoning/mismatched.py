@@ -25,10 +25,9 @@ _PLAIN = ("Disable", "Simple")
 
 
 class _Refused(Struct):
-    """Of one object, or of the mesh's settings, what it says for clients of a namespace ("" = of any), and to
+    """Of which namespaces ("" = of any) one object, or the mesh's settings, has clients connect so, and to
     which Services."""
 
-    mode: str
     namespaces: set[str] = set()
     services: set[str] = set()
 
@@ -52,13 +51,13 @@ def mismatched(facts: ClusterFacts, built: Build) -> Iterator[Diagnostic]:
         service = facts.service_index[key]
         for link in links:
             for mesh, mode in sorted(set(_refusing(service, link, known, strict))):
-                one = found.setdefault((strict[mesh], link.by, mode), _Refused(mode))
+                one = found.setdefault((strict[mesh], link.by, mode), _Refused())
                 one.services.add("/".join(key))
                 one.namespaces.add(link.namespace)
-    for (origin, by, _), one in sorted(
+    for (origin, by, mode), one in sorted(
         found.items(), key=lambda item: (item[0][0], str(item[0][1]), item[0][2])
     ):
-        yield origin.finding("GM327", _text(by, one), cluster=facts.cluster)
+        yield origin.finding("GM327", _text(by, mode, one), cluster=facts.cluster)
 
 
 def _refusing(
@@ -79,9 +78,9 @@ def _refusing(
                     yield mesh, mode
 
 
-def _text(by: ObjectKey | None, one: _Refused) -> str:
+def _text(by: ObjectKey | None, mode: str, one: _Refused) -> str:
     services = first_of(sorted(one.services), _MOST_NAMED)
     local = sorted(one.namespaces - {""})
     whose = "clients" if "" in one.namespaces or not local else f"clients in {first_of(local, _MOST_NAMED)}"
     why = f"{by}, which is not ours, has" if by else "the mesh's settings have"
-    return f"{why} {whose} connect to Service {services} with tls {one.mode}, which Strict refuses"
+    return f"{why} {whose} connect to Service {services} with tls {mode}, which Strict refuses"

@@ -19,6 +19,15 @@ NO_WRITES = deny("no-writes", "db", sources=[{"all": True}], rules=[{"methods": 
 REPORTING = allow("reporting", "api", "db")
 
 
+def two_sources(folder: Path, first: Body, second: Body) -> Folders:
+    """A policy of each of two teams, in force."""
+    made = Folders(folder, sources=[History("team-a"), History("team-b")])
+    made.commit(first)
+    made.commit(second, source=1)
+    made.settle()
+    return made
+
+
 @pytest.fixture
 def teams(tmp_path: Path) -> Folders:
     """Two sources, whose rules share a Deny and an Allow."""
@@ -65,10 +74,7 @@ def test_a_mark_on_an_object_takes_nothing_from_a_source_that_is_away(teams: Fol
 
 
 def test_a_mark_takes_no_mutual_tls_from_a_source_that_is_away(tmp_path: Path) -> None:
-    world = Folders(tmp_path, sources=[History("team-a"), History("team-b")])
-    world.commit(NO_WEB)
-    world.commit(virtual_mesh(mtls={"mode": "Strict"}, accessDefault="Deny"), source=1)
-    world.settle()
+    world = two_sources(tmp_path, NO_WEB, virtual_mesh(mtls={"mode": "Strict"}, accessDefault="Deny"))
     before = put_right(world.live("east"))
     lost(world)
     marked(world, "default", "", "istio-system/peerauthentication.security.istio.io")
@@ -168,10 +174,7 @@ def test_a_deny_of_a_source_that_is_away_is_not_lost_by_putting_right_what_someb
 
 
 def test_a_deny_that_is_the_absent_sources_alone_keeps_its_rules(tmp_path: Path) -> None:
-    world = Folders(tmp_path, sources=[History("team-a"), History("team-b")])
-    world.commit(allow("api", "api", "web"))
-    world.commit(NO_WRITES, source=1)
-    world.settle()
+    world = two_sources(tmp_path, allow("api", "api", "web"), NO_WRITES)
     lost(world)
     edited(world, "db-deny", "- DELETE", "- TRACE")
     world.run()
@@ -191,10 +194,7 @@ def test_a_grant_that_somebody_put_into_an_allow_goes_and_what_it_took_the_place
 
 
 def test_a_default_of_a_source_that_is_away_is_not_taken_over_either(tmp_path: Path) -> None:
-    world = Folders(tmp_path, sources=[History("team-a"), History("team-b")])
-    world.commit(NO_WEB)
-    world.commit(virtual_mesh(mtls={"mode": "Strict"}, accessDefault="Deny"), source=1)
-    world.settle()
+    world = two_sources(tmp_path, NO_WEB, virtual_mesh(mtls={"mode": "Strict"}, accessDefault="Deny"))
     before = put_right(world.live("east"))
     lost(world)
     world.commit(NO_WEB, virtual_mesh(mtls={"mode": "Permissive"}, accessDefault="Allow"))

@@ -18,15 +18,25 @@ from gitmesh.reasoning.access import can
 from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.difference import access_changes
 from gitmesh.reasoning.population import population
-from gitmesh.reasoning.questions import Client, Known, Question
+from gitmesh.reasoning.questions import Client, Question
 from gitmesh.reasoning.routing import Found, route
 from gitmesh.reasoning.table import callers_of
-from tests.folders import Body, Folders, authorization, codes, istiod, mesh_config, said, service, thing
+from tests.ambient_folders import MODE, USE, in_ambient, pod, waypoint
+from tests.folders import (
+    Body,
+    Folders,
+    authorization,
+    calculator,
+    codes,
+    mesh_config,
+    said,
+    service,
+    thing,
+)
 from tests.properties.history import document
 
 ACCESS = "authorizationpolicy.security.istio.io"
 ROUTES = "httproute.gateway.networking.k8s.io"
-MODE, USE = "istio.io/dataplane-mode", "istio.io/use-waypoint"
 CALLERS = document(
     "AccessPolicy",
     "callers",
@@ -43,48 +53,14 @@ READ = document(
 SLOW = document("TrafficPolicy", "slow", destinations=[{"name": "api"}], timeout="5s")
 
 
-def pod(name: str, *, sidecar: bool = False) -> Body:
-    containers = [{"name": "app", "image": "app:1", "ports": [{"name": "http", "containerPort": 8080}]}]
-    containers += [{"name": "istio-proxy", "image": "proxyv2:1.30.3"}] if sidecar else []
-    spec = {"serviceAccountName": name, "containers": containers}
-    return thing("Pod", f"{name}-0", "shop", labels={"app": name}, spec=spec, status={"phase": "Running"})
-
-
-def ztunnel() -> Body:
-    proxy = {"name": "istio-proxy", "image": "ztunnel:1.30.3", "args": ["proxy", "ztunnel"]}
-    spec = {"template": {"spec": {"containers": [proxy]}}}
-    return thing("DaemonSet", "ztunnel", "istio-system", "apps/v1", {"app": "ztunnel"}, spec=spec)
-
-
-def gateway(*, ready: bool = True, programmed: bool = True) -> Body:
-    """A waypoint; `ready`: it has an address, which istiod never takes back."""
-    address = {"addresses": [{"type": "Hostname", "value": "waypoint.shop.svc.cluster.local"}]}
-    return thing(
-        "Gateway",
-        "waypoint",
-        "shop",
-        "gateway.networking.k8s.io/v1",
-        spec={"gatewayClassName": "istio-waypoint"},
-        status={
-            "conditions": [{"type": "Programmed", "status": str(programmed)}],
-            **(address if ready else {}),
-        },
-    )
-
-
 @pytest.fixture
 def world(tmp_path: Path) -> Folders:
     """All pods of `shop` in ambient, and no waypoint."""
-    made = Folders(tmp_path, ("east",))
-    shop = thing("Namespace", "shop", labels={MODE: "ambient"})
-    made.put("east", "namespaces", thing("Namespace", "istio-system"), shop)
-    made.put("east", "istiod", istiod(), ztunnel())
-    made.put("east", "pods", *(pod(name) for name in ("web", "api", "db")))
-    return made
+    return in_ambient(tmp_path)
 
 
 def bind(world: Folders, *, ready: bool = True) -> None:
-    world.put("east", "waypoint", gateway(ready=ready))
+    world.put("east", "waypoint", waypoint(ready=ready))
     named = thing("Namespace", "shop", labels={MODE: "ambient", USE: "waypoint"})
     world.put("east", "namespaces", thing("Namespace", "istio-system"), named)
 
@@ -128,7 +104,7 @@ def test_a_waypoint_whose_pods_are_away_for_a_moment_keeps_everything(world: Fol
     world.commit(READ, SLOW)
     world.settle()
     before = world.live("east")
-    world.put("east", "waypoint", gateway(programmed=False))
+    world.put("east", "waypoint", waypoint(programmed=False))
     report = world.run()
     assert codes(report) == []
     assert world.live("east") == before
@@ -288,19 +264,11 @@ def test_nobody_guards_pods_in_the_network_of_their_node(world: Folders, shares:
     assert answer(report, "db")[0] == ("Allowed" if shares else "Denied")
 
 
-def side(report: Report) -> Known:
-    """What is known of the cluster."""
-    result = report.clusters["east"]
-    assert result.facts is not None
-    assert result.build is not None
-    return Known.of(result.facts, result.build)
-
-
 def answer(
     report: Report, account: str = "web", method: str = "GET", mesh: str = "istio", ip: str = ""
 ) -> tuple[str, str]:
     """What the calculator says of a request to `api`, and why."""
-    known = side(report)
+    known = calculator(report)
     domain = known.index.facts.meshes[0].trust_domain if mesh else None
     client = Client(namespace="shop", service_account=account, trust_domain=domain, mesh=mesh, ip=ip)
     question = Question(client=client, service=("shop", "api"), port=80, method=method)
@@ -414,7 +382,7 @@ def test_who_may_come_past_the_waypoint_is_not_guessed(world: Folders) -> None:
 
 def told(report: Report) -> set[tuple[str, str, tuple[str, ...]]]:
     """The table of who can call `api`: answer, caller and requests of each row."""
-    known = side(report)
+    known = calculator(report)
     residents = population("east", {"east": known.index.facts})
     rows = callers_of(("shop", "api"), known, Crowd(residents))
     return {(row.answer.value, caller, row.requests) for row in rows for caller in row.callers}
@@ -449,9 +417,9 @@ def test_the_table_of_callers_says_what_each_answer_says(world: Folders) -> None
 def test_what_a_revision_opens_at_a_waypoint_is_a_difference(world: Folders) -> None:
     bind(world)
     world.commit(READ)
-    before = side(world.settle())
+    before = calculator(world.settle())
     world.commit({**READ, "spec": {**READ["spec"], "rules": [{"methods": ["GET", "POST"]}]}})
-    after = side(world.settle())
+    after = calculator(world.settle())
     residents = population("east", {"east": after.index.facts})
     (change,) = access_changes(before, after, residents)
     assert (change.effect.value, change.callers, change.requests) == ("Gained", ("shop/web",), ("POST",))
@@ -527,7 +495,7 @@ def test_a_waypoint_that_the_pods_do_not_let_in_serves_nobody_for_the_calculator
     report = world.settle()
     (told,) = said(report, "GM318")
     assert told.is_error
-    known = side(report)
+    known = calculator(report)
 
     def asked(name: str, port: int = 80, account: str = "web", mesh: str = "istio") -> tuple[str, str]:
         domain = known.index.facts.meshes[0].trust_domain if mesh else None
@@ -540,7 +508,7 @@ def test_a_waypoint_that_the_pods_do_not_let_in_serves_nobody_for_the_calculator
     assert asked("api", port=81)[0] == "Allowed"
     assert asked("twin", mesh="")[0] == "Denied"
     world.put("east", "pods", pod("web", sidecar=True), pod("api"), pod("db"))
-    known = side(world.settle())
+    known = calculator(world.settle())
     assert asked("twin") == ("Unknown", "Shut")
 
 
@@ -559,7 +527,7 @@ def test_route_says_that_nobody_routes_for_clients_in_ambient_without_a_waypoint
     """As GM317 warns: ztunnels route nothing, and the pods of `api` have sidecars."""
     world.put("east", "pods", pod("web"), pod("api", sidecar=True), pod("db", sidecar=True))
     world.commit(SLOW)
-    known = side(world.settle())
+    known = calculator(world.settle())
 
     def found(account: str) -> Found:
         domain = known.index.facts.meshes[0].trust_domain
@@ -569,7 +537,7 @@ def test_route_says_that_nobody_routes_for_clients_in_ambient_without_a_waypoint
     assert (found("web"), found("db")) == (Found.UNROUTED, Found.DECIDED)
     bind(world)
     world.put("east", "pods", pod("web"), pod("api"), pod("db", sidecar=True))
-    known = side(world.settle())
+    known = calculator(world.settle())
     assert (found("web"), found("db")) == (Found.DECIDED, Found.DECIDED)
 
 
@@ -585,9 +553,9 @@ def test_a_review_tells_whom_a_waypoint_that_is_shut_out_costs_his_access(world:
         "spec": {**to_twin["spec"], "destinations": [{"name": "api"}]},
     }
     world.commit(to_twin, to_api)
-    before = side(world.settle())
+    before = calculator(world.settle())
     world.commit(to_twin)
-    after = side(world.settle())
+    after = calculator(world.settle())
     residents = population("east", {"east": after.index.facts})
     lost = {
         (one.service, one.callers)
@@ -758,8 +726,8 @@ def test_an_allow_at_a_waypoint_may_close_what_no_policy_selects(world: Folders)
     report = world.settle()
     assert [answer(report, who)[0] for who in ("web", "db")] == ["Allowed", "Unknown"]
     assert answer(report, mesh="")[0] == "Allowed", "a client without a mesh comes past every waypoint"
-    facts = side(report).index.facts
-    rows = callers_of(("shop", "api"), side(report), Crowd(population("east", {"east": facts})))
+    facts = calculator(report).index.facts
+    rows = callers_of(("shop", "api"), calculator(report), Crowd(population("east", {"east": facts})))
     unknown = {name for row in rows if row.answer.value == "Unknown" for name in row.callers}
     assert {"shop/db"} <= unknown
 
@@ -768,7 +736,7 @@ def test_facts_keep_what_others_say_at_waypoints(world: Folders) -> None:
     bind(world)
     at_waypoint(world, rules=[from_account("db")])
     world.commit(READ)
-    facts = side(world.settle()).index.facts
+    facts = calculator(world.settle()).index.facts
     loaded = load_facts(dump_facts({"east": facts}))
     assert loaded["east"].strangers == facts.strangers
 

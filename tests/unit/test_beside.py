@@ -12,8 +12,19 @@ import pytest
 
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Answer
-from gitmesh.reasoning.questions import Client, Known, Question
-from tests.folders import Body, Folders, allow, app, authorization, codes, said, service, virtual_mesh
+from gitmesh.reasoning.questions import Client, Question
+from tests.folders import (
+    Body,
+    Folders,
+    allow,
+    app,
+    authorization,
+    calculator,
+    codes,
+    said,
+    service,
+    virtual_mesh,
+)
 
 REST = {"to": [{"operation": {"notPorts": ["8080"]}}]}
 ALLOW = "shop/authorizationpolicy.security.istio.io/db-allow.yaml"
@@ -129,13 +140,10 @@ def test_the_calculator_knows_what_is_open_beside_theirs(world: Folders, tier: s
     more["spec"]["ports"] = [{"name": "http", "port": 80, "targetPort": 9000}]
     world.put("east", "more", more)
     world.put("east", "theirs", GOLD)
-    result = world.settle().clusters["east"]
-    assert result.facts is not None
-    assert result.build is not None
-    known = Known.of(result.facts, result.build)
+    report = world.settle()
     client = Client(namespace="shop", service_account="web", trust_domain="east.example", mesh="istio")
     asked = Question(client=client, service=("shop", "more"), port=80)
-    assert can(asked, known).answer is (Answer.DENIED if tier == "gold" else Answer.ALLOWED)
+    assert can(asked, calculator(report)).answer is (Answer.DENIED if tier == "gold" else Answer.ALLOWED)
 
 
 def test_it_is_closed_when_theirs_comes_later_and_open_again_when_it_goes(world: Folders) -> None:

@@ -15,13 +15,14 @@ from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Admission, Answer
 from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.population import populations
-from gitmesh.reasoning.questions import Client, Known, Question
+from gitmesh.reasoning.questions import Client, Question
 from gitmesh.reasoning.table import callers_of
 from tests.folders import (
     Body,
     Folders,
     allow,
     app,
+    calculator,
     istiod,
     mesh_config,
     said,
@@ -59,15 +60,10 @@ def rule(
 
 
 def asked(shop: Folders, account: str, namespace: str = "", domain: str = "east.example") -> Admission:
-    result = shop.run(Stage.BUILD).clusters["east"]
-    assert result.facts is not None
-    assert result.build is not None
     client = Client(
         namespace=namespace or account, service_account=account, trust_domain=domain, mesh="istio"
     )
-    return can(
-        Question(client=client, service=("shop", "api"), port=80), Known.of(result.facts, result.build)
-    )
+    return can(Question(client=client, service=("shop", "api"), port=80), calculator(shop.run(Stage.BUILD)))
 
 
 def why(found: Admission) -> str:
@@ -252,13 +248,9 @@ def test_one_of_callers_wherever_they_are_is_not(both: Folders) -> None:
 
 def callers(both: Folders, answer: Answer = Answer.ALLOWED) -> set[str]:
     """Who may call the Service in east, or may not."""
-    found = both.run(Stage.BUILD).clusters
-    facts = {name: one.facts for name, one in found.items()}
-    east = found["east"]
-    assert east.facts is not None
-    assert east.build is not None
-    crowd = Crowd(populations(facts)["east"])
-    rows = callers_of(("shop", "api"), Known.of(east.facts, east.build), crowd)
+    report = both.run(Stage.BUILD)
+    crowd = Crowd(populations({name: one.facts for name, one in report.clusters.items()})["east"])
+    rows = callers_of(("shop", "api"), calculator(report), crowd)
     return {caller for row in rows if row.answer is answer for caller in row.callers}
 
 

@@ -10,8 +10,18 @@ import pytest
 from gitmesh.model.report import Report
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Admission
-from gitmesh.reasoning.questions import Client, Known, Question
-from tests.folders import Body, Folders, allow, app, codes, said, service, thing
+from gitmesh.reasoning.questions import Client, Question
+from tests.folders import (
+    Body,
+    Folders,
+    allow,
+    app,
+    calculator,
+    codes,
+    said,
+    service,
+    thing,
+)
 from tests.properties.history import document
 
 GROUP = "gateway.networking.k8s.io"
@@ -157,13 +167,9 @@ def test_who_may_call_is_unenforced_and_the_calculator_says_allowed(world: Folde
 
 def admission(report: Report, account: str) -> Admission:
     """What the calculator says of a request to `api`."""
-    result = report.clusters["east"]
-    assert result.facts is not None
-    assert result.build is not None
-    known = Known.of(result.facts, result.build)
     client = Client(namespace="shop", service_account=account, trust_domain="", mesh="gatewayapi")
     question = Question(client=client, service=("shop", "api"), port=80, method="GET")
-    return can(question, known)
+    return can(question, calculator(report))
 
 
 def test_never_two_translators_on_the_same_pods(tmp_path: Path) -> None:

@@ -12,10 +12,21 @@ import pytest
 from gitmesh.diagnostics import Severity
 from gitmesh.model.report import Report
 from gitmesh.reasoning.access import can
-from gitmesh.reasoning.questions import Client, Known, Question
-from tests.folders import Body, Folders, allow, codes, deny, istiod, said, service, thing
+from gitmesh.reasoning.questions import Client, Question
+from tests.ambient_folders import MODE, USE, in_ambient, pod, waypoint
+from tests.folders import (
+    Body,
+    Folders,
+    allow,
+    calculator,
+    codes,
+    deny,
+    said,
+    service,
+    thing,
+)
 
-MODE, USE, FOR = "istio.io/dataplane-mode", "istio.io/use-waypoint", "istio.io/waypoint-for"
+FOR = "istio.io/waypoint-for"
 WAYPOINT, WEB = "east.example/ns/shop/sa/waypoint", "east.example/ns/shop/sa/web"
 ALL = {FOR: "all"}
 
@@ -23,38 +34,10 @@ ALL = {FOR: "all"}
 TO_WEB = allow("callers", "api", "web")
 
 
-def pod(name: str, **labels: str) -> Body:
-    containers = [{"name": "app", "image": "app:1", "ports": [{"name": "http", "containerPort": 8080}]}]
-    spec = {"serviceAccountName": name, "containers": containers}
-    given = {"app": name, **labels}
-    return thing("Pod", f"{name}-0", "shop", labels=given, spec=spec, status={"phase": "Running"})
-
-
-def waypoint(labels: dict[str, str], *, ready: bool = True) -> Body:
-    address = {"addresses": [{"type": "Hostname", "value": "waypoint.shop.svc.cluster.local"}]}
-    return thing(
-        "Gateway",
-        "waypoint",
-        "shop",
-        "gateway.networking.k8s.io/v1",
-        labels,
-        spec={"gatewayClassName": "istio-waypoint"},
-        status=address if ready else {},
-    )
-
-
 @pytest.fixture
 def world(tmp_path: Path) -> Folders:
     """All pods of `shop` in ambient, and bound to the waypoint with their namespace."""
-    made = Folders(tmp_path, ("east",))
-    shop = thing("Namespace", "shop", labels={MODE: "ambient", USE: "waypoint"})
-    made.put("east", "namespaces", thing("Namespace", "istio-system"), shop)
-    proxy = {"name": "istio-proxy", "image": "ztunnel:1.30.3", "args": ["proxy", "ztunnel"]}
-    ztunnel = {"template": {"spec": {"containers": [proxy]}}}
-    made.put(
-        "east", "istiod", istiod(), thing("DaemonSet", "ztunnel", "istio-system", "apps/v1", spec=ztunnel)
-    )
-    made.put("east", "pods", *(pod(name) for name in ("web", "api", "db")))
+    made = in_ambient(tmp_path, **{USE: "waypoint"})
     made.put("east", "waypoint", waypoint(ALL))
     return made
 
@@ -74,12 +57,8 @@ def severities(report: Report) -> set[Severity]:
 
 def answer(report: Report, account: str) -> str:
     """What `can` says of a caller in ambient."""
-    result = report.clusters["east"]
-    assert result.facts is not None
-    assert result.build is not None
-    known = Known.of(result.facts, result.build)
     client = Client(namespace="shop", service_account=account, trust_domain="east.example", mesh="istio")
-    return can(Question(client=client, service=("shop", "api"), port=80), known).answer.value
+    return can(Question(client=client, service=("shop", "api"), port=80), calculator(report)).answer.value
 
 
 def test_pods_do_not_let_in_who_also_brings_what_is_for_their_addresses(world: Folders) -> None:
@@ -122,7 +101,7 @@ def test_pods_are_bound_by_their_labels_else_by_their_namespace(
 ) -> None:
     shop = thing("Namespace", "shop", labels={MODE: "ambient", **namespace})
     world.put("east", "namespaces", thing("Namespace", "istio-system"), shop)
-    world.put("east", "pods", pod("web"), pod("db"), pod("api", **labels))
+    world.put("east", "pods", pod("web"), pod("db"), pod("api", labels=labels))
     world.put(
         "east",
         "services",

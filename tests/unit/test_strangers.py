@@ -22,7 +22,7 @@ from gitmesh.planning.options import Memo, Options
 from gitmesh.plugins import load_translators
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Answer
-from gitmesh.reasoning.questions import Client, Known, Question
+from gitmesh.reasoning.questions import Client, Question
 from gitmesh.reasoning.routing import Found, Routing, route
 from tests.folders import (
     Body,
@@ -30,6 +30,7 @@ from tests.folders import (
     allow,
     app,
     authorization,
+    calculator,
     codes,
     mesh_config,
     said,
@@ -101,13 +102,6 @@ def told(report: Report, code: str = "GM401") -> Diagnostic:
     return found
 
 
-def known(shop: Folders) -> Known:
-    result = shop.run(Stage.BUILD).clusters["east"]
-    assert result.facts is not None
-    assert result.build is not None
-    return Known.of(result.facts, result.build)
-
-
 def question(account: str, namespace: str, service: str = "api", **more: Any) -> Question:
     client = Client(
         namespace=namespace,
@@ -120,7 +114,7 @@ def question(account: str, namespace: str, service: str = "api", **more: Any) ->
 
 
 def routed(shop: Folders, account: str) -> Routing:
-    return route(question(account, account), known(shop))
+    return route(question(account, account), calculator(shop.run(Stage.BUILD)))
 
 
 # --- DestinationRules of a client's namespace (case 08)
@@ -500,7 +494,7 @@ def answer(shop: Folders, account: str | None, **more: Any) -> Answer:
     asked = question(account or "", "shop" if account in ("web", "db") else account or "", **more)
     if account is None:
         asked = Question(client=Client(), service=("shop", "api"), port=80)
-    return can(asked, known(shop)).answer
+    return can(asked, calculator(shop.run(Stage.BUILD))).answer
 
 
 def theirs(namespace: str = "shop", **spec: Any) -> Body:

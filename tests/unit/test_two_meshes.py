@@ -7,10 +7,20 @@ from pathlib import Path
 import pytest
 
 from gitmesh.model.report import Report
-from gitmesh.reasoning.questions import Client, Known, Question
+from gitmesh.reasoning.questions import Client, Question
 from gitmesh.reasoning.routing import Found, route
 from gitmesh.render.text import facts_text, report_text
-from tests.folders import Body, Folders, allow, app, said, service, thing, virtual_mesh
+from tests.folders import (
+    Body,
+    Folders,
+    allow,
+    app,
+    calculator,
+    said,
+    service,
+    thing,
+    virtual_mesh,
+)
 from tests.properties.history import document
 
 BOTH = {"east": {"gatewayapi": ("mesh-system",), "istio": ("istio-system",)}}
@@ -99,12 +109,8 @@ def test_output_tells_apart_what_reads_the_same_and_names_no_mesh_where_there_is
 
 def routed(report: Report, mesh: str, to: str) -> Found:
     """What `route` answers to a client in a mesh."""
-    result = report.clusters["east"]
-    assert result.facts is not None
-    assert result.build is not None
-    known = Known.of(result.facts, result.build)
     client = Client(namespace="shop", service_account="x", trust_domain="", mesh=mesh)
-    return route(Question(client=client, service=("shop", to), port=80), known).found
+    return route(Question(client=client, service=("shop", to), port=80), calculator(report)).found
 
 
 def test_clients_of_a_presumed_mesh_do_not_follow_routes_to_another(world: Folders) -> None:

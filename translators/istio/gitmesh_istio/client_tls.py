@@ -15,12 +15,14 @@ from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.services import Service
 from gitmesh.model.strangers import ClientTls
 from gitmesh.model.units import RoutingUnit
+from gitmesh_istio.destination import TLS_MODES
 from gitmesh_istio.kinds import AUTO_MTLS, DESTINATION_RULE
 from gitmesh_istio.lookup import Lookup, Taken
 from gitmesh_istio.meshwide import root_of
 from gitmesh_istio.names import cluster_domain, host
+from gitmesh_istio.settings import is_mutual
 
-_MODES = {"DISABLE": "Disable", "SIMPLE": "Simple", "MUTUAL": "Mutual", "ISTIO_MUTUAL": "MeshMutual"}
+_MODES = {theirs: mode for mode, theirs in TLS_MODES.items()}
 _PLAIN, _OWN = "Disable", "MeshMutual"
 
 
@@ -76,7 +78,7 @@ class _Links(Struct, frozen=True):
         elif ours and self.by_hand:
             # Ours goes on with what clients had before, else with the mesh's own mTLS (settings.mutual).
             kept = self._link("", taken) if taken and taken.tls else None
-            yield kept or ClientTls(tls=_OWN if _is_mutual(ours) else _PLAIN)
+            yield kept or ClientTls(tls=_OWN if is_mutual(ours) else _PLAIN)
 
     def _link(self, namespace: str, taken: Taken) -> ClientTls:
         ports = {int(port): self._mode(mode) for port, mode in taken.port_tls.items()}
@@ -84,9 +86,3 @@ class _Links(Struct, frozen=True):
 
     def _mode(self, mode: str) -> str:
         return _MODES.get(mode, _PLAIN if self.by_hand and not mode else "")
-
-
-def _is_mutual(ours: RoutingUnit) -> bool:
-    """Whether ours says mTLS where the mesh does not choose it."""
-    proxied = [bool(one.mesh) for one in ours.workloads]
-    return bool(proxied) and all(proxied) and not ours.around.plaintext

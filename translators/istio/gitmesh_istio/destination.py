@@ -41,7 +41,7 @@ _ALGORITHMS = {
 # What says of a port that it keeps the mesh's own settings. A port's entry replaces the destination's as a
 # whole, and Istio refuses an empty one.
 _NOTHING = {"loadBalancer": {"simple": "UNSPECIFIED"}}
-_TLS_MODES = {"Disable": "DISABLE", "Simple": "SIMPLE", "Mutual": "MUTUAL", "MeshMutual": "ISTIO_MUTUAL"}
+TLS_MODES = {"Disable": "DISABLE", "Simple": "SIMPLE", "Mutual": "MUTUAL", "MeshMutual": "ISTIO_MUTUAL"}
 
 SPELT: Spelling = {
     "outlier_detection": {
@@ -273,7 +273,7 @@ def _locality(locality: Locality, has_outlier: bool, origin: Origin, notes: Note
 
 def _tls(tls: Tls) -> dict[str, object]:
     given = {
-        "mode": _TLS_MODES[tls.mode],
+        "mode": TLS_MODES[tls.mode],
         "sni": tls.sni,
         "clientCertificate": tls.client_certificate,
         "privateKey": tls.private_key,

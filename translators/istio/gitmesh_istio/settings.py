@@ -54,12 +54,19 @@ def _is_by_hand(unit: RoutingUnit, theirs: Displaced | None, notes: Notes) -> bo
     theirs said stays so, and without theirs all of its pods take it.
     """
     # With enableAutoMtls istiod chooses mTLS itself wherever no DestinationRule says otherwise.
-    if unit.around.plaintext or not _is_auto_off(notes):
+    if not _is_auto_off(notes):
         return False
+    if theirs is None:
+        return is_mutual(unit)
     proxied = [bool(one.mesh) for one in unit.workloads]
-    if theirs:
-        return not proxied or any(proxied)
-    return bool(proxied) and all(proxied)
+    return not unit.around.plaintext and (not proxied or any(proxied))
+
+
+def is_mutual(unit: RoutingUnit) -> bool:
+    """Whether ours says the mesh's own mTLS where the mesh does not choose it and nobody else has said
+    anything: where all pods take it."""
+    proxied = [bool(one.mesh) for one in unit.workloads]
+    return bool(proxied) and all(proxied) and not unit.around.plaintext
 
 
 def _is_auto_off(notes: Notes) -> bool:
